@@ -1,0 +1,3 @@
+//! The daemon: wires engine, mount and network, serves the control API.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! HTTP, WebSocket, peer and control messages, error codes.

@@ -1,0 +1,1 @@
+//! Key hierarchy and sealing: the only crate that names a content cipher.

@@ -1,0 +1,1 @@
+//! The plaintext tree: records, manifests, merge, names.

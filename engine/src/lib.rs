@@ -1,0 +1,1 @@
+//! The client: tables, journal, index, file bodies, transfer, sync.

@@ -1,0 +1,1 @@
+//! Links between machines: quinn, requests over a link, the coordination client.

@@ -1,0 +1,3 @@
+//! Coordination server: accounts, devices, sealed metadata, placement.
+
+fn main() {}

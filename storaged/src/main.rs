@@ -1,0 +1,3 @@
+//! Storage node: keeps ciphertext chunks it cannot read.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Chunk store on disk: node store and bounded client cache.

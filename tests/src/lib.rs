@@ -1,0 +1,1 @@
+//! Whole-system scenarios, golden vectors, fuzz targets.

@@ -1,0 +1,1 @@
+//! POSIX semantics and a thin FUSE adapter.
