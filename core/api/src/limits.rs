@@ -1,0 +1,65 @@
+//! Caps on the messages of this crate, with their reasons.
+//!
+//! A server refuses what is over a cap with `too_large` before it allocates for it.
+
+/// Bytes of a login name (UTF-8).
+pub const USER_BYTES_MAX: usize = 128;
+
+/// Bytes of a JSON request body. The largest is a registration: genesis with two X-Wing keys and a
+/// certificate (about 5 KiB), boxes of about 1.4 KiB each, base64 on top.
+pub const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Bytes of one push: a commit of 4,096 entries with 4 MiB of records, and the chunk ids of new
+/// manifests (32 bytes for each 256 KiB of file, so 256 GiB of new files a push).
+pub const PUSH_BYTES_MAX: usize = 40 * 1024 * 1024;
+
+/// Commits in one push: a device's outbox after a time offline is pushed in several requests.
+pub const PUSH_COMMITS_MAX: usize = 256;
+
+/// Bytes of one encoded commit: 4,096 entries and their signature, with sealed body.
+pub const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Chunks a version names directly: its root manifest node, or a few for formats to come.
+pub const VERSION_REFS_MAX: usize = 64;
+
+/// Ids one manifest node names. Nodes hold about 128 entries, at most a few times that.
+pub const MANIFEST_REFS_MAX: usize = 4_096;
+
+/// Manifest nodes announced with one commit: [`PUSH_BYTES_MAX`] in nodes of one id.
+pub const COMMIT_MANIFESTS_MAX: usize = 512 * 1024;
+
+/// Depth of a manifest tree the server follows. 128^6 chunks of 256 KiB is over an exabyte.
+pub const MANIFEST_DEPTH_MAX: usize = 8;
+
+/// Commits in one page.
+pub const PAGE_COMMITS_MAX: usize = 1_000;
+
+/// Commits in one page when the caller names no limit.
+pub const PAGE_COMMITS_DEFAULT: usize = 200;
+
+/// Bytes of commits in one page: the page ends early, never empty.
+pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Version hashes in one request.
+pub const VERSIONS_MAX: usize = 1_024;
+
+/// Bytes of ciphertext in one answer to a version request: the answer ends early, never empty.
+pub const VERSIONS_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Receipts in one request.
+pub const RECEIPTS_MAX: usize = 4_096;
+
+/// Bytes of one encoded receipt.
+pub const RECEIPT_BYTES_MAX: usize = 256;
+
+/// Boxes in one message: one for each unlock path and generation.
+pub const BOXES_MAX: usize = 256;
+
+/// Bytes of one box: an X-Wing ciphertext is 1,120 bytes, the payload about 200.
+pub const BOX_BYTES_MAX: usize = 4 * 1024;
+
+/// Bytes of one encoded account log entry: genesis holds two X-Wing public keys and a certificate.
+pub const LOG_ENTRY_BYTES_MAX: usize = 64 * 1024;
+
+/// Entries of one account log.
+pub const LOG_ENTRIES_MAX: usize = 10_000;
