@@ -1,1 +1,19 @@
 //! The client: tables, journal, index, file bodies, transfer, sync.
+//!
+//! A [`Volume`] is the local state of one vault: the tree in memory ([`Tables`]), file bodies, the
+//! sealed journal with its staging segments, and the index. Mount and sync both work on it; neither
+//! waits for the other, and nothing here waits for the network while a lock is held.
+
+mod attr;
+mod body;
+mod error;
+pub mod limits;
+mod tables;
+mod volume;
+
+pub use attr::{Attr, Ino, Kind, NewNode, NodeState, Notice, ROOT, SetTimes, StatFs, Time};
+pub use error::{FetchError, FsError, OpenError, Recovery};
+pub use tables::attrs::XattrMode;
+pub use tables::dir::FIRST_COOKIE;
+pub use tables::{Tables, TablesGuard};
+pub use volume::{Clock, Preallocate, ReadDone, SystemClock, Volume};

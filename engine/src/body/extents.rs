@@ -1,0 +1,120 @@
+//! The extent map: which source shows at which offset of a file.
+//!
+//! Extents never overlap and are ordered by offset; what no extent covers is a hole. Writing cuts
+//! or drops what lay there, so the newest bytes win by construction, in any order of arrival.
+
+use crate::body::Piece;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Where the bytes of an extent come from, and how far into it.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    /// Written here, not yet part of a version.
+    Piece {
+        /// The written run.
+        piece: Arc<Piece>,
+        /// Bytes of it before this extent's first.
+        skip: u32,
+    },
+}
+
+impl Source {
+    /// The same source, `by` bytes further in.
+    fn advanced(&self, by: u64) -> Self {
+        match self {
+            Self::Piece { piece, skip } => {
+                let by = u32::try_from(by).expect("an extent is no longer than its piece");
+                Self::Piece { piece: Arc::clone(piece), skip: skip + by }
+            }
+        }
+    }
+}
+
+/// A run of one source.
+#[derive(Clone, Debug)]
+pub(crate) struct Extent {
+    pub(crate) len: u64,
+    pub(crate) source: Source,
+}
+
+/// One stretch of a range: the source, or `None` for a hole.
+#[derive(Clone, Debug)]
+pub(crate) struct Stretch {
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+    pub(crate) source: Option<Source>,
+}
+
+/// Extents by their first offset.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ExtentMap {
+    extents: BTreeMap<u64, Extent>,
+    bytes: u64,
+}
+
+impl ExtentMap {
+    /// Shows `source` for `len` bytes from `offset`.
+    pub(crate) fn insert(&mut self, offset: u64, len: u64, source: Source) {
+        self.clear(offset, len);
+        if len > 0 {
+            self.bytes += len;
+            self.extents.insert(offset, Extent { len, source });
+        }
+    }
+
+    /// Makes a hole of `len` bytes from `offset`.
+    pub(crate) fn clear(&mut self, offset: u64, len: u64) {
+        let end = offset.saturating_add(len);
+        self.split(offset);
+        self.split(end);
+        let dropped: Vec<u64> = self.extents.range(offset..end).map(|(at, _)| *at).collect();
+        for at in dropped {
+            if let Some(extent) = self.extents.remove(&at) {
+                self.bytes -= extent.len;
+            }
+        }
+    }
+
+    /// Cuts the extent that spans `at` in two.
+    fn split(&mut self, at: u64) {
+        let Some((start, extent)) = self.extents.range_mut(..at).next_back() else { return };
+        let before = at - *start;
+        if extent.len <= before {
+            return;
+        }
+        let rest = Extent { len: extent.len - before, source: extent.source.advanced(before) };
+        extent.len = before;
+        self.extents.insert(at, rest);
+    }
+
+    /// The sources and holes of a range, in order, without gaps.
+    pub(crate) fn stretches(&self, offset: u64, len: u64) -> Vec<Stretch> {
+        let end = offset.saturating_add(len);
+        let mut found = Vec::new();
+        let mut at = offset;
+        let first = self.extents.range(..=offset).next_back().map_or(offset, |(start, _)| *start);
+        for (start, extent) in self.extents.range(first..end) {
+            let stop = (start + extent.len).min(end);
+            if stop <= at {
+                continue;
+            }
+            let from = (*start).max(at);
+            if from > at {
+                found.push(Stretch { offset: at, len: from - at, source: None });
+            }
+            let source = Some(extent.source.advanced(from - start));
+            found.push(Stretch { offset: from, len: stop - from, source });
+            at = stop;
+        }
+        if at < end {
+            found.push(Stretch { offset: at, len: end - at, source: None });
+        }
+        found
+    }
+
+    /// Bytes that are not holes.
+    pub(crate) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
