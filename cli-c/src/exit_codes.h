@@ -1,0 +1,23 @@
+/* The fixed exit codes. Scripts rely on them; a number never changes its meaning. */
+#ifndef FREEHOLD_EXIT_CODES_H
+#define FREEHOLD_EXIT_CODES_H
+
+enum exit_code {
+	EXIT_DONE = 0,
+	EXIT_FAILED = 1,
+	EXIT_USAGE = 2,
+	EXIT_PARTIAL = 3,
+	EXIT_LOCKED = 4,
+	EXIT_NOT_FOUND = 5,
+	EXIT_CONFLICT = 6,
+	EXIT_NO_SPACE = 7,
+	EXIT_UNREACHABLE = 8,
+	EXIT_NO_DAEMON = 9,
+	EXIT_INTEGRITY = 10,
+	EXIT_TIMED_OUT = 11,
+	EXIT_NOT_PERMITTED = 12,
+	EXIT_VERSION_MISMATCH = 13,
+	EXIT_CODE_LAST = EXIT_VERSION_MISMATCH,
+};
+
+#endif
