@@ -1,0 +1,297 @@
+//! The control API: what the command line and the desktop ask of the daemon on this machine.
+//!
+//! HTTP/1.1 with JSON on a Unix socket that only its owner can open. Each request is one operation;
+//! errors are [`ControlError`] bodies whose [`ExitCode`] the command line passes on, so that scripts see
+//! one fixed table whichever program found the fault. Paths live in [`path`].
+
+use serde::{Deserialize, Serialize};
+
+/// Version of the control API; the daemon and the command line must agree on it.
+pub const CONTROL_VERSION: u32 = 1;
+
+/// Largest request or answer body, in bytes.
+pub const CONTROL_BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// Name of the socket inside the run directory.
+pub const SOCKET_NAME: &str = "clientd.sock";
+
+/// Paths of the control API.
+pub mod path {
+    /// `GET`: [`super::Version`].
+    pub const VERSION: &str = "/v1/version";
+    /// `GET`: [`super::Status`].
+    pub const STATUS: &str = "/v1/status";
+    /// `GET`: [`super::WhoAmI`].
+    pub const WHOAMI: &str = "/v1/whoami";
+    /// `POST` [`super::Credentials`]: [`super::SignedUp`].
+    pub const SIGNUP: &str = "/v1/signup";
+    /// `POST` [`super::Credentials`]: [`super::WhoAmI`].
+    pub const LOGIN: &str = "/v1/login";
+    /// `POST` nothing: nothing.
+    pub const LOGOUT: &str = "/v1/logout";
+    /// `POST` [`super::Mount`]: [`super::Mount`].
+    pub const MOUNT: &str = "/v1/mount";
+    /// `POST` nothing: nothing.
+    pub const UNMOUNT: &str = "/v1/unmount";
+    /// `POST` [`super::Wait`]: [`super::Status`], once synced.
+    pub const WAIT: &str = "/v1/wait";
+}
+
+/// What the daemon is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Version {
+    /// Its release.
+    pub version: String,
+    /// [`CONTROL_VERSION`] it speaks.
+    pub control: u32,
+}
+
+/// A user name and password for one server.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Credentials {
+    /// `http://HOST:PORT`.
+    pub server: String,
+    /// User name.
+    pub user: String,
+    /// Password, UTF-8.
+    pub password: String,
+    /// Name this device is shown under; the host name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+}
+
+impl std::fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Credentials").finish_non_exhaustive()
+    }
+}
+
+/// Who this device is signed in as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WhoAmI {
+    /// User name; absent when signed out.
+    pub user: Option<String>,
+    /// Server address.
+    pub server: Option<String>,
+    /// Account id, hexadecimal.
+    pub account: Option<String>,
+    /// Device id, hexadecimal.
+    pub device: Option<String>,
+    /// Name of the device.
+    pub device_name: Option<String>,
+}
+
+/// A new account.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct SignedUp {
+    /// Who this device is.
+    #[serde(flatten)]
+    pub who: WhoAmI,
+    /// The 24 words of the recovery key: shown once, kept nowhere.
+    pub recovery_words: String,
+}
+
+impl std::fmt::Debug for SignedUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SignedUp").field("who", &self.who).finish_non_exhaustive()
+    }
+}
+
+/// Where the vault is, or shall be, mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    /// An absolute path.
+    pub path: String,
+}
+
+/// How long to wait until everything is synced.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// Seconds; without end when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_s: Option<u64>,
+}
+
+/// What the daemon is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// No account on this device.
+    SignedOut,
+    /// Something is on its way.
+    Syncing,
+    /// Everything local is placed and numbered, everything remote known is applied.
+    Synced,
+    /// The server cannot be reached; work goes on locally.
+    Offline,
+    /// A person has to do something; see `problems`.
+    Attention,
+}
+
+/// Something a person should know, with what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Stable name.
+    pub code: String,
+    /// One line: what was attempted, on what, and why it failed.
+    pub message: String,
+    /// One line: what to do.
+    pub hint: String,
+}
+
+/// What is still on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// Files whose content is not cut into chunks yet.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Changed records not yet in a commit.
+    pub records: u64,
+    /// Commits the server has not numbered.
+    pub commits: u64,
+    /// Chunks no storage node has acknowledged.
+    pub chunks: u64,
+    /// Bytes of those chunks.
+    pub chunk_bytes: u64,
+    /// Remote commits known and not applied.
+    pub remote_commits: u64,
+}
+
+impl Pending {
+    /// Whether nothing is on its way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The whole picture, for people and scripts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// The one word.
+    pub state: State,
+    /// Who this device is.
+    #[serde(flatten)]
+    pub who: WhoAmI,
+    /// Where the vault is mounted.
+    pub mount: Option<String>,
+    /// Whether the server answers.
+    pub server_reachable: bool,
+    /// Storage nodes that answer, and all that are known.
+    pub nodes_reachable: u32,
+    /// Storage nodes known.
+    pub nodes: u32,
+    /// What is on its way.
+    pub pending: Pending,
+    /// Files, folders and other nodes in the vault.
+    pub entries: u64,
+    /// Bytes of ciphertext kept on this device.
+    pub cache_bytes: u64,
+    /// The highest commit number applied.
+    pub applied_seq: u64,
+    /// What a person should know.
+    pub problems: Vec<Problem>,
+}
+
+/// The fixed exit codes of the command line; scripts rely on them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
+#[repr(u8)]
+pub enum ExitCode {
+    /// Failed, not otherwise classed.
+    Failed = 1,
+    /// Used wrongly.
+    Usage = 2,
+    /// Partly done, some items failed.
+    Partial = 3,
+    /// Locked or not signed in.
+    Locked = 4,
+    /// Not found.
+    NotFound = 5,
+    /// Conflict or precondition failed.
+    Conflict = 6,
+    /// Quota or no space.
+    NoSpace = 7,
+    /// Network or server down; retrying may help.
+    Unreachable = 8,
+    /// The daemon is not running.
+    NoDaemon = 9,
+    /// An integrity check failed; never retried.
+    Integrity = 10,
+    /// Timed out while waiting.
+    TimedOut = 11,
+    /// Not permitted.
+    NotPermitted = 12,
+    /// Command line and daemon are of different versions.
+    VersionMismatch = 13,
+}
+
+impl From<ExitCode> for u8 {
+    fn from(code: ExitCode) -> Self {
+        code as Self
+    }
+}
+
+impl TryFrom<u8> for ExitCode {
+    type Error = &'static str;
+
+    fn try_from(code: u8) -> Result<Self, Self::Error> {
+        const ALL: [ExitCode; 13] = [
+            ExitCode::Failed,
+            ExitCode::Usage,
+            ExitCode::Partial,
+            ExitCode::Locked,
+            ExitCode::NotFound,
+            ExitCode::Conflict,
+            ExitCode::NoSpace,
+            ExitCode::Unreachable,
+            ExitCode::NoDaemon,
+            ExitCode::Integrity,
+            ExitCode::TimedOut,
+            ExitCode::NotPermitted,
+            ExitCode::VersionMismatch,
+        ];
+        ALL.into_iter().find(|known| *known as Self == code).ok_or("not an exit code")
+    }
+}
+
+/// Why the daemon did not do it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ControlError {
+    /// Stable name, snake_case.
+    pub code: String,
+    /// One line: what was attempted, on what, and why it failed.
+    pub message: String,
+    /// One line: what to do.
+    pub hint: String,
+    /// Whether the same request may succeed later.
+    pub retryable: bool,
+    /// What the command line exits with.
+    pub exit: ExitCode,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_are_numbers_on_the_wire_and_unknown_ones_are_refused() {
+        for code in 1..=13u8 {
+            let exit: ExitCode = serde_json::from_str(&code.to_string()).expect("a code of the table");
+            assert_eq!(serde_json::to_string(&exit).ok(), Some(code.to_string()));
+        }
+        assert!(serde_json::from_str::<ExitCode>("99").is_err());
+    }
+
+    #[test]
+    fn debug_output_holds_no_password() {
+        let credentials = Credentials {
+            server: "http://127.0.0.1:1".into(),
+            user: "eva".into(),
+            password: "correct horse".into(),
+            device: None,
+        };
+        assert!(!format!("{credentials:?}").contains("horse"));
+    }
+}
