@@ -1,0 +1,178 @@
+//! One entry of the account log: statement, a device's signature, and perhaps a second one.
+//!
+//! Both signatures cover the same bytes, the kind of the second included, under different labels.
+//! The entry's hash covers the signatures too, so it names exactly one byte string.
+
+use super::Action;
+use crate::limits;
+use crate::sign::{BadSignature, Label, PublicKey, SignKey, Signature};
+use crate::statement::{read_preamble, write_preamble};
+use freehold_model::codec::{self, Decode, DecodeError, Encode, Reader, Writer};
+use freehold_model::{AccountId, DeviceId, LogHash};
+
+const MAGIC: [u8; 4] = *b"FHAL";
+
+/// The secret that stands behind a second signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SecondKey {
+    /// The password.
+    Password,
+    /// The recovery key.
+    Recovery,
+}
+
+/// What an entry says, and where in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogStatement {
+    /// The account.
+    pub account: AccountId,
+    /// Position, from 0 for genesis.
+    pub seq: u64,
+    /// The entry before; zero for genesis.
+    pub prev: LogHash,
+    /// When, in Unix seconds by the signer's clock. Advisory.
+    pub time: u64,
+    /// The device that signs.
+    pub signer: DeviceId,
+    /// The change.
+    pub action: Action,
+}
+
+impl LogStatement {
+    /// The first statement of an account.
+    #[must_use]
+    pub const fn genesis(
+        account: AccountId,
+        time: u64,
+        signer: DeviceId,
+        genesis: Box<super::Genesis>,
+    ) -> Self {
+        let prev = LogHash::from_bytes([0; 32]);
+        Self { account, seq: 0, prev, time, signer, action: Action::Genesis(genesis) }
+    }
+}
+
+/// A signed entry. Only [`super::AccountState`] decides whether its signatures count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    statement: LogStatement,
+    signature: Signature,
+    second: Option<(SecondKey, Signature)>,
+}
+
+impl LogEntry {
+    /// Signs a statement that needs no second signature.
+    #[must_use]
+    pub fn sign(statement: LogStatement, device: &SignKey) -> Self {
+        let signature = device.sign(Label::AccountLog, &signed_bytes(&statement, None));
+        Self { statement, signature, second: None }
+    }
+
+    /// Signs a statement as a device and as the holder of the password or the recovery key.
+    #[must_use]
+    pub fn sign_twice(statement: LogStatement, device: &SignKey, which: SecondKey, secret: &SignKey) -> Self {
+        let bytes = signed_bytes(&statement, Some(which));
+        let signature = device.sign(Label::AccountLog, &bytes);
+        let second = secret.sign(Label::AccountLogSecond, &bytes);
+        Self { statement, signature, second: Some((which, second)) }
+    }
+
+    /// What the entry says, before any check.
+    #[must_use]
+    pub const fn statement(&self) -> &LogStatement {
+        &self.statement
+    }
+
+    /// Which secret stands behind the second signature, if there is one.
+    #[must_use]
+    pub fn second_key(&self) -> Option<SecondKey> {
+        self.second.as_ref().map(|(which, _)| *which)
+    }
+
+    /// The entry's name: BLAKE3 of all its bytes.
+    #[must_use]
+    pub fn hash(&self) -> LogHash {
+        LogHash::from_bytes(*blake3::hash(&self.to_bytes()).as_bytes())
+    }
+
+    /// The canonical bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        codec::to_vec(self)
+    }
+
+    /// Reads an entry that fills the slice exactly. Signatures are not checked.
+    ///
+    /// # Errors
+    /// Anything but the canonical form is refused.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, DecodeError> {
+        if bytes.len() > limits::LOG_ENTRY_BYTES_MAX {
+            return Err(DecodeError::TooLong);
+        }
+        codec::from_slice(bytes)
+    }
+
+    pub(super) fn verify_device(&self, key: &PublicKey) -> Result<(), BadSignature> {
+        let bytes = signed_bytes(&self.statement, self.second_key());
+        key.verify(Label::AccountLog, &bytes, &self.signature)
+    }
+
+    pub(super) fn verify_second(&self, key: &PublicKey) -> Result<(), BadSignature> {
+        let (which, signature) = self.second.as_ref().ok_or(BadSignature)?;
+        let bytes = signed_bytes(&self.statement, Some(*which));
+        key.verify(Label::AccountLogSecond, &bytes, signature)
+    }
+}
+
+const fn second_kind(which: Option<SecondKey>) -> u8 {
+    match which {
+        None => 0,
+        Some(SecondKey::Password) => 1,
+        Some(SecondKey::Recovery) => 2,
+    }
+}
+
+fn write_signed(out: &mut Writer, statement: &LogStatement, which: Option<SecondKey>) {
+    write_preamble(out, MAGIC);
+    out.put(&statement.account).u64(statement.seq).put(&statement.prev).u64(statement.time);
+    out.put(&statement.signer).put(&statement.action).u8(second_kind(which));
+}
+
+fn signed_bytes(statement: &LogStatement, which: Option<SecondKey>) -> Vec<u8> {
+    let mut out = Writer::new();
+    write_signed(&mut out, statement, which);
+    out.into_vec()
+}
+
+impl Encode for LogEntry {
+    fn encode(&self, out: &mut Writer) {
+        write_signed(out, &self.statement, self.second_key());
+        out.put(&self.signature);
+        if let Some((_, second)) = &self.second {
+            out.put(second);
+        }
+    }
+}
+
+impl Decode for LogEntry {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        read_preamble(input, MAGIC, "account log entry")?;
+        let statement = LogStatement {
+            account: input.get()?,
+            seq: input.u64()?,
+            prev: input.get()?,
+            time: input.u64()?,
+            signer: input.get()?,
+            action: input.get()?,
+        };
+        let which = match input.u8()? {
+            0 => None,
+            1 => Some(SecondKey::Password),
+            2 => Some(SecondKey::Recovery),
+            _ => return Err(DecodeError::Unknown("second signature")),
+        };
+        let signature = input.get()?;
+        let second = which.map(|which| Ok((which, input.get()?))).transpose()?;
+        Ok(Self { statement, signature, second })
+    }
+}
