@@ -1,0 +1,200 @@
+//! A vault's keys, all generations: seals under the newest, opens any.
+
+use crate::chunk::{ChunkKey, ChunkPayload, Encoding, SealedChunk};
+use crate::error::{KeyringError, OpenError};
+use crate::kdf::{kdf, prf};
+use crate::labels;
+use crate::limits::{
+    COMMIT_BODY_PLAIN_BYTES_MAX, FIRST_GENERATION, GENERATIONS_MAX, RECORD_PLAIN_BYTES_MAX, SEALED_OVERHEAD,
+};
+use crate::secret::Secret32;
+use crate::siv::{Parsed, Place, SivKey, SivKind};
+use crate::vault_key::VaultKey;
+use freehold_model::codec::Writer;
+use freehold_model::limits::RECORD_BYTES_MAX;
+use freehold_model::padding::record_len;
+use freehold_model::{DeviceId, FileId, RecordId, VaultId};
+
+const RECORD: SivKind =
+    SivKind { magic: *b"FHR1", encryption_label: labels::RECORD_ENC, nonce_label: labels::RECORD_NONCE };
+const COMMIT_BODY: SivKind =
+    SivKind { magic: *b"FHB1", encryption_label: labels::COMMIT_ENC, nonce_label: labels::COMMIT_NONCE };
+
+/// Bytes of the largest sealed commit body.
+const COMMIT_BODY_SEALED_MAX: usize = SEALED_OVERHEAD + record_len(COMMIT_BODY_PLAIN_BYTES_MAX as u64 + 4) as usize;
+
+/// Which commit a sealed body belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CommitContext {
+    /// The committing device.
+    pub device: DeviceId,
+    /// Its incarnation.
+    pub incarnation: u32,
+    /// The commit's number in the device's chain.
+    pub seq: u64,
+}
+
+/// Every key of one vault. Cheap to use, costly to build: derived keys are kept.
+pub struct VaultKeyring {
+    vault: VaultId,
+    index_key: Secret32,
+    dedup_key: Secret32,
+    generations: Vec<Generation>,
+}
+
+/// Keys of one generation; generation `g` stands at index `g - 1`.
+struct Generation {
+    chunk_hash: Secret32,
+    record: SivKey,
+    commit_body: SivKey,
+}
+
+impl VaultKeyring {
+    /// Takes over all generations of a vault's key, in any order.
+    ///
+    /// # Errors
+    /// `Incomplete` when a generation between 1 and the newest is missing or there twice.
+    pub fn new(vault: VaultId, mut keys: Vec<VaultKey>) -> Result<Self, KeyringError> {
+        if keys.len() > GENERATIONS_MAX {
+            return Err(KeyringError::TooMany);
+        }
+        keys.sort_by_key(VaultKey::generation);
+        let complete = keys.iter().zip(FIRST_GENERATION..).all(|(key, generation)| key.generation() == generation);
+        let (Some(first), true) = (keys.first(), complete) else {
+            return Err(KeyringError::Incomplete);
+        };
+        Ok(Self {
+            vault,
+            index_key: kdf(labels::VAULT_INDEX, first.expose(), &[vault.as_bytes()]),
+            dedup_key: kdf(labels::VAULT_DEDUP, first.expose(), &[vault.as_bytes()]),
+            generations: keys.iter().map(|key| Generation::derive(&vault, key)).collect(),
+        })
+    }
+
+    /// The vault.
+    #[must_use]
+    pub const fn vault(&self) -> VaultId {
+        self.vault
+    }
+
+    /// The generation that seals.
+    ///
+    /// # Panics
+    /// Never: the number of generations is bounded.
+    #[must_use]
+    pub fn current_generation(&self) -> u32 {
+        u32::try_from(self.generations.len()).expect("the number of generations is bounded")
+    }
+
+    /// What the server knows a node of the tree by. Constant across generations.
+    #[must_use]
+    pub fn record_id(&self, file: &FileId) -> RecordId {
+        RecordId::from_bytes(prf(&self.index_key, &[file.as_bytes()]))
+    }
+
+    /// A hash of a chunk's plaintext for the device's own dedup lookup. Constant across generations.
+    #[must_use]
+    pub fn dedup_hash(&self, plain: &[u8]) -> [u8; 16] {
+        prf(&self.dedup_key, &[plain])
+    }
+
+    /// Seals a chunk under the current generation. Equal payloads give equal chunks.
+    ///
+    /// # Panics
+    /// When the body is over the largest chunk: profiles never cut one.
+    #[must_use]
+    pub fn seal_chunk(&self, payload: &ChunkPayload<'_>) -> SealedChunk {
+        let encoding = Encoding::new(payload.compression, &payload.body);
+        let key = ChunkKey::from_bytes(encoding.hash(&self.current().chunk_hash));
+        let (id, bytes) = encoding.seal(key.secret());
+        SealedChunk { id, key, bytes }
+    }
+
+    /// Seals a record under the current generation. Equal plaintext gives equal bytes.
+    ///
+    /// # Panics
+    /// When the plaintext is over [`RECORD_PLAIN_BYTES_MAX`]: record mutators refuse before that.
+    #[must_use]
+    pub fn seal_record(&self, record: &RecordId, plain: &[u8]) -> Vec<u8> {
+        assert!(plain.len() <= RECORD_PLAIN_BYTES_MAX, "record mutators refuse before a record is too long");
+        self.current().record.seal(&self.record_place(self.current_generation(), &self.record_context(record)), plain)
+    }
+
+    /// Opens a record of any generation.
+    ///
+    /// # Errors
+    /// `Refused` when it is damaged or of another vault or record; `UnknownGeneration` when its key
+    /// is not here yet.
+    pub fn open_record(&self, record: &RecordId, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let parsed = Parsed::read(RECORD.magic, sealed, RECORD_BYTES_MAX)?;
+        let context = self.record_context(record);
+        self.generation(parsed.generation)?.record.open(&self.record_place(parsed.generation, &context), &parsed)
+    }
+
+    /// Seals a commit's body under the current generation. Equal plaintext gives equal bytes.
+    ///
+    /// # Panics
+    /// When the plaintext is over [`COMMIT_BODY_PLAIN_BYTES_MAX`]: commits are cut before that.
+    #[must_use]
+    pub fn seal_commit_body(&self, commit: &CommitContext, plain: &[u8]) -> Vec<u8> {
+        assert!(plain.len() <= COMMIT_BODY_PLAIN_BYTES_MAX, "commits are cut before their body is too long");
+        let context = self.commit_context(commit);
+        let place = Place { magic: COMMIT_BODY.magic, generation: self.current_generation(), context: &context };
+        self.current().commit_body.seal(&place, plain)
+    }
+
+    /// Opens a commit's body of any generation.
+    ///
+    /// # Errors
+    /// `Refused` when it is damaged or another commit's; `UnknownGeneration` when its key is not
+    /// here yet.
+    pub fn open_commit_body(&self, commit: &CommitContext, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let parsed = Parsed::read(COMMIT_BODY.magic, sealed, COMMIT_BODY_SEALED_MAX)?;
+        let context = self.commit_context(commit);
+        let place = Place { magic: COMMIT_BODY.magic, generation: parsed.generation, context: &context };
+        self.generation(parsed.generation)?.commit_body.open(&place, &parsed)
+    }
+
+    fn current(&self) -> &Generation {
+        self.generations.last().expect("a keyring has a first generation")
+    }
+
+    fn generation(&self, generation: u32) -> Result<&Generation, OpenError> {
+        let index = generation.checked_sub(FIRST_GENERATION).ok_or(OpenError::Refused)?;
+        self.generations.get(index as usize).ok_or(OpenError::UnknownGeneration(generation))
+    }
+
+    fn record_context(&self, record: &RecordId) -> Vec<u8> {
+        [&self.vault.as_bytes()[..], record.as_bytes()].concat()
+    }
+
+    fn record_place<'a>(&self, generation: u32, context: &'a [u8]) -> Place<'a> {
+        Place { magic: RECORD.magic, generation, context }
+    }
+
+    fn commit_context(&self, commit: &CommitContext) -> Vec<u8> {
+        let mut out = Writer::with_capacity(44);
+        out.put(&self.vault).put(&commit.device).u32(commit.incarnation).u64(commit.seq);
+        out.into_vec()
+    }
+}
+
+impl Generation {
+    fn derive(vault: &VaultId, key: &VaultKey) -> Self {
+        let context = [&vault.as_bytes()[..], &key.generation().to_be_bytes()];
+        Self {
+            chunk_hash: kdf(labels::CHUNK_HASH, key.expose(), &context),
+            record: SivKey::derive(&RECORD, key.secret(), &context),
+            commit_body: SivKey::derive(&COMMIT_BODY, key.secret(), &context),
+        }
+    }
+}
+
+impl std::fmt::Debug for VaultKeyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "VaultKeyring({:?}, {} generations)", self.vault, self.generations.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,132 @@
+//! What a device seals on its own disk: journal frames, staged extents, index rows, state files.
+//!
+//! ```text
+//! suite u8 | purpose u8 | nonce[24] | ciphertext | tag[16]        42 B more than the plaintext
+//! AAD = suite | purpose | the caller's AAD                        one key per purpose
+//! ```
+//!
+//! The nonce is random and 24 bytes long: no counter that a crash, a restored snapshot or a cloned
+//! disk could make repeat (2^-96 after 2^48 messages). The caller's AAD names the place (segment
+//! and frame, table and row key), so that rows and frames cannot be swapped.
+
+use crate::aead;
+use crate::error::OpenError;
+use crate::kdf::kdf;
+use crate::labels;
+use crate::limits::{LOCAL_PLAIN_BYTES_MAX, SUITE, TAG_LEN};
+use crate::secret::Secret32;
+use freehold_model::Entropy;
+
+/// What a local message is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LocalPurpose {
+    /// A frame of the journal.
+    JournalFrame,
+    /// An extent in a staging segment.
+    StagingExtent,
+    /// A row of the index.
+    IndexRow,
+    /// A small state file.
+    StateFile,
+}
+
+impl LocalPurpose {
+    const fn code(self) -> u8 {
+        match self {
+            Self::JournalFrame => 1,
+            Self::StagingExtent => 2,
+            Self::IndexRow => 3,
+            Self::StateFile => 4,
+        }
+    }
+}
+
+/// Seals and opens what stays on one device.
+pub struct LocalKey {
+    journal: Secret32,
+    staging: Secret32,
+    row: Secret32,
+    state: Secret32,
+}
+
+impl LocalKey {
+    /// Bytes a sealed message is longer than its plaintext.
+    pub const OVERHEAD: usize = 2 + 24 + TAG_LEN;
+
+    pub(crate) fn new(key: &Secret32) -> Self {
+        Self {
+            journal: kdf(labels::LOCAL_JOURNAL, key.expose(), &[]),
+            staging: kdf(labels::LOCAL_STAGING, key.expose(), &[]),
+            row: kdf(labels::LOCAL_ROW, key.expose(), &[]),
+            state: kdf(labels::LOCAL_STATE, key.expose(), &[]),
+        }
+    }
+
+    /// Seals a message for the place `aad` names.
+    pub fn seal(&self, purpose: LocalPurpose, aad: &[u8], plain: &[u8], entropy: &mut dyn Entropy) -> Vec<u8> {
+        let mut sealed = Vec::with_capacity(plain.len() + Self::OVERHEAD);
+        self.seal_into(purpose, aad, plain, entropy, &mut sealed);
+        sealed
+    }
+
+    /// Seals a message onto the end of a buffer.
+    ///
+    /// # Panics
+    /// When the plaintext is over [`LOCAL_PLAIN_BYTES_MAX`]: writers cut their frames before that.
+    pub fn seal_into(
+        &self,
+        purpose: LocalPurpose,
+        aad: &[u8],
+        plain: &[u8],
+        entropy: &mut dyn Entropy,
+        out: &mut Vec<u8>,
+    ) {
+        assert!(plain.len() <= LOCAL_PLAIN_BYTES_MAX, "writers cut their frames before that");
+        let mut nonce = [0; 24];
+        entropy.fill(&mut nonce);
+        out.extend_from_slice(&[SUITE, purpose.code()]);
+        out.extend_from_slice(&nonce);
+        let start = out.len();
+        out.extend_from_slice(plain);
+        let tag = aead::seal(self.key(purpose), &nonce, &full_aad(purpose, aad), &mut out[start..]);
+        out.extend_from_slice(&tag);
+    }
+
+    /// Opens a message sealed for the same purpose and place.
+    ///
+    /// # Errors
+    /// `Refused` when it is damaged, or another purpose's, place's or device's.
+    pub fn open(&self, purpose: LocalPurpose, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let (header, rest) = sealed.split_first_chunk::<2>().ok_or(OpenError::Refused)?;
+        let (nonce, rest) = rest.split_first_chunk::<24>().ok_or(OpenError::Refused)?;
+        let (data, tag) = rest.split_last_chunk::<TAG_LEN>().ok_or(OpenError::Refused)?;
+        if *header != [SUITE, purpose.code()] || data.len() > LOCAL_PLAIN_BYTES_MAX {
+            return Err(OpenError::Refused);
+        }
+        let mut plain = data.to_vec();
+        aead::open(self.key(purpose), nonce, &full_aad(purpose, aad), &mut plain, tag)?;
+        Ok(plain)
+    }
+
+    const fn key(&self, purpose: LocalPurpose) -> &Secret32 {
+        match purpose {
+            LocalPurpose::JournalFrame => &self.journal,
+            LocalPurpose::StagingExtent => &self.staging,
+            LocalPurpose::IndexRow => &self.row,
+            LocalPurpose::StateFile => &self.state,
+        }
+    }
+}
+
+impl std::fmt::Debug for LocalKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LocalKey(..)")
+    }
+}
+
+fn full_aad(purpose: LocalPurpose, aad: &[u8]) -> Vec<u8> {
+    [&[SUITE, purpose.code()], aad].concat()
+}
+
+#[cfg(test)]
+mod tests;
