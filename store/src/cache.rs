@@ -1,0 +1,399 @@
+//! The client's chunk cache: ciphertext below a cap, the least recently used segment goes first.
+//!
+//! A pinned chunk may be the only copy there is, so eviction carries pinned chunks over to the
+//! newest segment, flushes, and only then removes the old file; pins survive a restart in the file
+//! of marks. If marks are lost to damage, everything is pinned until the engine says otherwise:
+//! keeping too much is repairable, losing is not. Any other loss of the cache costs a download.
+
+use crate::disk::{Disk, OsDisk};
+use crate::error::StoreError;
+use crate::index::{Entry, Index, Location, MemoryIndex};
+use crate::limits;
+use crate::log::{Flush, Log};
+use crate::marks::{Mark, Marks};
+use crate::record::{Key, span_bytes};
+use crate::recovery::Recovery;
+use crate::segment::Kind;
+use freehold_model::{ChunkId, VaultTag};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How a cache is bounded.
+#[derive(Clone, Copy, Debug)]
+pub struct CacheOptions {
+    /// Bytes on disk above which unpinned chunks are evicted.
+    pub cap_bytes: u64,
+    /// Bytes a segment may reach: the unit of eviction.
+    pub segment_bytes: u64,
+}
+
+impl CacheOptions {
+    /// A cache of that cap, with segments of the usual size.
+    #[must_use]
+    pub const fn with_cap(cap_bytes: u64) -> Self {
+        Self { cap_bytes, segment_bytes: limits::CACHE_SEGMENT_BYTES }
+    }
+}
+
+/// Whether a chunk may be evicted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pin {
+    /// It must stay until it is unpinned.
+    Pinned,
+    /// It may go; a pin it already has stays.
+    Evictable,
+}
+
+/// The client's chunk cache.
+pub struct CacheStore {
+    log: Log,
+    marks: Marks,
+    cap_bytes: AtomicU64,
+    /// Locked before `index` where both are needed.
+    pins: Mutex<HashSet<ChunkId>>,
+    index: RwLock<MemoryIndex>,
+    last_used: Mutex<Usage>,
+    /// One eviction at a time.
+    eviction: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Usage {
+    clock: u64,
+    by_segment: BTreeMap<u32, u64>,
+}
+
+/// A segment that may be evicted, and what of it must be carried over.
+struct Victim {
+    number: u32,
+    chunks: Vec<(Key, Location)>,
+}
+
+impl CacheStore {
+    /// Opens or creates the cache in a directory.
+    ///
+    /// # Errors
+    /// `InUse`, `Format`, or `Io` when the directory cannot be read or written.
+    pub fn open(path: &Path, options: CacheOptions) -> Result<(Self, Recovery), StoreError> {
+        Self::open_on(Arc::new(OsDisk::open(path)?), options)
+    }
+
+    /// Opens or creates the cache on any disk.
+    ///
+    /// # Errors
+    /// `Format`, or `Io` when the disk cannot be read or written.
+    pub fn open_on(disk: Arc<dyn Disk>, options: CacheOptions) -> Result<(Self, Recovery), StoreError> {
+        let mut index = MemoryIndex::default();
+        let (log, recovery) =
+            Log::open(Arc::clone(&disk), Kind::Cache, options.segment_bytes, &mut |entries| {
+                for (key, location) in entries {
+                    index.insert(*key, *location);
+                }
+            })?;
+        let (marks, found) = Marks::open(disk)?;
+        let mut pins = HashSet::new();
+        for mark in &found.marks {
+            match mark {
+                Mark::Pinned(key) => pins.insert(key.id),
+                Mark::Unpinned(key) => pins.remove(&key.id),
+                Mark::Damaged(..) => false,
+            };
+        }
+        if !found.is_whole {
+            tracing::warn!("marks of the cache are damaged: every chunk stays until it is unpinned");
+            index.for_each(&mut |key, _| {
+                pins.insert(key.id);
+            });
+            marks.replace(|| pin_marks(&pins))?;
+        }
+        let cache = Self {
+            log,
+            marks,
+            cap_bytes: AtomicU64::new(options.cap_bytes),
+            pins: Mutex::new(pins),
+            index: RwLock::new(index),
+            last_used: Mutex::default(),
+            eviction: Mutex::new(()),
+        };
+        Ok((cache, recovery))
+    }
+
+    /// Takes a chunk in; durable after [`CacheStore::sync`].
+    ///
+    /// # Errors
+    /// `Damaged` when the bytes do not hash to the id, `TooLarge`, `NoSpace` when the disk is full
+    /// even after evicting, `ReadOnly` once a write failed.
+    pub fn put(&self, id: ChunkId, bytes: &[u8], pin: Pin) -> Result<(), StoreError> {
+        if blake3::hash(bytes).as_bytes() != id.as_bytes() {
+            return Err(StoreError::Damaged);
+        }
+        let is_here = match pin {
+            Pin::Evictable => self.contains(&id),
+            // The pin comes first, so that an eviction under way sees it; and a copy somebody will
+            // rely on is read back rather than believed.
+            Pin::Pinned => {
+                self.pin(&[id])?;
+                self.get(&id).is_some()
+            }
+        };
+        if is_here {
+            return Ok(());
+        }
+        let key = key(id);
+        let append = || self.log.append(&[(key, bytes)], Flush::Later);
+        let locations = match append() {
+            Err(StoreError::NoSpace) if self.evict_one()? => append()?,
+            other => other?,
+        };
+        for location in locations {
+            self.index.write().insert(key, location);
+            self.touch(location.segment);
+        }
+        if self.bytes() > self.cap_bytes.load(Ordering::Relaxed) {
+            self.trim()?;
+        }
+        Ok(())
+    }
+
+    /// The whole chunk, verified; a wrong one is dropped and `None`, as is one that is not here.
+    #[must_use]
+    pub fn get(&self, id: &ChunkId) -> Option<Vec<u8>> {
+        self.read(id, |location| {
+            let bytes = self.log.read(location)?;
+            let right = blake3::hash(&bytes).as_bytes() == id.as_bytes();
+            if right { Ok(bytes) } else { Err(StoreError::Damaged) }
+        })
+    }
+
+    /// Part of a chunk, cut at its end and *not* verified: the chunk's frames are, when opened.
+    #[must_use]
+    pub fn get_range(&self, id: &ChunkId, range: Range<u32>) -> Option<Vec<u8>> {
+        self.read(id, |location| self.log.read_range(&key(*id), location, range.clone()))
+    }
+
+    /// Bytes of a chunk that is here.
+    #[must_use]
+    pub fn len_bytes(&self, id: &ChunkId) -> Option<u32> {
+        self.find(id).map(|location| location.len_bytes)
+    }
+
+    /// Whether the chunk is here, as far as the index knows.
+    #[must_use]
+    pub fn contains(&self, id: &ChunkId) -> bool {
+        self.find(id).is_some()
+    }
+
+    /// Forbids evicting these chunks; durable after [`CacheStore::sync`].
+    ///
+    /// # Errors
+    /// `NoSpace` or `Io` when the pins cannot be noted on disk; they hold until a restart then.
+    pub fn pin(&self, ids: &[ChunkId]) -> Result<(), StoreError> {
+        self.marks.append(|| {
+            let mut pins = self.pins.lock();
+            ids.iter().filter(|id| pins.insert(**id)).map(|id| Mark::Pinned(key(*id))).collect()
+        })
+    }
+
+    /// Allows evicting these chunks again.
+    ///
+    /// # Errors
+    /// `NoSpace` or `Io` when that cannot be noted on disk; they are pinned again after a restart.
+    pub fn unpin(&self, ids: &[ChunkId]) -> Result<(), StoreError> {
+        self.marks.append(|| {
+            let mut pins = self.pins.lock();
+            ids.iter().filter(|id| pins.remove(id)).map(|id| Mark::Unpinned(key(*id))).collect()
+        })?;
+        if self.marks.len() > 2 * self.pins.lock().len() + limits::MARKS_SLACK {
+            self.marks.replace(|| pin_marks(&self.pins.lock()))?;
+        }
+        Ok(())
+    }
+
+    /// All pinned chunks, sorted: what the engine compares with what it still needs.
+    #[must_use]
+    pub fn pinned(&self) -> Vec<ChunkId> {
+        let mut ids: Vec<_> = self.pins.lock().iter().copied().collect();
+        ids.sort_unstable();
+        ids
+    }
+
+    /// Makes every chunk and pin taken in so far durable.
+    ///
+    /// # Errors
+    /// `ReadOnly` when the disk did not keep them; never to be retried.
+    pub fn sync(&self) -> Result<(), StoreError> {
+        self.log.sync()?;
+        self.marks.sync().map_err(|error| {
+            tracing::error!(%error, "the disk did not keep the cache's marks");
+            self.log.fail();
+            StoreError::ReadOnly
+        })
+    }
+
+    /// Bytes on disk.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.log.bytes()
+    }
+
+    /// Changes the cap; takes effect at the next put or trim.
+    pub fn set_cap(&self, cap_bytes: u64) {
+        self.cap_bytes.store(cap_bytes, Ordering::Relaxed);
+    }
+
+    /// Evicts until the cap holds, or only segments that are mostly pinned are left.
+    ///
+    /// # Errors
+    /// `NoSpace`, `ReadOnly` or `Io` when pinned chunks cannot be carried over.
+    pub fn trim(&self) -> Result<(), StoreError> {
+        while self.bytes() > self.cap_bytes.load(Ordering::Relaxed) && self.evict_one()? {}
+        Ok(())
+    }
+
+    fn find(&self, id: &ChunkId) -> Option<Location> {
+        match self.index.read().find(&key(*id)) {
+            Some(Entry::Good(location)) => Some(location),
+            Some(Entry::Damaged(_)) | None => None,
+        }
+    }
+
+    /// Reads where the index says, once more if an eviction moved the chunk meanwhile.
+    fn read(
+        &self,
+        id: &ChunkId,
+        attempt: impl Fn(Location) -> Result<Vec<u8>, StoreError>,
+    ) -> Option<Vec<u8>> {
+        let mut location = self.find(id)?;
+        loop {
+            let error = match attempt(location) {
+                Ok(bytes) => {
+                    self.touch(location.segment);
+                    return Some(bytes);
+                }
+                Err(error) => error,
+            };
+            let current = self.find(id)?;
+            if current == location {
+                tracing::warn!(chunk = ?id, %error, "a cached chunk is damaged and dropped");
+                self.index.write().remove(&key(*id), location);
+                return None;
+            }
+            location = current;
+        }
+    }
+
+    fn touch(&self, segment: u32) {
+        let mut usage = self.last_used.lock();
+        usage.clock += 1;
+        let now = usage.clock;
+        usage.by_segment.insert(segment, now);
+    }
+
+    /// Evicts the least recently used segment that is at most half pinned; false if there is none.
+    fn evict_one(&self) -> Result<bool, StoreError> {
+        let _one = self.eviction.lock();
+        let Some(victim) = self.choose_victim() else { return Ok(false) };
+        let mut carried = HashSet::new();
+        loop {
+            let pinned: Vec<_> = {
+                let pins = self.pins.lock();
+                let mut index = self.index.write();
+                let pinned: Vec<_> = victim
+                    .chunks
+                    .iter()
+                    .filter(|(key, at)| {
+                        pins.contains(&key.id)
+                            && !carried.contains(key)
+                            && index.find(key) == Some(Entry::Good(*at))
+                    })
+                    .copied()
+                    .collect();
+                if pinned.is_empty() {
+                    for (key, at) in &victim.chunks {
+                        index.remove(key, *at);
+                    }
+                }
+                pinned
+            };
+            if pinned.is_empty() {
+                break;
+            }
+            for (key, at) in pinned {
+                self.carry_over(key, at)?;
+                carried.insert(key);
+            }
+            self.log.sync()?;
+        }
+        self.last_used.lock().by_segment.remove(&victim.number);
+        self.log.remove(victim.number)?;
+        Ok(true)
+    }
+
+    fn carry_over(&self, key: Key, at: Location) -> Result<(), StoreError> {
+        let bytes = self.log.read(at)?;
+        if blake3::hash(&bytes).as_bytes() != key.id.as_bytes() {
+            tracing::error!(chunk = ?key.id, "a pinned chunk is damaged");
+            self.index.write().remove(&key, at);
+            return Ok(());
+        }
+        for location in self.log.append(&[(key, &bytes)], Flush::Later)? {
+            self.index.write().insert(key, location);
+            self.touch(location.segment);
+        }
+        Ok(())
+    }
+
+    fn choose_victim(&self) -> Option<Victim> {
+        let active = self.log.active_number();
+        // Bytes in use and pinned bytes, by segment; segments nobody uses any more included.
+        let mut shares: BTreeMap<u32, (u64, u64)> =
+            self.log.numbers().into_iter().map(|number| (number, (0, 0))).collect();
+        let pins = self.pins.lock().clone();
+        let index = self.index.read();
+        index.for_each(&mut |key, entry| {
+            if let Entry::Good(at) = entry {
+                let share = shares.entry(at.segment).or_default();
+                share.0 += span_bytes(at.len_bytes);
+                if pins.contains(&key.id) {
+                    share.1 += span_bytes(at.len_bytes);
+                }
+            }
+        });
+        let number = {
+            let usage = self.last_used.lock();
+            shares
+                .iter()
+                .filter(|(number, (used, pinned))| Some(**number) != active && pinned * 2 <= *used)
+                .map(|(number, _)| *number)
+                .min_by_key(|number| (usage.by_segment.get(number).copied(), *number))?
+        };
+        let mut chunks = Vec::new();
+        index.for_each(&mut |key, entry| {
+            if let Entry::Good(at) = entry
+                && at.segment == number
+            {
+                chunks.push((*key, at));
+            }
+        });
+        Some(Victim { number, chunks })
+    }
+}
+
+impl std::fmt::Debug for CacheStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CacheStore").field("bytes", &self.bytes()).finish_non_exhaustive()
+    }
+}
+
+/// The cache knows no vaults: all its chunks are filed under one tag.
+fn key(id: ChunkId) -> Key {
+    Key { tag: VaultTag::from_bytes([0; 16]), id }
+}
+
+fn pin_marks(pins: &HashSet<ChunkId>) -> Vec<Mark> {
+    pins.iter().map(|id| Mark::Pinned(key(*id))).collect()
+}

@@ -1,0 +1,507 @@
+//! The append-only log of segments both stores are made of.
+//!
+//! One segment at a time is open at the tail; when the next record does not fit, the segment gets
+//! its index and footer, is flushed and never written again. A failed flush is never retried: the
+//! kernel has already marked the lost pages clean, so the log turns read-only until a restart,
+//! which re-reads the tail from the hardware. A write that found the disk full is cut off again and
+//! leaves the log as it was.
+
+use crate::disk::{Disk, DiskFile};
+use crate::error::StoreError;
+use crate::index::Location;
+use crate::limits;
+use crate::record::{ALIGN_BYTES, HEADER_BYTES, Header, Key, Salt, align, span_bytes};
+use crate::recovery::{Recovery, Scan, scan};
+use crate::segment::{self, Kind, SEGMENT_HEADER_BYTES, SegmentHeader};
+use freehold_model::codec::DecodeError;
+use lru::LruCache;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Whether an append returns before or after its bytes are on stable storage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flush {
+    Now,
+    Later,
+}
+
+/// Told what each segment holds while a log is opened.
+pub(crate) type Visitor<'a> = dyn FnMut(&[(Key, Location)]) + 'a;
+
+/// The segments of one directory.
+pub(crate) struct Log {
+    disk: Arc<dyn Disk>,
+    kind: Kind,
+    segment_bytes: u64,
+    files: Mutex<LruCache<u32, Arc<dyn DiskFile>>>,
+    /// Held over writes and flushes: there is one tail.
+    tail: Mutex<Tail>,
+    sizes: Mutex<BTreeMap<u32, u64>>,
+    failed: AtomicBool,
+}
+
+struct Tail {
+    active: Option<Active>,
+    next_number: u32,
+}
+
+/// The segment being written.
+struct Active {
+    number: u32,
+    salt: Salt,
+    file: Arc<dyn DiskFile>,
+    /// Bytes handed to the system.
+    end: u64,
+    /// Bytes known to be on stable storage.
+    flushed: u64,
+    /// Bytes allocated ahead.
+    reserved: u64,
+    entries: Vec<(Key, Location)>,
+    /// Records not yet handed to the system, and where they will lie.
+    staged: Vec<u8>,
+    staged_entries: Vec<(Key, Location)>,
+}
+
+impl Log {
+    /// Opens all segments and reports what each holds, oldest first.
+    ///
+    /// # Errors
+    /// `Format` for files of another version or store, `Io` when the directory cannot be read.
+    pub(crate) fn open(
+        disk: Arc<dyn Disk>,
+        kind: Kind,
+        segment_bytes: u64,
+        visit: &mut Visitor<'_>,
+    ) -> Result<(Self, Recovery), StoreError> {
+        let names = disk.list().map_err(StoreError::io("list the store's directory"))?;
+        let mut numbers: Vec<u32> = names.iter().filter_map(|name| segment::parse_file_name(name)).collect();
+        numbers.sort_unstable();
+        let next_number = numbers.last().map_or(0, |last| last + 1);
+        let log = Self {
+            disk,
+            kind,
+            segment_bytes: segment_bytes.clamp(limits::SEGMENT_BYTES_MIN, limits::SEGMENT_BYTES_MAX),
+            files: Mutex::new(LruCache::new(
+                NonZeroUsize::new(limits::OPEN_FILES).expect("the cap is not zero"),
+            )),
+            tail: Mutex::new(Tail { active: None, next_number }),
+            sizes: Mutex::new(BTreeMap::new()),
+            failed: AtomicBool::new(false),
+        };
+        let mut report = Recovery::default();
+        for number in &numbers {
+            log.open_segment(*number, numbers.last() == Some(number), &mut report, visit)?;
+        }
+        Ok((log, report))
+    }
+
+    /// Appends records and says where they lie.
+    ///
+    /// # Errors
+    /// `NoSpace` leaves the log as it was; `ReadOnly` once anything else failed.
+    pub(crate) fn append(&self, items: &[(Key, &[u8])], flush: Flush) -> Result<Vec<Location>, StoreError> {
+        let mut tail = self.tail.lock();
+        if self.is_read_only() {
+            return Err(StoreError::ReadOnly);
+        }
+        let result = self.append_to(&mut tail, items, flush);
+        if let Err(error) = &result {
+            self.roll_back(&mut tail, error);
+        }
+        result
+    }
+
+    /// Makes everything appended so far durable; appends may go on meanwhile.
+    ///
+    /// # Errors
+    /// `ReadOnly` when the flush fails or one failed before.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        let (number, file, end) = {
+            let tail = self.tail.lock();
+            if self.is_read_only() {
+                return Err(StoreError::ReadOnly);
+            }
+            match &tail.active {
+                Some(active) if active.flushed < active.end => {
+                    (active.number, Arc::clone(&active.file), active.end)
+                }
+                // Sealed segments were flushed when they were sealed.
+                _ => return Ok(()),
+            }
+        };
+        self.flush(&*file)?;
+        if let Some(active) = &mut self.tail.lock().active
+            && active.number == number
+        {
+            active.flushed = active.flushed.max(end);
+        }
+        Ok(())
+    }
+
+    /// Reads a whole payload, unverified.
+    ///
+    /// # Errors
+    /// `Io` when the segment is gone or unreadable.
+    pub(crate) fn read(&self, at: Location) -> Result<Vec<u8>, StoreError> {
+        let len = usize::try_from(at.len_bytes).map_err(|_| StoreError::TooLarge)?;
+        let mut payload = vec![0; len];
+        self.file(at.segment)?
+            .read_exact_at(at.offset_bytes() + HEADER_BYTES, &mut payload)
+            .map_err(StoreError::io("read a chunk"))?;
+        Ok(payload)
+    }
+
+    /// Reads part of a payload after checking that the record there is the one meant.
+    ///
+    /// # Errors
+    /// `Damaged` when the header names something else, `Io` when the segment cannot be read.
+    pub(crate) fn read_range(
+        &self,
+        key: &Key,
+        at: Location,
+        range: Range<u32>,
+    ) -> Result<Vec<u8>, StoreError> {
+        let file = self.file(at.segment)?;
+        let mut header = [0; HEADER_BYTES as usize];
+        file.read_exact_at(at.offset_bytes(), &mut header).map_err(StoreError::io("read a chunk"))?;
+        if !Header::names(&header, key, at.len_bytes) {
+            return Err(StoreError::Damaged);
+        }
+        let (start, end) = (range.start.min(at.len_bytes), range.end.min(at.len_bytes));
+        let len = usize::try_from(end.saturating_sub(start)).map_err(|_| StoreError::TooLarge)?;
+        let mut bytes = vec![0; len];
+        file.read_exact_at(at.offset_bytes() + HEADER_BYTES + u64::from(start), &mut bytes)
+            .map_err(StoreError::io("read a chunk"))?;
+        Ok(bytes)
+    }
+
+    /// Removes a sealed segment's file.
+    ///
+    /// # Errors
+    /// `Io` when the system refuses.
+    pub(crate) fn remove(&self, number: u32) -> Result<(), StoreError> {
+        self.disk.remove(&segment::file_name(number)).map_err(StoreError::io("remove a segment"))?;
+        self.files.lock().pop(&number);
+        self.sizes.lock().remove(&number);
+        Ok(())
+    }
+
+    /// Number of the segment being written.
+    pub(crate) fn active_number(&self) -> Option<u32> {
+        self.tail.lock().active.as_ref().map(|active| active.number)
+    }
+
+    /// Bytes of all segments, headers and footers included.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.sizes.lock().values().sum()
+    }
+
+    /// Numbers of all segments, oldest first.
+    pub(crate) fn numbers(&self) -> Vec<u32> {
+        self.sizes.lock().keys().copied().collect()
+    }
+
+    /// Number of segments.
+    pub(crate) fn segments(&self) -> u64 {
+        self.sizes.lock().len() as u64
+    }
+
+    /// Whether an earlier failure forbids writing.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.failed.load(Ordering::Acquire)
+    }
+
+    /// Forbids writing from here on.
+    pub(crate) fn fail(&self) {
+        if !self.failed.swap(true, Ordering::AcqRel) {
+            tracing::error!("a write to the store failed: it is read-only until restarted");
+        }
+    }
+
+    /// Bytes the store may still take before it refuses.
+    ///
+    /// # Errors
+    /// `Io` when the system does not say.
+    pub(crate) fn room_bytes(&self) -> Result<u64, StoreError> {
+        let space = self.disk.space().map_err(StoreError::io("ask for free space"))?;
+        let kept =
+            (space.total_bytes / limits::FREE_SHARE).clamp(limits::FREE_BYTES_MIN, limits::FREE_BYTES_MAX);
+        Ok(space.free_bytes.saturating_sub(kept))
+    }
+
+    fn open_segment(
+        &self,
+        number: u32,
+        is_last: bool,
+        report: &mut Recovery,
+        visit: &mut Visitor<'_>,
+    ) -> Result<(), StoreError> {
+        let file = self.file(number)?;
+        let mut len_bytes = file.len_bytes().map_err(StoreError::io("measure a segment"))?;
+        let Some(header) = self.read_header(&*file, number, len_bytes)? else {
+            return self.set_aside(number, len_bytes, report);
+        };
+        report.segments += 1;
+        if let Some(entries) = segment::read_seal(&*file, number, len_bytes)? {
+            visit(&entries);
+        } else {
+            report.scanned_segments += 1;
+            if is_last {
+                // What an earlier process wrote but did not flush must be on the disk, and read
+                // from there, before anyone is told it is.
+                file.sync_data().map_err(StoreError::io("flush a segment"))?;
+                file.drop_cached();
+            }
+            let found = scan(&*file, number, &header.salt, len_bytes)?;
+            report.damaged_stretches += found.damaged_stretches;
+            visit(&found.entries);
+            if is_last {
+                report.torn_bytes += len_bytes.saturating_sub(found.end);
+                len_bytes = found.end;
+                self.continue_segment(number, file, header.salt, found)?;
+            }
+        }
+        self.sizes.lock().insert(number, len_bytes);
+        Ok(())
+    }
+
+    /// The header, `None` when its bytes are wrong.
+    fn read_header(
+        &self,
+        file: &dyn DiskFile,
+        number: u32,
+        len_bytes: u64,
+    ) -> Result<Option<SegmentHeader>, StoreError> {
+        if len_bytes < SEGMENT_HEADER_BYTES {
+            return Ok(None);
+        }
+        let mut bytes = [0; SEGMENT_HEADER_BYTES as usize];
+        file.read_exact_at(0, &mut bytes).map_err(StoreError::io("read a segment's header"))?;
+        match SegmentHeader::decode(&bytes) {
+            Ok(header) if header.kind != self.kind => {
+                Err(StoreError::Format("a segment of the other kind of store"))
+            }
+            Ok(header) => Ok((header.number == number).then_some(header)),
+            Err(DecodeError::Unknown(_)) => Err(StoreError::Format("a segment")),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// A segment without a readable header: one never finished goes, any other stays untouched.
+    fn set_aside(&self, number: u32, len_bytes: u64, report: &mut Recovery) -> Result<(), StoreError> {
+        if len_bytes <= SEGMENT_HEADER_BYTES {
+            // No record was ever written: the header is flushed before the first one.
+            return self.remove(number);
+        }
+        report.damaged_segments += 1;
+        self.sizes.lock().insert(number, len_bytes);
+        Ok(())
+    }
+
+    /// Goes on writing where a scanned segment ends, unless torn bytes lie inside it: then it is
+    /// sealed, so that a later scan does not take them for damage.
+    fn continue_segment(
+        &self,
+        number: u32,
+        file: Arc<dyn DiskFile>,
+        salt: Salt,
+        found: Scan,
+    ) -> Result<(), StoreError> {
+        file.set_len(found.end).map_err(StoreError::io("cut a segment's torn end"))?;
+        let mut tail = self.tail.lock();
+        tail.active = Some(Active {
+            number,
+            salt,
+            file,
+            end: found.end,
+            flushed: found.end,
+            reserved: found.end,
+            entries: found.entries,
+            staged: Vec::new(),
+            staged_entries: Vec::new(),
+        });
+        if found.has_holes {
+            match self.seal(&mut tail) {
+                // A full disk only means that the same scan happens again.
+                Ok(()) | Err(StoreError::NoSpace) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn append_to(
+        &self,
+        tail: &mut Tail,
+        items: &[(Key, &[u8])],
+        flush: Flush,
+    ) -> Result<Vec<Location>, StoreError> {
+        let mut total_bytes = 0;
+        for (_, payload) in items {
+            if payload.len() > limits::CHUNK_BYTES_MAX {
+                return Err(StoreError::TooLarge);
+            }
+            total_bytes += align(HEADER_BYTES + payload.len() as u64);
+        }
+        if self.room_bytes()? < total_bytes {
+            return Err(StoreError::NoSpace);
+        }
+        let created_s = u32::try_from(self.disk.unix_now()).unwrap_or(u32::MAX);
+        let mut locations = Vec::with_capacity(items.len());
+        for (key, payload) in items {
+            let len_bytes = u32::try_from(payload.len()).map_err(|_| StoreError::TooLarge)?;
+            let active = self.active_for(tail, span_bytes(len_bytes))?;
+            locations.push(active.stage(*key, len_bytes, payload, created_s));
+            if active.staged.len() >= limits::WRITE_BYTES {
+                self.write_staged(active)?;
+            }
+        }
+        if let Some(active) = &mut tail.active {
+            self.write_staged(active)?;
+            if flush == Flush::Now {
+                self.flush(&*active.file)?;
+                active.flushed = active.end;
+            }
+        }
+        Ok(locations)
+    }
+
+    /// The open segment, a new one where the span does not fit any more.
+    fn active_for<'a>(&self, tail: &'a mut Tail, span_bytes: u64) -> Result<&'a mut Active, StoreError> {
+        let full = tail.active.as_ref().is_some_and(|active| {
+            let used = active.end + active.staged.len() as u64;
+            used + span_bytes > self.segment_bytes && used > SEGMENT_HEADER_BYTES
+        });
+        if full {
+            self.seal(tail)?;
+        }
+        if tail.active.is_none() {
+            tail.active = Some(self.create_segment(tail.next_number)?);
+            tail.next_number += 1;
+        }
+        Ok(tail.active.as_mut().expect("one was just made if there was none"))
+    }
+
+    fn create_segment(&self, number: u32) -> Result<Active, StoreError> {
+        let name = segment::file_name(number);
+        let mut salt = Salt::default();
+        self.disk.fill_random(&mut salt).map_err(StoreError::io("draw random bytes"))?;
+        let header = SegmentHeader { kind: self.kind, number, created_s: self.disk.unix_now(), salt };
+        let file = self.disk.create(&name).map_err(StoreError::io("create a segment"))?;
+        if let Err(error) = file.write_all_at(0, &header.encode()) {
+            // The number must stay free: the next attempt creates the same file.
+            self.disk.remove(&name).map_err(StoreError::io("remove an unfinished segment"))?;
+            return Err(StoreError::io("write a segment's header")(error));
+        }
+        self.flush(&*file)?;
+        self.disk.sync_dir().map_err(|error| self.flush_failed(&error))?;
+        self.files.lock().put(number, Arc::clone(&file));
+        self.sizes.lock().insert(number, SEGMENT_HEADER_BYTES);
+        Ok(Active {
+            number,
+            salt,
+            file,
+            end: SEGMENT_HEADER_BYTES,
+            flushed: SEGMENT_HEADER_BYTES,
+            reserved: SEGMENT_HEADER_BYTES,
+            entries: Vec::new(),
+            staged: Vec::new(),
+            staged_entries: Vec::new(),
+        })
+    }
+
+    /// Hands the staged records to the system in one write.
+    fn write_staged(&self, active: &mut Active) -> Result<(), StoreError> {
+        if active.staged.is_empty() {
+            return Ok(());
+        }
+        let end = active.end + active.staged.len() as u64;
+        if self.kind == Kind::Node && end > active.reserved {
+            let ahead = end.next_multiple_of(limits::RESERVE_STEP_BYTES).min(self.segment_bytes);
+            // Allocation ahead only saves time; whether there is room shows in the write.
+            if active.file.reserve(ahead.max(end)).is_ok() {
+                active.reserved = ahead.max(end);
+            }
+        }
+        active.file.write_all_at(active.end, &active.staged).map_err(StoreError::io("write a segment"))?;
+        active.end = end;
+        active.staged.clear();
+        active.entries.append(&mut active.staged_entries);
+        self.sizes.lock().insert(active.number, end);
+        Ok(())
+    }
+
+    /// Ends the open segment with its index and footer, and flushes it.
+    fn seal(&self, tail: &mut Tail) -> Result<(), StoreError> {
+        let Some(active) = &mut tail.active else { return Ok(()) };
+        self.write_staged(active)?;
+        let seal = segment::encode_seal(active.number, active.end, &active.entries);
+        active.file.write_all_at(active.end, &seal).map_err(StoreError::io("seal a segment"))?;
+        let len_bytes = active.end + seal.len() as u64;
+        // Gives back what was allocated ahead.
+        active.file.set_len(len_bytes).map_err(StoreError::io("seal a segment"))?;
+        self.flush(&*active.file)?;
+        self.sizes.lock().insert(active.number, len_bytes);
+        tail.active = None;
+        Ok(())
+    }
+
+    /// After a failed append: a full disk is undone, anything else ends writing.
+    fn roll_back(&self, tail: &mut Tail, error: &StoreError) {
+        let undone = match (&mut tail.active, error) {
+            (_, StoreError::TooLarge) | (None, StoreError::NoSpace) => true,
+            (Some(active), StoreError::NoSpace) => {
+                active.staged.clear();
+                active.staged_entries.clear();
+                active.reserved = active.end;
+                active.file.set_len(active.end).is_ok()
+            }
+            _ => false,
+        };
+        if !undone {
+            self.fail();
+        }
+    }
+
+    fn flush(&self, file: &dyn DiskFile) -> Result<(), StoreError> {
+        file.sync_data().map_err(|error| self.flush_failed(&error))
+    }
+
+    fn flush_failed(&self, error: &std::io::Error) -> StoreError {
+        tracing::error!(%error, "the disk did not keep what was written to it");
+        self.fail();
+        StoreError::ReadOnly
+    }
+
+    /// The open handle of a segment; opened outside every lock when it is not at hand.
+    fn file(&self, number: u32) -> Result<Arc<dyn DiskFile>, StoreError> {
+        if let Some(file) = self.files.lock().get(&number) {
+            return Ok(Arc::clone(file));
+        }
+        let file = self.disk.open(&segment::file_name(number)).map_err(StoreError::io("open a segment"))?;
+        self.files.lock().put(number, Arc::clone(&file));
+        Ok(file)
+    }
+}
+
+impl Active {
+    /// Adds a record to the staged bytes and says where it will lie.
+    fn stage(&mut self, key: Key, len_bytes: u32, payload: &[u8], created_s: u32) -> Location {
+        let at = self.end + self.staged.len() as u64;
+        let location = Location {
+            segment: self.number,
+            offset_units: u32::try_from(at / ALIGN_BYTES).expect("a segment is shorter than 32 GiB"),
+            len_bytes,
+        };
+        let header = Header { key, len_bytes, created_s, first_of_group: at == self.flushed };
+        self.staged.extend_from_slice(&header.encode(&self.salt));
+        self.staged.extend_from_slice(payload);
+        self.staged.resize(align(self.staged.len() as u64) as usize, 0);
+        self.staged_entries.push((key, location));
+        location
+    }
+}
