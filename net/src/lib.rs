@@ -1,1 +1,25 @@
 //! Links between machines: quinn, requests over a link, the coordination client.
+//!
+//! An [`Endpoint`] is one UDP socket that speaks for an [`Identity`]; it makes [`Link`]s, pinned by
+//! raw public keys on both sides. Over a link either side asks ([`Link::call`]) and serves
+//! ([`Link::serve`]): many requests at once, urgent ones first, each response limited by the credit
+//! its asker grants, each cancelled by dropping it. The framing ([`wire`]) does not depend on what
+//! carries the link.
+
+mod config;
+mod endpoint;
+mod identity;
+pub mod limits;
+mod link;
+mod tls;
+pub mod wire;
+
+pub use config::LinkConfig;
+pub use endpoint::{Endpoint, Incoming};
+pub use identity::{Identity, PeerKey};
+pub use link::{
+    BindError, Body, BodyReader, BodySink, BodyWriter, Call, Credit, Handler, Inbound, Link, LinkError,
+    PeerInfo, Piece, Request, Responder, Response,
+};
+pub use tls::Accept;
+pub use wire::{Class, RefusalCode};
