@@ -117,8 +117,8 @@ pub fn login_finish(
     Ok(Zeroizing::new(finished.session_key.into()))
 }
 
-/// Bytes of the kept state: session key, MAC key and transcript hash, SHA-512 each.
-const STATE_BYTES: usize = 192;
+/// Bytes of the kept state: the MAC expected from the client and the session key, SHA-512 each.
+const STATE_BYTES: usize = 128;
 
 impl fmt::Debug for ServerSetup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
