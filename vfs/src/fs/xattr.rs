@@ -1,0 +1,104 @@
+//! GETXATTR, SETXATTR, LISTXATTR and REMOVEXATTR.
+//!
+//! `user.*` for everybody and `trusted.*` for root are stored and travel. `user.freehold.*` is reserved: read-only, and never listed, so that `cp -a` and rsync do not copy it. Everything else answers `EOPNOTSUPP` before any lock is
+//! taken: `ls -l` asks for `security.selinux` and `system.posix_acl_access` of every file.
+
+use freehold_engine::{Ino, Kind, XattrMode};
+use freehold_model::limits::{XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX};
+use rustix::io::Errno;
+
+use super::{Caller, Filesystem};
+use crate::errno::from_engine;
+
+const USER: &[u8] = b"user.";
+const TRUSTED: &[u8] = b"trusted.";
+const FREEHOLD: &[u8] = b"user.freehold.";
+
+/// Whose an attribute is, by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Space {
+    /// Stored; the caller's.
+    Stored,
+    /// Ours, computed.
+    Freehold,
+}
+
+fn space(name: &[u8]) -> Result<Space, Errno> {
+    if name.starts_with(FREEHOLD) {
+        return Ok(Space::Freehold);
+    }
+    match [USER, TRUSTED].iter().any(|prefix| name.len() > prefix.len() && name.starts_with(prefix)) {
+        true => Ok(Space::Stored),
+        false => Err(Errno::OPNOTSUPP),
+    }
+}
+
+impl Filesystem {
+    /// The value of an attribute.
+    pub(crate) fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>, Errno> {
+        if space(name)? == Space::Freehold {
+            return Err(Errno::NODATA);
+        }
+        let tables = self.volume.lock();
+        tables.kind(ino).ok_or(Errno::STALE)?;
+        tables.xattr(ino, name).map(<[u8]>::to_vec).ok_or(Errno::NODATA)
+    }
+
+    /// Sets an attribute; `flags` are setxattr(2)'s.
+    pub(crate) fn setxattr(
+        &self,
+        caller: Caller,
+        ino: Ino,
+        name: &[u8],
+        value: &[u8],
+        flags: i32,
+    ) -> Result<(), Errno> {
+        let mode = match flags {
+            0 => XattrMode::Set,
+            libc::XATTR_CREATE => XattrMode::Create,
+            libc::XATTR_REPLACE => XattrMode::Replace,
+            _ => return Err(Errno::INVAL),
+        };
+        may_change(caller, name)?;
+        if name.len() > XATTR_NAME_BYTES_MAX {
+            return Err(Errno::RANGE);
+        }
+        if value.len() > XATTR_VALUE_BYTES_MAX {
+            return Err(Errno::TOOBIG);
+        }
+        let mut tables = self.volume.lock();
+        let kind = tables.kind(ino).ok_or(Errno::STALE)?;
+        if name.starts_with(USER) && !matches!(kind, Kind::File | Kind::Dir) {
+            return Err(Errno::PERM);
+        }
+        tables.set_xattr(ino, name, value, mode).map_err(from_engine)
+    }
+
+    /// The names of the attributes the caller may see, each with a zero byte after it.
+    pub(crate) fn listxattr(&self, caller: Caller, ino: Ino) -> Result<Vec<u8>, Errno> {
+        let tables = self.volume.lock();
+        tables.kind(ino).ok_or(Errno::STALE)?;
+        let mut list = Vec::new();
+        for name in tables.xattrs(ino).filter(|name| caller.is_root() || !name.starts_with(TRUSTED)) {
+            list.extend_from_slice(name);
+            list.push(0);
+        }
+        Ok(list)
+    }
+
+    /// Removes an attribute.
+    pub(crate) fn removexattr(&self, caller: Caller, ino: Ino, name: &[u8]) -> Result<(), Errno> {
+        may_change(caller, name)?;
+        let mut tables = self.volume.lock();
+        tables.kind(ino).ok_or(Errno::STALE)?;
+        tables.remove_xattr(ino, name).map_err(from_engine)
+    }
+}
+
+fn may_change(caller: Caller, name: &[u8]) -> Result<(), Errno> {
+    match space(name)? {
+        Space::Freehold => Err(Errno::PERM),
+        Space::Stored if name.starts_with(TRUSTED) && !caller.is_root() => Err(Errno::PERM),
+        Space::Stored => Ok(()),
+    }
+}
