@@ -131,32 +131,24 @@ impl CacheStore {
         if blake3::hash(bytes).as_bytes() != id.as_bytes() {
             return Err(StoreError::Damaged);
         }
-        let is_here = match pin {
-            Pin::Evictable => self.contains(&id),
-            // The pin comes first, so that an eviction under way sees it; and a copy somebody will
-            // rely on is read back rather than believed.
+        match pin {
+            Pin::Evictable if self.contains(&id) => Ok(()),
+            Pin::Evictable => self.store(id, bytes),
             Pin::Pinned => {
+                // The pin comes first, so that an eviction under way sees it; and a copy somebody
+                // will rely on is read back rather than believed.
+                let was_pinned = self.pins.lock().contains(&id);
                 self.pin(&[id])?;
-                self.get(&id).is_some()
+                if self.get(&id).is_some() {
+                    return Ok(());
+                }
+                let stored = self.store(id, bytes);
+                if stored.is_err() && !was_pinned {
+                    self.unpin(&[id])?;
+                }
+                stored
             }
-        };
-        if is_here {
-            return Ok(());
         }
-        let key = key(id);
-        let append = || self.log.append(&[(key, bytes)], Flush::Later);
-        let locations = match append() {
-            Err(StoreError::NoSpace) if self.evict_one()? => append()?,
-            other => other?,
-        };
-        for location in locations {
-            self.index.write().insert(key, location);
-            self.touch(location.segment);
-        }
-        if self.bytes() > self.cap_bytes.load(Ordering::Relaxed) {
-            self.trim()?;
-        }
-        Ok(())
     }
 
     /// The whole chunk, verified; a wrong one is dropped and `None`, as is one that is not here.
@@ -251,6 +243,24 @@ impl CacheStore {
     /// `NoSpace`, `ReadOnly` or `Io` when pinned chunks cannot be carried over.
     pub fn trim(&self) -> Result<(), StoreError> {
         while self.bytes() > self.cap_bytes.load(Ordering::Relaxed) && self.evict_one()? {}
+        Ok(())
+    }
+
+    /// Appends a chunk, evicting where the disk or the cap asks for it.
+    fn store(&self, id: ChunkId, bytes: &[u8]) -> Result<(), StoreError> {
+        let key = key(id);
+        let append = || self.log.append(&[(key, bytes)], Flush::Later);
+        let locations = match append() {
+            Err(StoreError::NoSpace) if self.evict_one()? => append()?,
+            other => other?,
+        };
+        for location in locations {
+            self.index.write().insert(key, location);
+            self.touch(location.segment);
+        }
+        if self.bytes() > self.cap_bytes.load(Ordering::Relaxed) {
+            self.trim()?;
+        }
         Ok(())
     }
 

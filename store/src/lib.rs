@@ -25,3 +25,6 @@ pub use disk::{Disk, DiskFile, OsDisk, Space};
 pub use error::StoreError;
 pub use node::{NodeOptions, NodeStats, NodeStore, PutStatus, Slice};
 pub use recovery::Recovery;
+
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,6 @@ pub(crate) const NODE_SEGMENT_BYTES: u64 = 256 * 1024 * 1024;
 /// Bytes a cache's segment may reach. Eviction works by segment, so small ones evict precisely.
 pub(crate) const CACHE_SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Smallest segment that still holds one chunk of the largest size.
-pub(crate) const SEGMENT_BYTES_MIN: u64 = 8 * 1024 * 1024;
-
 /// Largest segment: offsets are 32-bit counts of 8 bytes, and far less is wise.
 pub(crate) const SEGMENT_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 

@@ -84,7 +84,7 @@ impl Log {
         let log = Self {
             disk,
             kind,
-            segment_bytes: segment_bytes.clamp(limits::SEGMENT_BYTES_MIN, limits::SEGMENT_BYTES_MAX),
+            segment_bytes: segment_bytes.min(limits::SEGMENT_BYTES_MAX),
             files: Mutex::new(LruCache::new(
                 NonZeroUsize::new(limits::OPEN_FILES).expect("the cap is not zero"),
             )),

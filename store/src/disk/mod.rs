@@ -4,6 +4,8 @@
 //! can stand in for the hardware: lose what was not flushed, tear a sector, fail a flush, fill up.
 //! [`OsDisk`] is the real one.
 
+#[cfg(test)]
+pub(crate) mod crash;
 mod os;
 
 use std::io;
