@@ -13,10 +13,9 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 #![cfg_attr(
     test,
-    allow(
+    expect(
         clippy::indexing_slicing,
         clippy::arithmetic_side_effects,
-        clippy::unwrap_used,
         reason = "a test stops on its own mistake"
     )
 )]
