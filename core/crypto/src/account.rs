@@ -89,7 +89,11 @@ impl AccountRoot {
     /// # Panics
     /// When `previous` is not of the generation just before.
     pub fn seal_previous(&self, account: &AccountId, previous: &Self, entropy: &mut dyn Entropy) -> Vec<u8> {
-        assert_eq!(previous.generation.checked_add(1), Some(self.generation), "only the root just before is boxed");
+        assert_eq!(
+            previous.generation.checked_add(1),
+            Some(self.generation),
+            "only the root just before is boxed"
+        );
         let header = previous_root_header(account, previous.generation);
         keybox::seal(&header, &self.wrapping_key(labels::ARK_WRAP_PREVIOUS, account), &previous.key, entropy)
     }
@@ -180,7 +184,12 @@ impl AccountKeyring {
     }
 
     /// Newest root first: a wrong root fails at the commitment, before anything is decrypted.
-    fn open_under_any_root(&self, vault: &VaultId, generation: u32, sealed: &[u8]) -> Result<VaultKey, KeyringError> {
+    fn open_under_any_root(
+        &self,
+        vault: &VaultId,
+        generation: u32,
+        sealed: &[u8],
+    ) -> Result<VaultKey, KeyringError> {
         let mut roots = self.roots.values().rev();
         roots
             .find_map(|root| root.open_vault_key(&self.account, vault, generation, sealed).ok())
@@ -208,7 +217,12 @@ fn sort_boxes<'a>(
 }
 
 fn vault_key_header(account: &AccountId, vault: &VaultId, generation: u32) -> KeyBoxHeader {
-    KeyBoxHeader { kind: KeyBoxKind::VaultKey, generation, wrapper: account.to_bytes(), subject: vault.to_bytes() }
+    KeyBoxHeader {
+        kind: KeyBoxKind::VaultKey,
+        generation,
+        wrapper: account.to_bytes(),
+        subject: vault.to_bytes(),
+    }
 }
 
 fn previous_root_header(account: &AccountId, generation: u32) -> KeyBoxHeader {

@@ -135,3 +135,6 @@ impl fmt::Debug for RootKey {
         f.write_str("RootKey(..)")
     }
 }
+
+#[cfg(test)]
+mod tests;

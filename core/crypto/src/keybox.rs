@@ -103,7 +103,11 @@ pub(crate) fn seal(
 }
 
 /// Unwraps a key that must be exactly the one `expected` names.
-pub(crate) fn open(expected: &KeyBoxHeader, wrapping_key: &Secret32, sealed: &[u8]) -> Result<Secret32, OpenError> {
+pub(crate) fn open(
+    expected: &KeyBoxHeader,
+    wrapping_key: &Secret32,
+    sealed: &[u8],
+) -> Result<Secret32, OpenError> {
     let parsed = Parsed::read(sealed).map_err(|_| OpenError::Refused)?;
     if parsed.header != *expected {
         return Err(OpenError::Refused);

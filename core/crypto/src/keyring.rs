@@ -21,7 +21,8 @@ const COMMIT_BODY: SivKind =
     SivKind { magic: *b"FHB1", encryption_label: labels::COMMIT_ENC, nonce_label: labels::COMMIT_NONCE };
 
 /// Bytes of the largest sealed commit body.
-const COMMIT_BODY_SEALED_MAX: usize = SEALED_OVERHEAD + record_len(COMMIT_BODY_PLAIN_BYTES_MAX as u64 + 4) as usize;
+const COMMIT_BODY_SEALED_MAX: usize =
+    SEALED_OVERHEAD + record_len(COMMIT_BODY_PLAIN_BYTES_MAX as u64 + 4) as usize;
 
 /// Which commit a sealed body belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +60,8 @@ impl VaultKeyring {
             return Err(KeyringError::TooMany);
         }
         keys.sort_by_key(VaultKey::generation);
-        let complete = keys.iter().zip(FIRST_GENERATION..).all(|(key, generation)| key.generation() == generation);
+        let complete =
+            keys.iter().zip(FIRST_GENERATION..).all(|(key, generation)| key.generation() == generation);
         let (Some(first), true) = (keys.first(), complete) else {
             return Err(KeyringError::Incomplete);
         };
@@ -117,7 +119,9 @@ impl VaultKeyring {
     #[must_use]
     pub fn seal_record(&self, record: &RecordId, plain: &[u8]) -> Vec<u8> {
         assert!(plain.len() <= RECORD_PLAIN_BYTES_MAX, "record mutators refuse before a record is too long");
-        self.current().record.seal(&self.record_place(self.current_generation(), &self.record_context(record)), plain)
+        self.current()
+            .record
+            .seal(&self.record_place(self.current_generation(), &self.record_context(record)), plain)
     }
 
     /// Opens a record of any generation.
@@ -128,7 +132,9 @@ impl VaultKeyring {
     pub fn open_record(&self, record: &RecordId, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         let parsed = Parsed::read(RECORD.magic, sealed, RECORD_BYTES_MAX)?;
         let context = self.record_context(record);
-        self.generation(parsed.generation)?.record.open(&self.record_place(parsed.generation, &context), &parsed)
+        self.generation(parsed.generation)?
+            .record
+            .open(&self.record_place(parsed.generation, &context), &parsed)
     }
 
     /// Seals a commit's body under the current generation. Equal plaintext gives equal bytes.
@@ -139,7 +145,8 @@ impl VaultKeyring {
     pub fn seal_commit_body(&self, commit: &CommitContext, plain: &[u8]) -> Vec<u8> {
         assert!(plain.len() <= COMMIT_BODY_PLAIN_BYTES_MAX, "commits are cut before their body is too long");
         let context = self.commit_context(commit);
-        let place = Place { magic: COMMIT_BODY.magic, generation: self.current_generation(), context: &context };
+        let place =
+            Place { magic: COMMIT_BODY.magic, generation: self.current_generation(), context: &context };
         self.current().commit_body.seal(&place, plain)
     }
 

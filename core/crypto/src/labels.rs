@@ -21,8 +21,6 @@ labels! {
     UNLOCK_XWING = "unlock/xwing";
     /// A key encryption key to the seed of its second-signature key.
     UNLOCK_SIGN = "unlock/sign";
-    /// An unlock public key to the id of its path. Not secret.
-    UNLOCK_PATH_ID = "unlock/path-id";
     /// The device secret to its signing seed.
     DEVICE_SIGN = "device/sign";
     /// The device secret to its TLS seed.

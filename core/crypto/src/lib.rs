@@ -35,6 +35,8 @@ mod recovery;
 mod secret;
 mod siv;
 mod stream;
+#[cfg(test)]
+mod testing;
 mod unlock;
 mod unlock_box;
 mod vault_key;
@@ -50,7 +52,7 @@ pub use keyring::{CommitContext, VaultKeyring};
 pub use local::{LocalKey, LocalPurpose};
 pub use recovery::RecoveryKey;
 pub use secret::{Secret32, SecretBytes};
-pub use unlock::{PathKind, UnlockKeys, UnlockPath};
+pub use unlock::UnlockKeys;
 pub use unlock_box::{UnlockBox, UnlockContent};
 pub use vault_key::VaultKey;
 pub use xwing::{BadPublicKey, XWingPair};

@@ -63,7 +63,13 @@ impl LocalKey {
     }
 
     /// Seals a message for the place `aad` names.
-    pub fn seal(&self, purpose: LocalPurpose, aad: &[u8], plain: &[u8], entropy: &mut dyn Entropy) -> Vec<u8> {
+    pub fn seal(
+        &self,
+        purpose: LocalPurpose,
+        aad: &[u8],
+        plain: &[u8],
+        entropy: &mut dyn Entropy,
+    ) -> Vec<u8> {
         let mut sealed = Vec::with_capacity(plain.len() + Self::OVERHEAD);
         self.seal_into(purpose, aad, plain, entropy, &mut sealed);
         sealed

@@ -109,3 +109,6 @@ impl<'a> Parsed<'a> {
         Ok(Self { generation: input.u32()?, nonce: input.array()?, frame: input.rest() })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Unlock boxes: an account root, sealed to one unlock path and signed by a device.
 //!
 //! ```text
-//! "FHUB" | suite u8 | kind u8 | generation u32 | account[16] | path id[16] | signer device[16]   58 B
+//! "FHUB" | suite u8 | generation u32 | account[16] | path kind u8, id[16] | signer device[16]   58 B
 //! X-Wing encapsulation[1120] | ciphertext[116] | tag[16]
 //! Ed25519 signature[64], label "unlock-box", over everything before it
 //! plaintext = account[16] | genesis hash[32] | log head[32] | generation u32 | root key[32]
@@ -16,10 +16,10 @@ use crate::account::AccountRoot;
 use crate::error::OpenError;
 use crate::limits::{SUITE, TAG_LEN, UNLOCK_BOX_LEN, XWING_CIPHERTEXT_LEN};
 use crate::secret::Secret32;
-use crate::unlock::{PathKind, UnlockPath};
 use crate::xwing::{self, BadPublicKey, XWingPair};
 use freehold_model::codec::{DecodeError, Reader, Writer};
 use freehold_model::{AccountId, DeviceId, Entropy, LogHash};
+use freehold_trust::account_log::PathId;
 use freehold_trust::{Label, PublicKey, SignKey, Signature, XWingPublic};
 use zeroize::{Zeroize, Zeroizing};
 
@@ -46,7 +46,7 @@ pub struct UnlockContent {
 pub struct UnlockBox {
     bytes: Vec<u8>,
     account: AccountId,
-    path: UnlockPath,
+    path: PathId,
     generation: u32,
     signer: DeviceId,
 }
@@ -58,7 +58,7 @@ impl UnlockBox {
     /// [`BadPublicKey`] when the path's public key is malformed.
     pub fn seal(
         content: &UnlockContent,
-        path: UnlockPath,
+        path: PathId,
         to: &XWingPublic,
         signer: (DeviceId, &SignKey),
         entropy: &mut dyn Entropy,
@@ -73,7 +73,13 @@ impl UnlockBox {
         bytes.extend_from_slice(&ciphertext);
         let signature = signer.1.sign(Label::UnlockBox, &bytes);
         bytes.extend_from_slice(signature.as_bytes());
-        Ok(Self { bytes, account: content.account, path, generation: content.root.generation(), signer: signer.0 })
+        Ok(Self {
+            bytes,
+            account: content.account,
+            path,
+            generation: content.root.generation(),
+            signer: signer.0,
+        })
     }
 
     /// Reads a box.
@@ -88,11 +94,8 @@ impl UnlockBox {
         let mut input = Reader::new(bytes);
         input.expect(&MAGIC, "unlock box magic")?;
         input.expect(&[SUITE], "unlock box suite")?;
-        let kind = PathKind::from_code(input.u8()?)?;
-        let generation = input.u32()?;
-        let account = input.get()?;
-        let path = UnlockPath { kind, id: input.array()? };
-        let signer = input.get()?;
+        let (generation, account) = (input.u32()?, input.get()?);
+        let (path, signer) = (input.get()?, input.get()?);
         input.bytes(UNLOCK_BOX_LEN - HEADER_LEN)?;
         input.finish()?;
         Ok(Self { bytes: bytes.to_vec(), account, path, generation, signer })
@@ -118,7 +121,7 @@ impl UnlockBox {
 
     /// The path it says it is for.
     #[must_use]
-    pub const fn path(&self) -> UnlockPath {
+    pub const fn path(&self) -> PathId {
         self.path
     }
 
@@ -158,14 +161,14 @@ impl UnlockBox {
 
 impl std::fmt::Debug for UnlockBox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "UnlockBox({:?}, {:?}, generation {})", self.account, self.path.kind, self.generation)
+        write!(f, "UnlockBox({:?}, {:?}, generation {})", self.account, self.path, self.generation)
     }
 }
 
-fn header(account: &AccountId, path: UnlockPath, generation: u32, signer: DeviceId) -> Vec<u8> {
+fn header(account: &AccountId, path: PathId, generation: u32, signer: DeviceId) -> Vec<u8> {
     let mut out = Writer::with_capacity(HEADER_LEN);
-    out.raw(&MAGIC).u8(SUITE).u8(path.kind.code()).u32(generation);
-    out.put(account).raw(&path.id).put(&signer);
+    out.raw(&MAGIC).u8(SUITE).u32(generation);
+    out.put(account).put(&path).put(&signer);
     out.into_vec()
 }
 

@@ -57,7 +57,11 @@ impl VaultKey {
     /// # Panics
     /// When `previous` is not of the generation just before.
     pub fn seal_previous(&self, vault: &VaultId, previous: &Self, entropy: &mut dyn Entropy) -> Vec<u8> {
-        assert_eq!(previous.generation.checked_add(1), Some(self.generation), "only the key just before is boxed");
+        assert_eq!(
+            previous.generation.checked_add(1),
+            Some(self.generation),
+            "only the key just before is boxed"
+        );
         keybox::seal(&header(vault, previous.generation), &self.wrapping_key(vault), &previous.key, entropy)
     }
 

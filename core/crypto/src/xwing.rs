@@ -50,7 +50,8 @@ impl XWingPair {
 
     /// Opens what [`seal`] made for this pair.
     pub(crate) fn open(&self, info: &[u8], aad: &[u8], sealed: &Sealed<'_>) -> Result<Vec<u8>, OpenError> {
-        let encapsulation = Encapsulation::from_bytes(sealed.encapsulation).map_err(|_| OpenError::Refused)?;
+        let encapsulation =
+            Encapsulation::from_bytes(sealed.encapsulation).map_err(|_| OpenError::Refused)?;
         hpke::single_shot_open::<ChaCha20Poly1305, HkdfSha256, XWing>(
             &OpModeR::Base,
             &self.private(),

@@ -21,7 +21,13 @@ impl ChaChaPoly for AwsLc {
         tag.as_ref().try_into().expect("this cipher's tag has 16 bytes")
     }
 
-    fn open(&self, nonce: [u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8; TAG_LEN]) -> Result<(), OpenError> {
+    fn open(
+        &self,
+        nonce: [u8; 12],
+        aad: &[u8],
+        data: &mut [u8],
+        tag: &[u8; TAG_LEN],
+    ) -> Result<(), OpenError> {
         self.0
             .open_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), tag, data)
             .map(|_| ())

@@ -31,7 +31,13 @@ pub(crate) trait ChaChaPoly {
     fn seal(&self, nonce: [u8; 12], aad: &[u8], data: &mut [u8]) -> [u8; TAG_LEN];
 
     /// Checks the tag, then decrypts in place. On refusal the buffer's content is unspecified.
-    fn open(&self, nonce: [u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8; TAG_LEN]) -> Result<(), OpenError>;
+    fn open(
+        &self,
+        nonce: [u8; 12],
+        aad: &[u8],
+        data: &mut [u8],
+        tag: &[u8; TAG_LEN],
+    ) -> Result<(), OpenError>;
 }
 
 /// XChaCha20-Poly1305 with a fixed key and fixed first 16 nonce bytes.

@@ -20,7 +20,13 @@ impl ChaChaPoly for RustCrypto {
             .into()
     }
 
-    fn open(&self, nonce: [u8; 12], aad: &[u8], data: &mut [u8], tag: &[u8; TAG_LEN]) -> Result<(), OpenError> {
+    fn open(
+        &self,
+        nonce: [u8; 12],
+        aad: &[u8],
+        data: &mut [u8],
+        tag: &[u8; TAG_LEN],
+    ) -> Result<(), OpenError> {
         self.0
             .decrypt_inout_detached(&nonce.into(), aad, data.into(), &(*tag).into())
             .map_err(|_| OpenError::Refused)

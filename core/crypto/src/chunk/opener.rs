@@ -143,5 +143,7 @@ fn parse(header: &[u8]) -> Result<Option<(Compression, u32)>, DecodeError> {
     let canonical = padded_len >= LENGTH_LEN as u32
         && padded_len as usize <= CHUNK_BYTES_MAX
         && padme(padded_len.into()) == u64::from(padded_len);
-    Ok(Compression::from_flags(flags).filter(|_| known && canonical).map(|compression| (compression, padded_len)))
+    Ok(Compression::from_flags(flags)
+        .filter(|_| known && canonical)
+        .map(|compression| (compression, padded_len)))
 }
