@@ -1,7 +1,8 @@
 //! The one table from engine answers to errno values.
 //!
-//! POSIX rules answer errno values directly; everything the engine refuses passes through [`from_engine`], so that a caller sees the
-//! same number for the same reason whichever operation met it.
+//! POSIX rules answer errno values directly; everything the engine refuses passes through
+//! [`from_engine`], so that a caller sees the same number for the same reason whichever operation
+//! met it.
 
 use freehold_engine::FsError;
 use rustix::io::Errno;
@@ -19,7 +20,8 @@ pub(crate) fn from_engine(error: FsError) -> Errno {
         FsError::NotPermitted => Errno::PERM,
         FsError::TooManyLinks => Errno::MLINK,
         FsError::NoXattr => Errno::NODATA,
-        // Names and values over their own limit never reach the engine, so this is the sum per node: a full inode on a disk filesystem.
+        // Names and values over their own limit never reach the engine, so this is the sum per
+        // node: a full inode on a disk filesystem.
         FsError::XattrTooBig | FsError::NoSpace => Errno::NOSPC,
         FsError::FileTooBig => Errno::FBIG,
         FsError::Unreachable | FsError::Damaged | FsError::Io | FsError::Closed => Errno::IO,

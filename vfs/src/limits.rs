@@ -1,34 +1,42 @@
 //! The limits of the mount, with the reason beside each number.
 //!
-//! Limits of names, symlink targets and extended attributes are the format's and live in `freehold_model::limits`.
+//! Limits of names, symlink targets and extended attributes are the format's and live in
+//! `freehold_model::limits`.
 
 use std::time::Duration;
 
-/// How long the kernel may keep a name, its absence or attributes without asking again. Every change that the kernel does not make
-/// itself is told to it, so the value only has to be finite and large.
+/// How long the kernel may keep a name, its absence or attributes without asking again. Every
+/// change that the kernel does not make itself is told to it, so the value only has to be finite
+/// and large.
 pub const CACHE_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long a READ may wait for the network before it answers `EIO`. FUSE requests cannot be interrupted through fuser, so a caller
-/// is stuck for at most this long.
+/// How long a READ may wait for the network before it answers `EIO`. FUSE requests cannot be
+/// interrupted through fuser, so a caller is stuck for at most this long.
 pub const READ_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Largest WRITE or READ request, in bytes. Measured: 8 times fewer requests than 128 KiB; 2 and 4 MiB gain nothing.
+/// Largest WRITE or READ request, in bytes. Measured: 8 times fewer requests than 128 KiB; 2 and 4
+/// MiB gain nothing.
 pub const MAX_REQUEST_BYTES: u32 = 1024 * 1024;
 
-/// Requests (readahead, writeback) the kernel may have in flight in the background. The default of 16 stalls readahead.
+/// Requests (readahead, writeback) the kernel may have in flight in the background. The default of
+/// 16 stalls readahead.
 pub const MAX_BACKGROUND: u16 = 64;
 
-/// Background requests at which the kernel calls the mount congested: three quarters of [`MAX_BACKGROUND`].
+/// Background requests at which the kernel calls the mount congested: three quarters of
+/// [`MAX_BACKGROUND`].
 pub const CONGESTION_THRESHOLD: u16 = 48;
 
-/// Event loops. One may sit in an fsync while the other answers; a third costs 0.3 µs per request and gains nothing on 2 cores.
+/// Event loops. One may sit in an fsync while the other answers; a third costs 0.3 µs per request
+/// and gains nothing on 2 cores.
 pub const EVENT_LOOPS: usize = 2;
 
-/// Renames the invalidation queue remembers, so that a notice for the old name also reaches the new one. A notice follows its
-/// publication within milliseconds; this many renames take more than 10 ms at the kernel's best rate.
+/// Renames the invalidation queue remembers, so that a notice for the old name also reaches the new
+/// one. A notice follows its publication within milliseconds; this many renames take more than 10
+/// ms at the kernel's best rate.
 pub const MAX_RENAME_TRAIL: usize = 1024;
 
-/// Dead mounts stacked on one mount point that are cleaned before mounting. More means that something else is wrong.
+/// Dead mounts stacked on one mount point that are cleaned before mounting. More means that
+/// something else is wrong.
 pub const MAX_STALE_MOUNTS: usize = 8;
 
 /// How long a foreign mount may take to answer `statfs` before it counts as alive and in use.

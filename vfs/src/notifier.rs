@@ -1,15 +1,20 @@
-//! Tells the kernel what changed behind its back: the queue of pending invalidations and the thread that sends them.
+//! Tells the kernel what changed behind its back: the queue of pending invalidations and the thread
+//! that sends them.
 //!
-//! A remote change is published in the tables first; the kernel hears of it afterwards, from one thread that holds no lock, because
-//! `inval_entry` waits for the directory's kernel lock while a request on that directory is unanswered. A notice is *pending* from its
-//! arrival until the kernel call has returned. Within that span the kernel may carry the old dentry elsewhere:
+//! A remote change is published in the tables first; the kernel hears of it afterwards, from one
+//! thread that holds no lock, because `inval_entry` waits for the directory's kernel lock while a
+//! request on that directory is unanswered. A notice is *pending* from its arrival until the kernel
+//! call has returned. Within that span the kernel may carry the old dentry elsewhere:
 //!
-//! - RENAME moves the old dentry to the new name, so a rename that touches a pending name makes the target pending too;
-//! - a RENAME may also fall between publication and the arrival of the notice, so recent renames are kept as a trail, and an arriving
-//!   notice follows it. A superfluous invalidation costs one LOOKUP; a missing one serves old content for a day.
+//! - RENAME moves the old dentry to the new name, so a rename that touches a pending name makes the
+//!   target pending too;
+//! - a RENAME may also fall between publication and the arrival of the notice, so recent renames
+//!   are kept as a trail, and an arriving notice follows it. A superfluous invalidation costs one
+//!   LOOKUP; a missing one serves old content for a day.
 //!
-//! Pages are never invalidated: that call waits for reads which may wait for the network. The queue needs no length limit of its own:
-//! it holds each name or inode at most once, so the table's limit bounds it, and blocking a sender here could deadlock.
+//! Pages are never invalidated: that call waits for reads which may wait for the network. The queue
+//! needs no length limit of its own: it holds each name or inode at most once, so the table's limit
+//! bounds it, and blocking a sender here could deadlock.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -65,7 +70,8 @@ struct Moved {
 enum Phase {
     #[default]
     Armed,
-    /// Notices are dropped: an unmount is under way, when a notification could make the process unkillable.
+    /// Notices are dropped: an unmount is under way, when a notification could make the process
+    /// unkillable.
     Disarmed,
     Closed,
 }
@@ -81,7 +87,8 @@ impl InvalQueue {
                     state.push(followed);
                 }
                 state.push(entry);
-                // An entry the kernel does not know leaves the cached listing alone, so the listing is always dropped too.
+                // An entry the kernel does not know leaves the cached listing alone, so the listing
+                // is always dropped too.
                 state.push(Inval::Listing(parent));
             }
             Notice::Attr { ino } | Notice::Detached { ino } => state.push(Inval::Attributes(ino)),
@@ -90,9 +97,10 @@ impl InvalQueue {
         self.changed.notify_all();
     }
 
-    /// Records that a local RENAME carried the kernel's dentry from one name to another, and queues the target if the source is
-    /// pending. Called after the tables have changed and before the reply, so that the kernel still holds both directories and the
-    /// target's invalidation waits for the move.
+    /// Records that a local RENAME carried the kernel's dentry from one name to another, and queues
+    /// the target if the source is pending. Called after the tables have changed and before the
+    /// reply, so that the kernel still holds both directories and the target's invalidation waits
+    /// for the move.
     pub(crate) fn renamed(&self, from: (Ino, &[u8]), to: (Ino, &[u8])) {
         let entry = |(dir, name): (Ino, &[u8])| Inval::Entry { dir, name: name.to_vec() };
         let (from, to) = (entry(from), entry(to));
@@ -128,7 +136,8 @@ impl InvalQueue {
         self.changed.notify_all();
     }
 
-    /// Blocks until everything published so far has reached the kernel or was dropped by an unmount.
+    /// Blocks until everything published so far has reached the kernel or was dropped by an
+    /// unmount.
     pub(crate) fn drain(&self) {
         let mut state = self.state.lock();
         while state.phase == Phase::Armed && !(state.order.is_empty() && state.in_flight.is_none()) {
@@ -196,7 +205,8 @@ pub(crate) fn spawn(
     thread::Builder::new().name("freehold-notify".into()).spawn(move || {
         while let Some(inval) = queue.next() {
             if let Err(error) = kernel.send(&inval) {
-                // The mount is going away, or the kernel is too old for this notification; either way nothing can be retried.
+                // The mount is going away, or the kernel is too old for this notification; either
+                // way nothing can be retried.
                 tracing::debug!(%error, "the kernel did not take an invalidation");
             }
             queue.sent();

@@ -1,7 +1,8 @@
 //! Times between the engine's `{secs, nanos}` and the standard library's.
 //!
-//! fuser 0.18 decodes a time before 1970 by *subtracting* the nanoseconds: −1.5 s arrives as −2.5 s. Its encoder is right. The mistake
-//! loses nothing, so [`from_fuser`] reverses it: with d = epoch − t, the kernel's value was −d.secs + d.nanos.
+//! fuser 0.18 decodes a time before 1970 by *subtracting* the nanoseconds: −1.5 s arrives as −2.5
+//! s. Its encoder is right. The mistake loses nothing, so [`from_fuser`] reverses it: with d =
+//! epoch − t, the kernel's value was −d.secs + d.nanos.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

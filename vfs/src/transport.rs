@@ -1,8 +1,9 @@
 //! The seam between the filesystem and whatever carries kernel requests to it.
 //!
-//! A transport takes a mounted `/dev/fuse` descriptor, agrees on features with the kernel, and turns requests into calls of
-//! [`Filesystem`]. There is one so far, the classic read/write loop by fuser; FUSE over io_uring is to be the second, and nothing above
-//! or below this trait has to know.
+//! A transport takes a mounted `/dev/fuse` descriptor, agrees on features with the kernel, and
+//! turns requests into calls of [`Filesystem`]. There is one so far, the classic read/write loop by
+//! fuser; FUSE over io_uring is to be the second, and nothing above or below this trait has to
+//! know.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,7 +14,8 @@ use crate::notifier::KernelNotify;
 
 /// Brings kernel requests to a filesystem.
 pub(crate) trait Transport {
-    /// Agrees with the kernel on `device`. Requests queue up in the kernel until [`Attached::serve`] runs.
+    /// Agrees with the kernel on `device`. Requests queue up in the kernel until
+    /// [`Attached::serve`] runs.
     ///
     /// # Errors
     /// The kernel's answer, or `Unsupported` if it lacks a feature the filesystem depends on.

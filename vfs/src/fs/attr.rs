@@ -1,9 +1,10 @@
 //! GETATTR and SETATTR: stat, chmod, chown, truncate and utimensat.
 //!
-//! What clears set-id bits: the kernel leaves that to us (`HANDLE_KILLPRIV_V2`) and fuser hides the bit that asks for it. What remains
-//! visible was measured: before a write the kernel sends a SETATTR with nothing in it; a changed size and a changed owner come unmarked.
-//! So the bits fall on an empty SETATTR, on a size change by anyone but root, and on every change of owner or group, root's included,
-//! as ext4 does.
+//! What clears set-id bits: the kernel leaves that to us (`HANDLE_KILLPRIV_V2`) and fuser hides the
+//! bit that asks for it. What remains visible was measured: before a write the kernel sends a
+//! SETATTR with nothing in it; a changed size and a changed owner come unmarked. So the bits fall
+//! on an empty SETATTR, on a size change by anyone but root, and on every change of owner or group,
+//! root's included, as ext4 does.
 
 use freehold_engine::{Attr, Ino, Kind, SetTimes, Time};
 use rustix::io::Errno;
@@ -71,8 +72,8 @@ impl Filesystem {
         tables.attr(ino).ok_or(Errno::STALE)
     }
 
-    /// The mtime to set: the caller's, or now for a truncation that brings none. Under writeback the kernel sends one with every size
-    /// that differs; without writeback it never does.
+    /// The mtime to set: the caller's, or now for a truncation that brings none. Under writeback
+    /// the kernel sends one with every size that differs; without writeback it never does.
     fn mtime_after(&self, set: &SetAttr, before: &Attr) -> Option<Time> {
         let truncates = set.size.is_some_and(|size| self.strict || size != before.size);
         set.mtime.or_else(|| truncates.then(time::now))

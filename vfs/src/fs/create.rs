@@ -1,7 +1,8 @@
 //! CREATE, MKNOD, MKDIR and SYMLINK: new nodes.
 //!
-//! Modes arrive with the umask applied. In a directory with sgid, new nodes take the directory's group, and new directories its sgid
-//! as well; the kernel has already stripped sgid from programs of callers outside the group.
+//! Modes arrive with the umask applied. In a directory with sgid, new nodes take the directory's
+//! group, and new directories its sgid as well; the kernel has already stripped sgid from programs
+//! of callers outside the group.
 
 use freehold_engine::{Attr, Ino, Kind, NewNode, Tables};
 use rustix::io::Errno;
@@ -13,8 +14,8 @@ use crate::errno::from_engine;
 const SYMLINK_MODE: u32 = 0o777;
 
 impl Filesystem {
-    /// Creates and opens a file. An existing one is opened unless `O_EXCL` forbids it: the kernel asks on the strength of a negative
-    /// answer that a remote change may have outdated.
+    /// Creates and opens a file. An existing one is opened unless `O_EXCL` forbids it: the kernel
+    /// asks on the strength of a negative answer that a remote change may have outdated.
     pub(crate) fn create(
         &self,
         caller: Caller,

@@ -45,7 +45,8 @@ impl Filesystem {
         }
     }
 
-    /// Copies by sharing and says how many bytes: fewer than asked at the end of the source, 0 beyond it.
+    /// Copies by sharing and says how many bytes: fewer than asked at the end of the source, 0
+    /// beyond it.
     pub(crate) fn copy_file_range(&self, copy: &CopyRange) -> Result<u32, Errno> {
         let len = copy.len.min(MAX_COPY_BYTES);
         let copied = self

@@ -7,8 +7,9 @@ use super::{Filesystem, hand_out};
 use crate::errno::from_engine;
 
 impl Filesystem {
-    /// Gives a node another name. A node that a remote version has replaced passes the name on to its successor: the caller asked by
-    /// a path, and the kernel found the old node in a cache it has not been told to drop yet. The kernel accepts the other node id.
+    /// Gives a node another name. A node that a remote version has replaced passes the name on to
+    /// its successor: the caller asked by a path, and the kernel found the old node in a cache it
+    /// has not been told to drop yet. The kernel accepts the other node id.
     pub(crate) fn link(&self, ino: Ino, dir: Ino, name: &[u8]) -> Result<Attr, Errno> {
         let mut tables = self.volume.lock();
         let current = tables.successor(ino);

@@ -1,10 +1,13 @@
 //! The filesystem: POSIX rules over the tables and file bodies of one volume.
 //!
-//! One file per operation. Every operation takes what the kernel asks and returns the answer or an errno; none knows of FUSE, none waits
-//! for the network. Namespace and attribute work happens under the tables' lock, bytes outside it. Permission bits, sticky directories
-//! and search permission are the kernel's part (`default_permissions`): it knows supplementary groups, we do not.
+//! One file per operation. Every operation takes what the kernel asks and returns the answer or an
+//! errno; none knows of FUSE, none waits for the network. Namespace and attribute work happens
+//! under the tables' lock, bytes outside it. Permission bits, sticky directories and search
+//! permission are the kernel's part (`default_permissions`): it knows supplementary groups, we do
+//! not.
 //!
-//! An answer that names a node counts one kernel lookup, under the same lock, so that a node cannot vanish between answer and use.
+//! An answer that names a node counts one kernel lookup, under the same lock, so that a node cannot
+//! vanish between answer and use.
 
 mod attr;
 mod create;
@@ -72,8 +75,9 @@ impl Filesystem {
         self.strict
     }
 
-    /// Sets the times of a content change, where they are ours to set. Under writeback the kernel keeps the times of regular files
-    /// itself and sends them by SETATTR; a time from here would be later than the write it stands for.
+    /// Sets the times of a content change, where they are ours to set. Under writeback the kernel
+    /// keeps the times of regular files itself and sends them by SETATTR; a time from here would be
+    /// later than the write it stands for.
     fn content_changed(&self, ino: Ino) -> Result<(), Errno> {
         if self.strict {
             let mut tables = self.volume.lock();
@@ -84,13 +88,15 @@ impl Filesystem {
     }
 }
 
-/// The attributes of a node whose id goes to the kernel, which holds one more reference from here on.
+/// The attributes of a node whose id goes to the kernel, which holds one more reference from here
+/// on.
 fn hand_out(tables: &mut Tables, ino: Ino) -> Result<Attr, Errno> {
     tables.remember(ino, 1);
     tables.attr(ino).ok_or(Errno::STALE)
 }
 
-/// Clears suid, and sgid where it means "run as the group", as the kernel does when someone changes a program.
+/// Clears suid, and sgid where it means "run as the group", as the kernel does when someone changes
+/// a program.
 fn drop_privileges(tables: &mut Tables, ino: Ino) -> Result<(), Errno> {
     let attr = tables.attr(ino).ok_or(Errno::STALE)?;
     let mode = without_privileges(attr.mode);
@@ -100,7 +106,8 @@ fn drop_privileges(tables: &mut Tables, ino: Ino) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The mode without suid and without an effective sgid. Sgid without group execution is a locking mark and stays.
+/// The mode without suid and without an effective sgid. Sgid without group execution is a locking
+/// mark and stays.
 fn without_privileges(mode: u32) -> u32 {
     let sgid = if mode & GROUP_EXEC != 0 { SGID } else { 0 };
     mode & !(SUID | sgid)

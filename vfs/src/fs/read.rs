@@ -11,8 +11,9 @@ use crate::errno::from_engine;
 use crate::limits::READ_DEADLINE;
 
 impl Filesystem {
-    /// Reads up to `len` bytes: exactly that many unless the file ends first, holes as zeroes. `done` runs before this returns when the
-    /// bytes are here, else on another thread, at the latest at the deadline; the event loop is free meanwhile.
+    /// Reads up to `len` bytes: exactly that many unless the file ends first, holes as zeroes.
+    /// `done` runs before this returns when the bytes are here, else on another thread, at the
+    /// latest at the deadline; the event loop is free meanwhile.
     pub(crate) fn read(
         &self,
         ino: Ino,

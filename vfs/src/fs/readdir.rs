@@ -1,7 +1,8 @@
 //! READDIR and READDIRPLUS: listings by cookie.
 //!
-//! An entry keeps its cookie for as long as it exists, so a listing that goes on after a cookie neither skips nor repeats an entry that
-//! stayed, whatever happened between two requests, and needs no state per open directory.
+//! An entry keeps its cookie for as long as it exists, so a listing that goes on after a cookie
+//! neither skips nor repeats an entry that stayed, whatever happened between two requests, and
+//! needs no state per open directory.
 
 use std::ops::ControlFlow;
 
@@ -23,7 +24,8 @@ pub(crate) struct DirEntry<'a> {
 }
 
 impl Filesystem {
-    /// Gives `add` the entries after `offset` until it answers true, "full", to one it did not take.
+    /// Gives `add` the entries after `offset` until it answers true, "full", to one it did not
+    /// take.
     pub(crate) fn readdir(
         &self,
         dir: Ino,

@@ -19,7 +19,8 @@ pub(crate) struct Rename<'a> {
 }
 
 impl Filesystem {
-    /// Renames. Afterwards the queue of invalidations knows where the kernel's dentries went, before the kernel hears of success.
+    /// Renames. Afterwards the queue of invalidations knows where the kernel's dentries went,
+    /// before the kernel hears of success.
     pub(crate) fn rename(&self, rename: &Rename<'_>) -> Result<(), Errno> {
         let Rename { from, to, flags } = *rename;
         if flags & !(NOREPLACE | EXCHANGE) != 0 || flags == NOREPLACE | EXCHANGE {

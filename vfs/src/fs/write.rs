@@ -19,8 +19,8 @@ pub(crate) struct Write<'a> {
 }
 
 impl Filesystem {
-    /// Writes all of it and says how much that was. A node without names, or replaced by a remote version, takes writes as well: the
-    /// kernel may deliver them long after the name is gone.
+    /// Writes all of it and says how much that was. A node without names, or replaced by a remote
+    /// version, takes writes as well: the kernel may deliver them long after the name is gone.
     pub(crate) fn write(&self, ino: Ino, write: &Write<'_>) -> Result<u32, Errno> {
         let written = u32::try_from(write.data.len()).map_err(|_| Errno::INVAL)?;
         self.volume.write(ino, write.offset, write.data).map_err(from_engine)?;

@@ -1,7 +1,9 @@
 //! GETXATTR, SETXATTR, LISTXATTR and REMOVEXATTR.
 //!
-//! `user.*` for everybody and `trusted.*` for root are stored and travel. `user.freehold.*` is reserved: read-only, and never listed, so that `cp -a` and rsync do not copy it. Everything else answers `EOPNOTSUPP` before any lock is
-//! taken: `ls -l` asks for `security.selinux` and `system.posix_acl_access` of every file.
+//! `user.*` for everybody and `trusted.*` for root are stored and travel. `user.freehold.*` is
+//! reserved: read-only, and never listed, so that `cp -a` and rsync do not copy it. Everything else
+//! answers `EOPNOTSUPP` before any lock is taken: `ls -l` asks for `security.selinux` and
+//! `system.posix_acl_access` of every file.
 
 use freehold_engine::{Ino, Kind, XattrMode};
 use freehold_model::limits::{XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX};

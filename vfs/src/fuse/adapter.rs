@@ -1,10 +1,13 @@
-//! Translates FUSE requests into filesystem calls and their results into replies; decides nothing else.
+//! Translates FUSE requests into filesystem calls and their results into replies; decides nothing
+//! else.
 //!
-//! Every handler runs its call under [`guarded`]: a panic becomes `EIO` for that one request and one line in the log, instead of a
-//! silently dead event loop. Answered `ENOSYS` on purpose, which the kernel remembers for the life of the mount: FLUSH (the kernel has
-//! pushed the data by then, so the request says nothing), OPENDIR (cookies are stable, a listing needs no state; the kernel then caches
-//! listings), LSEEK (under writeback the kernel asks without flushing, so an honest answer would hide unwritten data; it falls back to
-//! "all data"), locks (never asked for), POLL, BMAP and ACCESS.
+//! Every handler runs its call under [`guarded`]: a panic becomes `EIO` for that one request and
+//! one line in the log, instead of a silently dead event loop. Answered `ENOSYS` on purpose, which
+//! the kernel remembers for the life of the mount: FLUSH (the kernel has pushed the data by then,
+//! so the request says nothing), OPENDIR (cookies are stable, a listing needs no state; the kernel
+//! then caches listings), LSEEK (under writeback the kernel asks without flushing, so an honest
+//! answer would hide unwritten data; it falls back to "all data"), locks (never asked for), POLL,
+//! BMAP and ACCESS.
 
 use std::ffi::OsStr;
 use std::io;
@@ -56,7 +59,8 @@ fn reply_empty(reply: ReplyEmpty, answer: Result<(), Errno>) {
     }
 }
 
-/// Answers GETXATTR and LISTXATTR: the length if the caller's buffer has none, else the bytes if they fit.
+/// Answers GETXATTR and LISTXATTR: the length if the caller's buffer has none, else the bytes if
+/// they fit.
 fn reply_xattr(reply: ReplyXattr, buffer_bytes: u32, answer: Result<Vec<u8>, Errno>) {
     let answer = answer.and_then(|value| Ok((u32::try_from(value.len()).map_err(|_| Errno::TOOBIG)?, value)));
     match answer {
@@ -218,7 +222,8 @@ impl fuser::Filesystem for FuseAdapter {
         _lock_owner: Option<LockOwner>,
         reply: ReplyData,
     ) {
-        // The reply travels with the read, which may end on another thread. Lost in a panic, fuser answers EIO in its place.
+        // The reply travels with the read, which may end on another thread. Lost in a panic, fuser
+        // answers EIO in its place.
         let _ = guarded("READ", || {
             self.fs.read(ino.0, offset, size, move |answer| match answer {
                 Ok(bytes) => reply.data(&bytes),
@@ -472,7 +477,8 @@ impl fuser::Filesystem for FuseAdapter {
         _out_size: u32,
         reply: ReplyIoctl,
     ) {
-        // Programs probe with ioctls (is it a terminal, has it flags); the answer for "no such call here" is ENOTTY.
+        // Programs probe with ioctls (is it a terminal, has it flags); the answer for "no such call
+        // here" is ENOTTY.
         reply.error(FuserErrno::ENOTTY);
     }
 

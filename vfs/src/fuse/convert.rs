@@ -74,7 +74,8 @@ pub(super) fn reply_entry(reply: ReplyEntry, answer: Result<Attr, Errno>) {
     }
 }
 
-/// The attributes of "no such name", which the kernel caches like any other answer: node id 0 says that there is none.
+/// The attributes of "no such name", which the kernel caches like any other answer: node id 0 says
+/// that there is none.
 pub(super) fn absent() -> FileAttr {
     const NOBODY: Ino = 0;
     let none = Attr {

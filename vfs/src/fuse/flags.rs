@@ -1,10 +1,12 @@
-//! What is asked of the kernel at INIT, flag by flag, each with its reason. Measured on Linux 6.18 with fuser 0.18.
+//! What is asked of the kernel at INIT, flag by flag, each with its reason. Measured on Linux 6.18
+//! with fuser 0.18.
 //!
-//! Never asked for, because fuser 0.18 mishandles them: `SETXATTR_EXT` (its parser panics at the first setxattr), `OVER_IO_URING`
-//! (requests wait for rings nobody registers), `SECURITY_CTX`, `HAS_RESEND`, `ALLOW_IDMAP`. Left off by choice: `POSIX_LOCKS` and
-//! `FLOCK_LOCKS` (the kernel's own locks cost no request), `AUTO_INVAL_DATA` (pages are never dropped because a time changed),
-//! `ATOMIC_O_TRUNC` (truncation arrives as SETATTR, where it is handled anyway), `POSIX_ACL` with `DONT_MASK` (no ACLs yet),
-//! `EXPORT_SUPPORT`, `PASSTHROUGH` (would put plaintext into a file).
+//! Never asked for, because fuser 0.18 mishandles them: `SETXATTR_EXT` (its parser panics at the
+//! first setxattr), `OVER_IO_URING` (requests wait for rings nobody registers), `SECURITY_CTX`,
+//! `HAS_RESEND`, `ALLOW_IDMAP`. Left off by choice: `POSIX_LOCKS` and `FLOCK_LOCKS` (the kernel's
+//! own locks cost no request), `AUTO_INVAL_DATA` (pages are never dropped because a time changed),
+//! `ATOMIC_O_TRUNC` (truncation arrives as SETATTR, where it is handled anyway), `POSIX_ACL` with
+//! `DONT_MASK` (no ACLs yet), `EXPORT_SUPPORT`, `PASSTHROUGH` (would put plaintext into a file).
 
 use std::io;
 use std::time::Duration;

@@ -1,7 +1,8 @@
 //! The FUSE transport: fuser's session around the filesystem.
 //!
-//! [`DevFuse`] agrees with the kernel and hands the session to the mount; [`adapter::FuseAdapter`] translates requests. Two event loops
-//! on one descriptor: cloning it gained nothing measurable, and a third loop slows every request.
+//! [`DevFuse`] agrees with the kernel and hands the session to the mount; [`adapter::FuseAdapter`]
+//! translates requests. Two event loops on one descriptor: cloning it gained nothing measurable,
+//! and a third loop slows every request.
 
 mod adapter;
 mod convert;
@@ -28,7 +29,8 @@ pub(crate) struct DevFuse;
 impl Transport for DevFuse {
     fn attach(&self, filesystem: Arc<Filesystem>, device: OwnedFd) -> io::Result<Attached> {
         let mut config = Config::default();
-        // Every uid is answered, also the kernel's flusher (uid 0); who may come is the kernel's decision, made by the mount options.
+        // Every uid is answered, also the kernel's flusher (uid 0); who may come is the kernel's
+        // decision, made by the mount options.
         config.acl = SessionACL::All;
         config.n_threads = Some(EVENT_LOOPS);
         let session = Session::from_fd(FuseAdapter::new(filesystem), device, config.acl, config)?;

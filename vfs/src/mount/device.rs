@@ -1,11 +1,14 @@
 //! Gets a mounted `/dev/fuse` descriptor, and unmounts again.
 //!
-//! Two ways, both ending in a descriptor the transport takes over: root calls mount(2) itself; anybody else runs the setuid helper
-//! `fusermount3`, which mounts and passes the descriptor back over a socket. We do both ourselves instead of letting fuser mount,
-//! because fuser turns its session-wide "answer requests of every uid" into the `allow_other` option, which the helper refuses on a
-//! stock system, and because the kernel's own flusher (uid 0) must be answered whoever mounted.
+//! Two ways, both ending in a descriptor the transport takes over: root calls mount(2) itself;
+//! anybody else runs the setuid helper `fusermount3`, which mounts and passes the descriptor back
+//! over a socket. We do both ourselves instead of letting fuser mount, because fuser turns its
+//! session-wide "answer requests of every uid" into the `allow_other` option, which the helper
+//! refuses on a stock system, and because the kernel's own flusher (uid 0) must be answered whoever
+//! mounted.
 //!
-//! The helper's socket is its standard input: no descriptor has to lose its close-on-exec flag, so no other child can inherit it.
+//! The helper's socket is its standard input: no descriptor has to lose its close-on-exec flag, so
+//! no other child can inherit it.
 
 use std::ffi::CString;
 use std::io::{self, IoSliceMut};
@@ -110,7 +113,8 @@ fn receive_descriptor(socket: &UnixStream) -> io::Result<Option<OwnedFd>> {
     }))
 }
 
-/// Takes the mount down. With `detach` it leaves the tree at once and lives on until the last open file is closed.
+/// Takes the mount down. With `detach` it leaves the tree at once and lives on until the last open
+/// file is closed.
 pub(super) fn unmount(point: &Path, via: Via, detach: bool) -> Result<(), MountError> {
     match via {
         Via::Kernel => {
@@ -134,7 +138,8 @@ pub(super) fn unmount(point: &Path, via: Via, detach: bool) -> Result<(), MountE
                 .status();
             match status {
                 Ok(status) if status.success() => Ok(()),
-                // The helper has one exit code for every failure; a mount of ours that is in use is the one that happens.
+                // The helper has one exit code for every failure; a mount of ours that is in use is
+                // the one that happens.
                 Ok(_) if !detach => Err(MountError::Busy),
                 Ok(status) => {
                     Err(MountError::Unmount(io::Error::other(format!("fusermount3 ended with {status}"))))

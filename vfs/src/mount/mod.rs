@@ -1,12 +1,14 @@
 //! Mounts a volume, and takes the mount down again.
 //!
-//! Mounting: check the path (`target`), get a mounted descriptor (`device`), agree with the kernel (the transport), then serve on a
-//! thread of its own. The volume's notices reach the kernel through the invalidation queue from then on.
+//! Mounting: check the path (`target`), get a mounted descriptor (`device`), agree with the kernel
+//! (the transport), then serve on a thread of its own. The volume's notices reach the kernel
+//! through the invalidation queue from then on.
 //!
-//! Unmounting is the kernel's doing: it pushes the dirty pages it holds while the unmount runs, so the loops must serve until they
-//! return by themselves, and only then is the volume flushed and the mount over. The queue is disarmed first, because a notification
-//! during shutdown can make the process unkillable. The daemon never opens, stats or lists anything inside its own mount: a request to
-//! itself may wait for the very thread that would answer it.
+//! Unmounting is the kernel's doing: it pushes the dirty pages it holds while the unmount runs, so
+//! the loops must serve until they return by themselves, and only then is the volume flushed and
+//! the mount over. The queue is disarmed first, because a notification during shutdown can make the
+//! process unkillable. The daemon never opens, stats or lists anything inside its own mount: a
+//! request to itself may wait for the very thread that would answer it.
 
 mod device;
 mod error;
@@ -48,7 +50,8 @@ pub fn mount(point: &Path, volume: Arc<Volume>, options: &MountOptions) -> Resul
     match serve(&point, via, descriptor, volume, options) {
         Ok(handle) => Ok(handle),
         Err(error) => {
-            // The descriptor is closed, so the mount is dead already; the first error is the one to tell.
+            // The descriptor is closed, so the mount is dead already; the first error is the one to
+            // tell.
             drop(device::unmount(&point, via, true));
             Err(error)
         }
@@ -80,7 +83,8 @@ fn serve(
     let run = move || {
         let outcome = serve();
         queue.close();
-        // Every count of references the kernel held is void, and everything it handed over must be on disk.
+        // Every count of references the kernel held is void, and everything it handed over must be
+        // on disk.
         let flushed = volume.fsync(None);
         let joined = notifier.join();
         ended.set(match (outcome, flushed, joined) {
@@ -133,11 +137,12 @@ impl MountHandle {
         self.invals.drain();
     }
 
-    /// Takes the mount down. What the kernel holds unwritten reaches the volume before this returns, but requests may still come until
-    /// [`Self::wait`] returns.
+    /// Takes the mount down. What the kernel holds unwritten reaches the volume before this
+    /// returns, but requests may still come until [`Self::wait`] returns.
     ///
     /// # Errors
-    /// `Busy` for a clean unmount of a mount in use, `NotOurs` if it is no longer on top at its path, else `Unmount`.
+    /// `Busy` for a clean unmount of a mount in use, `NotOurs` if it is no longer on top at its
+    /// path, else `Unmount`.
     pub fn unmount(&self, how: Unmount) -> Result<(), MountError> {
         if !self.is_serving() {
             return Ok(());

@@ -1,7 +1,7 @@
 //! The kernel's mount table, read from `/proc/self/mountinfo`.
 //!
-//! The table tells what is mounted where without touching any mounted filesystem: a `stat` on a dead mount fails and one on a hung mount
-//! hangs. Format: proc(5), `/proc/pid/mountinfo`.
+//! The table tells what is mounted where without touching any mounted filesystem: a `stat` on a
+//! dead mount fails and one on a hung mount hangs. Format: proc(5), `/proc/pid/mountinfo`.
 
 use std::ffi::OsString;
 use std::io;

@@ -1,8 +1,9 @@
 //! Decides whether a path may be mounted on, and cleans what a killed daemon left there.
 //!
-//! A killed daemon leaves a mount that answers `ENOTCONN`. Mounting over it fails, so it is detached first, but only if it is ours by
-//! type. Death is asked by `statfs`, never by `stat`, which the kernel's cache may still answer. Whether a live foreign daemon hangs
-//! is not our concern, so the question has a deadline.
+//! A killed daemon leaves a mount that answers `ENOTCONN`. Mounting over it fails, so it is
+//! detached first, but only if it is ours by type. Death is asked by `statfs`, never by `stat`,
+//! which the kernel's cache may still answer. Whether a live foreign daemon hangs is not our
+//! concern, so the question has a deadline.
 
 use std::fs;
 use std::io;
@@ -32,7 +33,8 @@ pub(super) fn prepare(point: &Path) -> Result<PathBuf, MountError> {
     }
 }
 
-/// The path with its parents resolved. The last component is looked at only if nothing is mounted on it.
+/// The path with its parents resolved. The last component is looked at only if nothing is mounted
+/// on it.
 fn absolute(point: &Path) -> Result<PathBuf, MountError> {
     let Some(name) = point.file_name() else {
         return fs::canonicalize(point).map_err(missing);

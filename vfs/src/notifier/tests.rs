@@ -1,4 +1,5 @@
-//! The pending set against a kernel that records what it is told, and one that holds a call until released.
+//! The pending set against a kernel that records what it is told, and one that holds a call until
+//! released.
 
 use std::sync::mpsc;
 

@@ -1,4 +1,5 @@
-//! POSIX rules over a volume, without FUSE. Each test plays the kernel: it calls operations and forgets what it was handed.
+//! POSIX rules over a volume, without FUSE. Each test plays the kernel: it calls operations and
+//! forgets what it was handed.
 
 mod attributes;
 mod content;
