@@ -4,7 +4,7 @@
 //! are on stable storage and never deletes, [`CacheStore`] keeps below a cap and gives up the least
 //! recently used segment, except for pinned chunks. The index lives in memory and is rebuilt from
 //! the segments, so the segments are the only truth. Files are reached through [`Disk`], which lets
-//! tests cut the power between any two writes. The layout on disk is in docs/format.md, "Segments".
+//! tests cut the power between any two writes. The layout on disk is in docs/format.md, "Storage segments".
 
 #![forbid(unsafe_code)]
 
