@@ -1,1 +1,23 @@
-//! Whole-system scenarios, golden vectors, fuzz targets.
+//! What the whole-system scenarios are made of: a world of real programs, trees, and comparison.
+//!
+//! A [`World`] starts a server and a storage node from `target/dist/bin`, and devices: each a daemon with a
+//! `FREEHOLD_HOME` of its own. Everything it starts it also ends, and every mount it makes it takes down, when
+//! it is dropped, also after a failed assertion. The scenarios are in `tests/tests/`.
+
+mod capture;
+mod compare;
+mod daemon;
+mod device;
+mod full_disk;
+mod needles;
+mod tree;
+mod world;
+
+pub use capture::Capture;
+pub use compare::{Difference, assert_same, differences};
+pub use daemon::{Daemon, free_port, program, root};
+pub use device::{Device, Outcome};
+pub use full_disk::SmallDisk;
+pub use needles::{Needles, windows};
+pub use tree::{add_oddities, pseudo_random, real_tree};
+pub use world::{PASSWORD, World};

@@ -1,0 +1,187 @@
+//! A server, a storage node and devices in one temporary folder.
+
+use crate::daemon::{Daemon, free_port, program};
+use crate::device::Device;
+use anyhow::{Context, Result};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// The password of the scenarios' user: long and unlike anything else, so that a leak is found.
+pub const PASSWORD: &str = "zebra-unfold-7193-kettle-quartz";
+
+/// The programs of one scenario.
+#[derive(Debug)]
+pub struct World {
+    dir: TempDir,
+    node_dir: PathBuf,
+    port: u16,
+    node_port: u16,
+    server: Option<Daemon>,
+    node: Option<Daemon>,
+}
+
+impl World {
+    /// A server and a node that has joined it.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub fn start() -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("freehold-").tempdir()?;
+        let node_dir = dir.path().join("node");
+        Self::start_in(dir, node_dir)
+    }
+
+    /// As [`Self::start`], with the node's data somewhere else.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub fn start_with_node_dir(node_dir: &Path) -> Result<Self> {
+        Self::start_in(tempfile::Builder::new().prefix("freehold-").tempdir()?, node_dir.to_owned())
+    }
+
+    fn start_in(dir: TempDir, node_dir: PathBuf) -> Result<Self> {
+        std::fs::write(dir.path().join("password"), PASSWORD)?;
+        let (port, node_port) = (free_port()?, free_port()?);
+        let mut world = Self { dir, node_dir, port, node_port, server: None, node: None };
+        world.start_server()?;
+        world.join_node()?;
+        Ok(world)
+    }
+
+    /// The temporary folder.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The server's data folder.
+    #[must_use]
+    pub fn server_dir(&self) -> PathBuf {
+        self.dir().join("server")
+    }
+
+    /// The node's data folder.
+    #[must_use]
+    pub fn node_dir(&self) -> PathBuf {
+        self.node_dir.clone()
+    }
+
+    /// The user's password file.
+    #[must_use]
+    pub fn password_file(&self) -> PathBuf {
+        self.dir().join("password")
+    }
+
+    /// The server's address.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The command that starts the server, for scenarios that expect it to refuse.
+    #[must_use]
+    pub fn server_command(&self) -> Command {
+        let mut command = Command::new(program("freehold-server"));
+        command.args(["--listen", &format!("127.0.0.1:{}", self.port), "--data-dir"]).arg(self.server_dir());
+        command
+    }
+
+    /// The command that starts the node.
+    #[must_use]
+    pub fn node_command(&self) -> Command {
+        let mut command = Command::new(program("freehold-storaged"));
+        command.args(["--server", &self.url(), "--listen", &format!("127.0.0.1:{}", self.node_port)]);
+        command.arg("--data-dir").arg(self.node_dir());
+        command
+    }
+
+    /// Starts the server.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_server(&mut self) -> Result<()> {
+        let log = self.dir().join("server.log");
+        self.server = Some(Daemon::start(&mut self.server_command(), &log).context("freehold-server")?);
+        Ok(())
+    }
+
+    /// Stops the server.
+    ///
+    /// # Errors
+    /// When it does not stop cleanly.
+    pub fn stop_server(&mut self) -> Result<()> {
+        self.server.take().context("the server is not running")?.stop()
+    }
+
+    /// A fresh join token.
+    ///
+    /// # Errors
+    /// When the server gives none.
+    pub fn join_token(&self) -> Result<String> {
+        let mut admin = Command::new(program("freehold-server"));
+        let output = admin.args(["admin", "join-token", "--data-dir"]).arg(self.server_dir()).output()?;
+        anyhow::ensure!(output.status.success(), "join-token: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+    }
+
+    fn join_node(&mut self) -> Result<()> {
+        let token = self.join_token()?;
+        let mut command = self.node_command();
+        command.args(["--join", &token]);
+        self.node = Some(Daemon::start(&mut command, &self.node_log()).context("freehold-storaged")?);
+        Ok(())
+    }
+
+    fn node_log(&self) -> PathBuf {
+        self.dir().join("node.log")
+    }
+
+    /// Starts the node again; it has joined already.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_node(&mut self) -> Result<()> {
+        self.node =
+            Some(Daemon::start(&mut self.node_command(), &self.node_log()).context("freehold-storaged")?);
+        Ok(())
+    }
+
+    /// Stops the node.
+    ///
+    /// # Errors
+    /// When it does not stop cleanly.
+    pub fn stop_node(&mut self) -> Result<()> {
+        self.node.take().context("the node is not running")?.stop()
+    }
+
+    /// A new device, not signed in.
+    ///
+    /// # Errors
+    /// When its daemon does not come up.
+    pub fn device(&self, name: &str) -> Result<Device> {
+        Device::start(&self.dir().join(name))
+    }
+
+    /// A new device with a new account, mounted.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn first_device(&self, name: &str) -> Result<Device> {
+        let device = self.device(name)?;
+        device.signup(&self.url(), "eva", &self.password_file())?;
+        device.mount()?;
+        Ok(device)
+    }
+
+    /// A new device signed in to the account, mounted.
+    ///
+    /// # Errors
+    /// When a step fails.
+    pub fn next_device(&self, name: &str) -> Result<Device> {
+        let device = self.device(name)?;
+        device.login(&self.url(), "eva", &self.password_file())?;
+        device.mount()?;
+        Ok(device)
+    }
+}
