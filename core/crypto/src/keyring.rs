@@ -40,7 +40,37 @@ pub struct VaultKeyring {
     vault: VaultId,
     index_key: Secret32,
     dedup_key: Secret32,
+    content_key: Secret32,
     generations: Vec<Generation>,
+}
+
+/// Hashes one file's whole content, piece by piece.
+pub struct ContentHasher(Box<blake3::Hasher>);
+
+impl ContentHasher {
+    /// Takes in the next bytes of the file.
+    pub fn update(&mut self, plain: &[u8]) {
+        self.0.update(plain);
+    }
+
+    /// The hash of everything taken in.
+    #[must_use]
+    pub fn finish(self) -> [u8; 32] {
+        *self.0.finalize().as_bytes()
+    }
+}
+
+/// The hasher holds the key.
+impl Drop for ContentHasher {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut *self.0);
+    }
+}
+
+impl std::fmt::Debug for ContentHasher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ContentHasher(..)")
+    }
 }
 
 /// Keys of one generation; generation `g` stands at index `g - 1`.
@@ -69,6 +99,7 @@ impl VaultKeyring {
             vault,
             index_key: kdf(labels::VAULT_INDEX, first.expose(), &[vault.as_bytes()]),
             dedup_key: kdf(labels::VAULT_DEDUP, first.expose(), &[vault.as_bytes()]),
+            content_key: kdf(labels::VAULT_CONTENT, first.expose(), &[vault.as_bytes()]),
             generations: keys.iter().map(|key| Generation::derive(&vault, key)).collect(),
         })
     }
@@ -98,6 +129,13 @@ impl VaultKeyring {
     #[must_use]
     pub fn dedup_hash(&self, plain: &[u8]) -> [u8; 16] {
         prf(&self.dedup_key, &[plain])
+    }
+
+    /// A hash of whole contents, for records: equal contents are no conflict. Constant across
+    /// generations.
+    #[must_use]
+    pub fn content_hasher(&self) -> ContentHasher {
+        ContentHasher(Box::new(blake3::Hasher::new_keyed(self.content_key.expose())))
     }
 
     /// Seals a chunk under the current generation. Equal payloads give equal chunks.

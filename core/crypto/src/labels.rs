@@ -51,6 +51,8 @@ labels! {
     VAULT_INDEX = "vault/index";
     /// The first vault key to the plaintext hash of the local dedup lookup.
     VAULT_DEDUP = "vault/dedup";
+    /// The first vault key to the hash of whole file contents.
+    VAULT_CONTENT = "vault/content";
     /// A vault key to the hash that yields chunk keys.
     CHUNK_HASH = "chunk/hash";
     /// A chunk's key to its cipher key.

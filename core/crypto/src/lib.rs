@@ -48,7 +48,7 @@ pub use chunk::{ChunkKey, ChunkOpener, ChunkPayload, Compression, SealedChunk, o
 pub use device::DeviceSecret;
 pub use error::{KeyringError, OpenError, RecoveryWordsError};
 pub use keybox::{KeyBoxHeader, KeyBoxKind};
-pub use keyring::{CommitContext, VaultKeyring};
+pub use keyring::{CommitContext, ContentHasher, VaultKeyring};
 pub use local::{LocalKey, LocalPurpose};
 pub use recovery::RecoveryKey;
 pub use secret::{Secret32, SecretBytes};

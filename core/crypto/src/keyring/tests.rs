@@ -155,3 +155,17 @@ fn a_keyring_with_a_gap_a_duplicate_or_nothing_is_refused() {
     reversed.reverse();
     assert_eq!(VaultKeyring::new(VAULT, reversed).map(|keyring| keyring.current_generation()), Ok(3));
 }
+
+#[test]
+fn content_hashes_do_not_depend_on_cuts_or_generations_but_on_the_vault() {
+    let hash = |keyring: &VaultKeyring, cuts: &[&[u8]]| {
+        let mut hasher = keyring.content_hasher();
+        cuts.iter().for_each(|cut| hasher.update(cut));
+        hasher.finish()
+    };
+    let whole = hash(&keyring(1), &[b"content"]);
+    assert_eq!(hash(&keyring(3), &[b"con", b"", b"tent"]), whole);
+    assert_ne!(hash(&keyring(1), &[b"contents"]), whole);
+    let other = VaultKeyring::new(VaultId::from_bytes([8; 16]), keys(1)).expect("complete");
+    assert_ne!(hash(&other, &[b"content"]), whole);
+}
