@@ -24,6 +24,13 @@ use std::borrow::Cow;
 pub(crate) const MAGIC: [u8; 4] = *b"FHC1";
 const FLAG_ZSTD: u8 = 0x01;
 
+/// The size class of a chunk: the body's Padmé length, then the length field. The field stands
+/// outside the class because bodies of a power of two, which fixed profiles cut, cost nothing then;
+/// inside it would push each 256 KiB piece into the next class, 3.1 % more.
+pub(crate) const fn size_class(len_bytes: u64) -> u64 {
+    padme(len_bytes.saturating_sub(padded::LENGTH_LEN as u64)) + padded::LENGTH_LEN as u64
+}
+
 /// The key that opens one chunk. It stands in the chunk's manifest entry.
 #[derive(PartialEq, Eq)]
 pub struct ChunkKey(Secret32);
@@ -122,7 +129,7 @@ pub fn open_chunk(key: &ChunkKey, sealed: &[u8]) -> Result<ChunkPayload<'static>
     if sealed.len() != opener.sealed_len() {
         return Err(OpenError::Refused);
     }
-    let body = padded::unpad(padme, opener.open_frames(0, frames)?)?;
+    let body = padded::unpad(size_class, opener.open_frames(0, frames)?)?;
     Ok(ChunkPayload { compression: opener.compression(), body: Cow::Owned(body) })
 }
 
@@ -138,7 +145,7 @@ impl<'a> Encoding<'a> {
     /// When the body is over the largest chunk: profiles never cut one.
     pub(crate) fn new(compression: Compression, body: &'a [u8]) -> Self {
         assert!(body.len() <= CHUNK_BODY_BYTES_MAX, "profiles cut no chunk over the limit");
-        let tail = padded::tail(padme, body.len());
+        let tail = padded::tail(size_class, body.len());
         let padded_len = u32::try_from(body.len() + tail.len()).expect("the body was bounded above");
         let mut header = [0; CHUNK_HEADER_LEN];
         header[..4].copy_from_slice(&MAGIC);

@@ -9,7 +9,7 @@ use crate::error::OpenError;
 /// Bytes of the length field.
 pub(crate) const LENGTH_LEN: usize = 4;
 
-/// A size class function: the padded length for a length, at least as long.
+/// A size class function: the whole padded length for a body and its length field.
 pub(crate) type Class = fn(u64) -> u64;
 
 /// The padded length of a body.

@@ -59,3 +59,25 @@ pub(crate) struct FramePlace {
     pub(crate) index: u32,
     pub(crate) last: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_opens_in_its_own_place_only() {
+        let frames = Frames::new(&Secret32::from_bytes([1; 32]));
+        let place = FramePlace { index: 1, last: false };
+        let mut sealed = [7; 40];
+        let tag = frames.seal(place, b"header", &mut sealed);
+        let open = |index, last, header: &[u8]| {
+            let mut frame = sealed;
+            frames.open(FramePlace { index, last }, header, &mut frame, &tag).map(|()| frame)
+        };
+        assert_eq!(open(1, false, b"header"), Ok([7; 40]));
+        for (index, last) in [(0, false), (2, false), (1, true), (0x0100_0000, false), (u32::MAX, true)] {
+            assert_eq!(open(index, last, b"header"), Err(OpenError::Refused), "{index} {last}");
+        }
+        assert_eq!(open(1, false, b"Header"), Err(OpenError::Refused));
+    }
+}

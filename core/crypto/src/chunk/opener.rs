@@ -10,13 +10,12 @@
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use super::{ChunkKey, Compression, MAGIC};
+use super::{ChunkKey, Compression, MAGIC, size_class};
 use crate::error::OpenError;
 use crate::limits::{CHUNK_BYTES_MAX, CHUNK_HEADER_LEN, FRAME_LEN, SUITE, TAG_LEN};
 use crate::padded::LENGTH_LEN;
 use crate::stream::{FramePlace, Frames, SEALED_FRAME_LEN};
 use freehold_model::codec::{DecodeError, Reader};
-use freehold_model::padding::padme;
 use std::ops::Range;
 
 /// Opens frames of one chunk. Holds the expanded key, so many frames pay for it once.
@@ -142,7 +141,7 @@ fn parse(header: &[u8]) -> Result<Option<(Compression, u32)>, DecodeError> {
     let known = suite == SUITE && usize::from(frame_len) == FRAME_LEN;
     let canonical = padded_len >= LENGTH_LEN as u32
         && padded_len as usize <= CHUNK_BYTES_MAX
-        && padme(padded_len.into()) == u64::from(padded_len);
+        && size_class(padded_len.into()) == u64::from(padded_len);
     Ok(Compression::from_flags(flags)
         .filter(|_| known && canonical)
         .map(|compression| (compression, padded_len)))

@@ -56,6 +56,14 @@ fn the_largest_chunk_fits_its_limits() {
 }
 
 #[test]
+fn fixed_pieces_grow_by_less_than_a_fifth_of_a_percent() {
+    for len in [65_536, 262_144] {
+        let sealed_len = seal(&vec![1; len]).bytes.len();
+        assert!((sealed_len - len) * 500 < len, "{len} became {sealed_len}");
+    }
+}
+
+#[test]
 fn equal_content_seals_to_equal_bytes() {
     let (one, two) = (seal(b"twice"), seal(b"twice"));
     assert_eq!((one.id, &one.key, &one.bytes), (two.id, &two.key, &two.bytes));
@@ -100,24 +108,27 @@ fn moved_repeated_or_foreign_frames_are_refused() {
 }
 
 #[test]
-fn a_frame_in_the_middle_never_passes_for_the_last() {
+fn a_chunk_cut_at_a_frame_is_refused_under_any_header() {
     let chunk = seal(&[7; 60_000]);
-    let mut shorter = chunk.bytes[..CHUNK_HEADER_LEN + SEALED_FRAME].to_vec();
-    shorter[8..12].copy_from_slice(&16_384u32.to_be_bytes());
-    assert_eq!(opener(&SealedChunk { bytes: shorter.clone(), ..seal(b"") }).sealed_len(), shorter.len());
-    assert_eq!(open_chunk(&chunk.key, &shorter), Err(OpenError::Refused));
+    let cut = &chunk.bytes[CHUNK_HEADER_LEN..CHUNK_HEADER_LEN + SEALED_FRAME];
+    for padded_len in [16_383u32, 16_384, 16_385, 15_364, 16_388] {
+        let mut header = chunk.bytes[..CHUNK_HEADER_LEN].to_vec();
+        header[8..].copy_from_slice(&padded_len.to_be_bytes());
+        assert_eq!(open_chunk(&chunk.key, &[&header, cut].concat()), Err(OpenError::Refused), "{padded_len}");
+    }
 }
 
 #[test]
 fn other_suites_flags_frame_sizes_and_lengths_are_refused() {
     let chunk = seal(&[7; 100]);
-    let changes: [(usize, &[u8]); 8] = [
+    let changes: [(usize, &[u8]); 9] = [
         (0, b"FHC2"),
         (4, &[2]),
         (5, &[2]),
         (5, &[0x80]),
         (6, &[0x10, 0x00]),
         (8, &[0, 0, 0, 0]),
+        (8, &[0, 0, 0, 3]),
         (8, &[0, 0, 0, 105]),
         (8, &[0xff, 0xff, 0xff, 0xff]),
     ];
