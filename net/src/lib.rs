@@ -7,6 +7,7 @@
 //! carries the link.
 
 mod config;
+pub mod coord;
 mod endpoint;
 mod identity;
 pub mod limits;

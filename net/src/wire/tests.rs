@@ -1,6 +1,10 @@
 //! Every frame has one encoding; anything else is refused without reading past the slice.
 
-#![expect(clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "a test may panic on its own numbers")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test may panic on its own numbers"
+)]
 
 use freehold_model::codec::{from_slice, to_vec};
 use proptest::prelude::*;

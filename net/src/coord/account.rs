@@ -1,0 +1,94 @@
+//! Registration, login, device sessions, the account log and its boxes.
+
+use freehold_api::{
+    AccountBoxes, AccountLog, AppendEntry, AppendedEntry, DeviceChallenge, DeviceChallengeRequest,
+    DeviceSessionRequest, LoginFinish, LoginStart, LoginStarted, RegisterFinish, RegisterStart,
+    RegisterStarted, Session, path,
+};
+use freehold_model::DeviceId;
+
+use super::{CoordError, ServerClient};
+
+impl ServerClient {
+    /// First step of a registration.
+    ///
+    /// # Errors
+    /// `user_taken`, `bad_user`, `registration_closed`; see [`CoordError`].
+    pub async fn register_start(&self, message: &RegisterStart) -> Result<RegisterStarted, CoordError> {
+        self.post(path::REGISTER_START, message).await
+    }
+
+    /// Creates account, first device and first vault. May be repeated when the answer was lost.
+    ///
+    /// # Errors
+    /// As [`Self::register_start`].
+    pub async fn register_finish(&self, message: &RegisterFinish) -> Result<Session, CoordError> {
+        self.post(path::REGISTER_FINISH, message).await
+    }
+
+    /// First step of a password login.
+    ///
+    /// # Errors
+    /// See [`CoordError`]; an unknown name is not told apart here.
+    pub async fn login_start(&self, message: &LoginStart) -> Result<LoginStarted, CoordError> {
+        self.post(path::LOGIN_START, message).await
+    }
+
+    /// Second step; the session is of account scope.
+    ///
+    /// # Errors
+    /// `bad_credentials`, `login_expired`; see [`CoordError`].
+    pub async fn login_finish(&self, message: &LoginFinish) -> Result<Session, CoordError> {
+        self.post(path::LOGIN_FINISH, message).await
+    }
+
+    /// A nonce for a device's proof of possession.
+    ///
+    /// # Errors
+    /// See [`CoordError`]; an unknown device is not told apart here.
+    pub async fn device_challenge(&self, device_id: DeviceId) -> Result<DeviceChallenge, CoordError> {
+        self.post(path::DEVICE_CHALLENGE, &DeviceChallengeRequest { device_id }).await
+    }
+
+    /// Trades the proof for a session of device scope.
+    ///
+    /// # Errors
+    /// `bad_proof`, `device_revoked`; see [`CoordError`].
+    pub async fn device_session(&self, message: &DeviceSessionRequest) -> Result<Session, CoordError> {
+        self.post(path::DEVICE_SESSION, message).await
+    }
+
+    /// Ends the session at the server and forgets it here.
+    ///
+    /// # Errors
+    /// See [`CoordError`]; the session stays when the server could not be told.
+    pub async fn logout(&self) -> Result<(), CoordError> {
+        self.post_empty(path::LOGOUT).await?;
+        self.clear_session();
+        Ok(())
+    }
+
+    /// The whole account log; the caller verifies it.
+    ///
+    /// # Errors
+    /// See [`CoordError`].
+    pub async fn account_log(&self) -> Result<AccountLog, CoordError> {
+        self.get(path::ACCOUNT_LOG).await
+    }
+
+    /// Appends an entry that extends the log's head.
+    ///
+    /// # Errors
+    /// `log_conflict` when the head has moved on; see [`CoordError`].
+    pub async fn append_entry(&self, message: &AppendEntry) -> Result<AppendedEntry, CoordError> {
+        self.post(path::ACCOUNT_LOG, message).await
+    }
+
+    /// The account's sealed boxes.
+    ///
+    /// # Errors
+    /// See [`CoordError`].
+    pub async fn account_boxes(&self) -> Result<AccountBoxes, CoordError> {
+        self.get(path::ACCOUNT_BOXES).await
+    }
+}
