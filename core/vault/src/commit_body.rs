@@ -106,3 +106,6 @@ fn read_seen(input: &mut Reader<'_>) -> Result<Seen, DecodeError> {
         covers: input.u64()?,
     })
 }
+
+#[cfg(test)]
+mod tests;

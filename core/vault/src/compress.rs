@@ -74,7 +74,7 @@ mod backend {
 
     pub(super) fn decompress(body: &[u8], plain_len: usize) -> Option<Vec<u8>> {
         let mut plain = Vec::with_capacity(plain_len);
-        zstd::bulk::decompress_to_buffer(body, &mut plain).ok()?;
+        zstd::bulk::Decompressor::new().ok()?.decompress_to_buffer(body, &mut plain).ok()?;
         Some(plain)
     }
 }

@@ -91,7 +91,11 @@ impl HeadsTrie {
     /// The branches whose hash is not the given one of the other side.
     #[must_use]
     pub fn differing_branches(&self, theirs: &[RootHash; 256]) -> Vec<u8> {
-        (0..=255).zip(theirs).filter(|(branch, hash)| self.branch(*branch) != **hash).map(|(b, _)| b).collect()
+        (0..=255)
+            .zip(theirs)
+            .filter(|(branch, hash)| self.branch(*branch) != **hash)
+            .map(|(b, _)| b)
+            .collect()
     }
 
     /// The buckets of a branch whose hash is not the given one of the other side.
@@ -113,3 +117,6 @@ fn over(context: &str, hashes: impl Iterator<Item = RootHash>) -> RootHash {
 fn finish(hasher: &blake3::Hasher) -> RootHash {
     RootHash::from_bytes(*hasher.finalize().as_bytes())
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,10 @@ fn a_bomb_is_stopped_at_the_named_length() {
     assert!(bomb.len() < 2_000);
     for claimed in [0, 1, 4_095, 4 * 1024 * 1024 - 1, u32::MAX] {
         assert_eq!(unfold(zstd(&bomb), claimed), Err(MalformedBody), "{claimed}");
-        assert_ne!(portable::decompress(&bomb, (claimed as usize).min(1 << 22) / 2).map(|p| p.len()), Some(1 << 22));
+        assert_ne!(
+            portable::decompress(&bomb, (claimed as usize).min(1 << 22) / 2).map(|p| p.len()),
+            Some(1 << 22)
+        );
     }
 }
 

@@ -12,6 +12,8 @@
 
 mod builder;
 mod node;
+#[cfg(test)]
+mod tests;
 
 pub use builder::{BuildError, Builder, Root};
 pub use node::{Child, Located, ManifestEntry, ManifestError, Node, Target};

@@ -1,7 +1,7 @@
 //! One node of a manifest: its entries, its canonical bytes, and finding an offset in it.
 
-use freehold_crypto::ChunkKey;
 use crate::limits::{FILE_BYTES_MAX, NODE_ENTRIES_MAX, NODE_LEVEL_MAX};
+use freehold_crypto::ChunkKey;
 use freehold_model::ChunkId;
 use freehold_model::codec::{DecodeError, Reader, Writer};
 use freehold_model::limits::CHUNK_PLAIN_BYTES_MAX;
@@ -106,7 +106,7 @@ impl Node {
 
     /// Everything that overlaps the range, in order. Offsets count from the node's first byte.
     pub fn locate(&self, range: Range<u64>) -> impl Iterator<Item = Located<'_>> + '_ {
-        let mut next = 0_u64;
+        let (mut next, is_asked) = (0_u64, !range.is_empty());
         self.targets()
             .map(move |target| {
                 let (start, len_bytes) = (next, target.len_bytes());
@@ -114,7 +114,7 @@ impl Node {
                 Located { start, len_bytes, target }
             })
             .skip_while(move |found| found.start.saturating_add(found.len_bytes) <= range.start)
-            .take_while(move |found| found.start < range.end)
+            .take_while(move |found| is_asked && found.start < range.end)
     }
 
     /// The canonical bytes, to be sealed.

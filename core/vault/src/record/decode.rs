@@ -12,8 +12,8 @@ use super::place::{DirPlace, ParentEdge, Trash};
 use super::register::Register;
 use super::xattr::Xattr;
 use super::{Kind, Node, Owner, ROOT, Record, SpecialKind};
-use freehold_crypto::{Cek, RootSalt};
 use crate::{limits, name};
+use freehold_crypto::{Cek, RootSalt};
 use freehold_model::codec::{Decode, DecodeError, Reader};
 use freehold_model::{DeviceId, Dot, FileId, Hlc, Stamp, VersionVector};
 
@@ -47,10 +47,8 @@ impl Decode for Record {
         let mut tables = Tables { stamps: read_stamps(input, &lives, &context)? };
         let mode = Register { stamp: tables.stamp(input)?, value: input.u16()? };
         check(mode.value <= 0o7777, "mode")?;
-        let owner = Register {
-            stamp: tables.stamp(input)?,
-            value: Owner { uid: input.u32()?, gid: input.u32()? },
-        };
+        let owner =
+            Register { stamp: tables.stamp(input)?, value: Owner { uid: input.u32()?, gid: input.u32()? } };
         let xattrs = tables.sorted(input, 5, Tables::xattr)?;
         let node = tables.node(kind, file, input)?;
         check(tables.stamps.iter().all(|(_, used)| *used), "stamp table")?;

@@ -35,7 +35,11 @@ pub enum RecordError {
     #[error("an attribute name has 1 to {} bytes", limits::XATTR_NAME_BYTES_MAX)]
     XattrName,
     /// The attribute's value, or all attributes together, are over their limit (ENOSPC).
-    #[error("attributes hold at most {} bytes each, {} together", limits::XATTR_VALUE_BYTES_MAX, limits::XATTR_TOTAL_BYTES_MAX)]
+    #[error(
+        "attributes hold at most {} bytes each, {} together",
+        limits::XATTR_VALUE_BYTES_MAX,
+        limits::XATTR_TOTAL_BYTES_MAX
+    )]
     XattrSpace,
     /// A mode, target, time or inline body out of its range.
     #[error("a value is out of the range the record format has")]
@@ -76,8 +80,7 @@ impl Record {
     /// # Errors
     /// `OutOfRange`.
     pub fn new_root(new: NewNode, stamp: Stamp) -> Result<Self, RecordError> {
-        let place =
-            DirPlace { name: Register::new(stamp, Vec::new()), parents: Vec::new(), trash: None };
+        let place = DirPlace { name: Register::new(stamp, Vec::new()), parents: Vec::new(), trash: None };
         Self::fresh(super::ROOT, new, stamp, Node::Dir { mtime: Register::new(stamp, new.mtime), place })
     }
 

@@ -1,9 +1,9 @@
 //! Two records of one node become one. Commutative, associative, idempotent.
 
-use super::observed;
-use super::register::Register;
 use super::link::Names;
+use super::observed;
 use super::place::DirPlace;
+use super::register::Register;
 use super::{Node, Record};
 use crate::limits;
 
@@ -62,11 +62,7 @@ impl Record {
             (
                 Node::Symlink { names: n1, mtime: m1, target: t1 },
                 Node::Symlink { names: n2, mtime: m2, target: t2 },
-            ) => Node::Symlink {
-                names: both_names(n1, n2),
-                mtime: m1.merge(m2),
-                target: t1.max(t2).clone(),
-            },
+            ) => Node::Symlink { names: both_names(n1, n2), mtime: m1.merge(m2), target: t1.max(t2).clone() },
             (
                 Node::Special { kind, names: n1, mtime: m1, rdev: r1 },
                 Node::Special { kind: _, names: n2, mtime: m2, rdev: r2 },

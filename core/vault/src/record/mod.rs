@@ -172,7 +172,9 @@ impl Record {
     pub fn mtime(&self) -> Time {
         match &self.node {
             Node::File { .. } => self.newest_content().map(|content| content.mtime.value).unwrap_or_default(),
-            Node::Dir { mtime, .. } | Node::Symlink { mtime, .. } | Node::Special { mtime, .. } => mtime.value,
+            Node::Dir { mtime, .. } | Node::Symlink { mtime, .. } | Node::Special { mtime, .. } => {
+                mtime.value
+            }
         }
     }
 
@@ -273,14 +275,18 @@ impl Record {
 
     const fn names(&self) -> Option<&Names> {
         match &self.node {
-            Node::File { names, .. } | Node::Symlink { names, .. } | Node::Special { names, .. } => Some(names),
+            Node::File { names, .. } | Node::Symlink { names, .. } | Node::Special { names, .. } => {
+                Some(names)
+            }
             Node::Dir { .. } => None,
         }
     }
 
     const fn names_mut(&mut self) -> Option<&mut Names> {
         match &mut self.node {
-            Node::File { names, .. } | Node::Symlink { names, .. } | Node::Special { names, .. } => Some(names),
+            Node::File { names, .. } | Node::Symlink { names, .. } | Node::Special { names, .. } => {
+                Some(names)
+            }
             Node::Dir { .. } => None,
         }
     }

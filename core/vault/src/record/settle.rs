@@ -46,7 +46,8 @@ impl Record {
         let file = conflict_id(&self.file, &stamp.dot);
         let id = LinkId::from_bytes(derive(LINK_CONTEXT, &[file.as_bytes()]));
         let names = Names { links: vec![Link { id, asserted: stamp, placed: stamp, place }], unlinked: None };
-        let xattr = |(name, value): (&[u8], &[u8])| Xattr { name: name.to_vec(), stamp, value: value.to_vec() };
+        let xattr =
+            |(name, value): (&[u8], &[u8])| Xattr { name: name.to_vec(), stamp, value: value.to_vec() };
         let mtime = Register::new(stamp, content.mtime.value);
         Self {
             file,

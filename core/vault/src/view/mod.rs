@@ -7,6 +7,8 @@
 
 pub mod content;
 pub mod names;
+#[cfg(test)]
+mod tests;
 pub mod tree;
 
 pub use content::{ConflictCopy, resolve_content};

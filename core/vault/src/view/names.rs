@@ -127,20 +127,15 @@ fn rename(
     for (index, stands_for) in renamed {
         let Some(entry) = entries.get(index) else { continue };
         let (device, millis) = (label(&entry.placed.dot.device), entry.placed.hlc.millis());
-        let free = (1..).map(|n| conflict_name(entry.name, &device, millis, n)).find(|name| !taken.contains(name));
+        let free =
+            (1..).map(|n| conflict_name(entry.name, &device, millis, n)).find(|name| !taken.contains(name));
         let name = free.expect("there are more numbers than entries");
         taken.insert(name.clone());
         push(listing, entries, name, index, stands_for);
     }
 }
 
-fn push(
-    listing: &mut Listing,
-    entries: &[Entry<'_>],
-    name: Vec<u8>,
-    entry: usize,
-    stands_for: Vec<usize>,
-) {
+fn push(listing: &mut Listing, entries: &[Entry<'_>], name: Vec<u8>, entry: usize, stands_for: Vec<usize>) {
     if let Some(found) = entries.get(entry) {
         listing.push(Shown { name, file: found.file, entry, stands_for });
     }

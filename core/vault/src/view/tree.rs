@@ -11,7 +11,7 @@ use super::content::resolve_content;
 use super::names::{Entry, Listing, What, resolve_dir};
 use crate::record::{Kind, LOST_AND_FOUND, ParentEdge, ROOT, Record, Trash};
 use freehold_model::{DeviceId, Dot, FileId, LinkId, Stamp, VersionVector};
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, btree_map};
 
 /// The name of the directory for what no path leads to.
 pub const LOST_AND_FOUND_NAME: &[u8] = b"Lost and Found";
@@ -70,8 +70,8 @@ impl<'a> Hang<'a> {
     }
 
     fn attach(&mut self, dir: FileId, parent: FileId) {
-        if !self.parent.contains_key(&dir) {
-            self.parent.insert(dir, parent);
+        if let btree_map::Entry::Vacant(free) = self.parent.entry(dir) {
+            free.insert(parent);
             self.reach(dir);
         }
     }
@@ -209,7 +209,9 @@ impl<'a> Cover<'a> {
 
     fn is_hidden(&self, dir: FileId, context: &VersionVector) -> bool {
         !self.trashed.is_empty()
-            && self.upwards(dir).any(|above| self.trashed.get(&above).is_some_and(|trash| hides(trash, context)))
+            && self
+                .upwards(dir)
+                .any(|above| self.trashed.get(&above).is_some_and(|trash| hides(trash, context)))
     }
 
     /// Where a link's parent stands: Lost and Found when nobody has it.
@@ -233,15 +235,12 @@ impl<'a> Cover<'a> {
             }
         }
         for dir in leads_to {
-            let (Some(record), Some(home)) = (self.records.get(&dir), self.parent.get(&dir)) else { continue };
-            let Some(name) = record.dir_name() else { continue };
-            let entry = Entry {
-                file: dir,
-                name: &name.value,
-                placed: name.stamp,
-                what: What::Dir,
-                is_copy: false,
+            let (Some(record), Some(home)) = (self.records.get(&dir), self.parent.get(&dir)) else {
+                continue;
             };
+            let Some(name) = record.dir_name() else { continue };
+            let entry =
+                Entry { file: dir, name: &name.value, placed: name.stamp, what: What::Dir, is_copy: false };
             standing.entry(*home).or_default().push(Standing { entry, link: None, copy: None });
         }
         if standing.contains_key(&LOST_AND_FOUND) {

@@ -1,0 +1,155 @@
+//! Trees of every height, read back and searched; hostile nodes refused.
+
+use super::*;
+use freehold_crypto::ChunkKey;
+use freehold_model::ChunkId;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+type Store = BTreeMap<ChunkId, Vec<u8>>;
+
+fn piece(index: u64, plain_len: u32) -> ManifestEntry {
+    let hash = *blake3::hash(&index.to_be_bytes()).as_bytes();
+    ManifestEntry { chunk: ChunkId::from_bytes(hash), key: ChunkKey::from_bytes(hash), h: [1; 16], plain_len }
+}
+
+fn build(lens: &[u32]) -> (Root, Store) {
+    let mut store = Store::new();
+    let mut builder = Builder::new(|node: &Node, plain: &[u8]| {
+        assert_eq!(node.to_bytes(), plain);
+        let hash = *blake3::hash(plain).as_bytes();
+        store.insert(ChunkId::from_bytes(hash), plain.to_vec());
+        Ok::<_, Infallible>(ManifestEntry {
+            chunk: ChunkId::from_bytes(hash),
+            key: ChunkKey::from_bytes(hash),
+            h: [2; 16],
+            plain_len: plain.len() as u32,
+        })
+    });
+    for (index, len) in lens.iter().enumerate() {
+        builder.push(piece(index as u64, *len)).expect("a good piece");
+    }
+    let root = builder.finish().expect("at least one piece");
+    (root, store)
+}
+
+/// All pieces that overlap the range, with their offsets in the file.
+fn find(store: &Store, node: &Node, base: u64, range: std::ops::Range<u64>) -> Vec<(u64, ManifestEntry)> {
+    let mut found = Vec::new();
+    for hit in node.locate(range.start.saturating_sub(base)..range.end.saturating_sub(base)) {
+        match hit.target {
+            Target::Piece(entry) => found.push((base + hit.start, entry.clone())),
+            Target::Child(child) => {
+                let below = node.decode_child(child, &store[&child.node.chunk]).expect("as built");
+                found.extend(find(store, &below, base + hit.start, range.clone()));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn levels_rise_only_when_they_must() {
+    let table = [(1, 0, 0), (128, 0, 0), (129, 1, 2), (128 * 128, 1, 128), (128 * 128 + 1, 2, 131)];
+    for (pieces, level, sealed) in table {
+        let (root, store) = build(&(0..pieces).map(|n| n + 1).collect::<Vec<_>>());
+        assert_eq!((root.node.level(), store.len()), (level, sealed), "{pieces} pieces");
+        assert_eq!(Node::decode_root(&root.plain, root.size), Ok(root.node.clone()));
+        let all = find(&store, &root.node, 0, 0..root.size);
+        assert_eq!(all.len(), pieces as usize);
+    }
+}
+
+#[test]
+fn an_edit_rewrites_one_leaf_and_the_path_above() {
+    let lens = vec![262_144; 1_000];
+    let (_, before) = build(&lens);
+    let mut lens = lens;
+    lens[500] = 7;
+    let (_, after) = build(&lens);
+    assert_eq!(after.keys().filter(|id| !before.contains_key(id)).count(), 1);
+}
+
+#[test]
+fn a_leaf_of_128_entries_is_about_11_kib() {
+    let (root, _) = build(&[262_144; 128]);
+    assert_eq!(root.plain.len(), 7 + 128 * 84);
+}
+
+#[test]
+fn bad_pieces_and_empty_files_are_refused() {
+    let mut builder = Builder::new(|_: &Node, _: &[u8]| Err::<ManifestEntry, _>("disk full"));
+    assert_eq!(builder.push(piece(0, 0)), Err(BuildError::Piece));
+    assert_eq!(builder.push(piece(0, 4 * 1024 * 1024 + 1)), Err(BuildError::Piece));
+    for index in 0..128 {
+        builder.push(piece(index, 1)).expect("no node is full yet");
+    }
+    assert_eq!(builder.push(piece(128, 1)), Err(BuildError::Seal("disk full")));
+    let empty = Builder::new(|_: &Node, _: &[u8]| Err::<ManifestEntry, _>("never called"));
+    assert_eq!(empty.finish(), Err(BuildError::Empty));
+}
+
+#[test]
+fn nodes_that_cover_something_else_are_refused() {
+    let (root, store) = build(&vec![1_000; 200]);
+    assert_eq!(Node::decode_root(&root.plain, root.size + 1), Err(ManifestError::Mismatch));
+    let Node::Inner { children, .. } = &root.node else { panic!("200 pieces need two leaves") };
+    let [first, second] = children.as_slice() else { panic!("200 pieces need two leaves") };
+    let (first_bytes, second_bytes) = (&store[&first.node.chunk], &store[&second.node.chunk]);
+    assert!(root.node.decode_child(first, first_bytes).is_ok());
+    assert_eq!(root.node.decode_child(first, second_bytes), Err(ManifestError::Mismatch));
+    assert_eq!(root.node.decode_child(first, &root.plain), Err(ManifestError::Mismatch));
+}
+
+#[test]
+fn overflowing_spans_are_refused() {
+    let child = Child { node: piece(1, 91), span: 1 << 60 };
+    let node = Node::Inner { level: 1, children: vec![child; 2] };
+    assert!(Node::decode(&node.to_bytes()).is_err());
+    let child = Child { node: piece(1, 91), span: u64::MAX };
+    assert!(Node::decode(&Node::Inner { level: 1, children: vec![child] }.to_bytes()).is_err());
+    assert!(Node::decode(&Node::Leaf(Vec::new()).to_bytes()).is_err());
+    let tall = Node::Inner { level: 9, children: vec![Child { node: piece(1, 91), span: 1 }] };
+    assert!(Node::decode(&tall.to_bytes()).is_err());
+}
+
+proptest! {
+    #[test]
+    fn a_range_finds_exactly_the_pieces_it_touches(
+        lens in prop::collection::vec(1..5_000_u32, 1..400), from in any::<u32>(), len in 0..20_000_u64,
+    ) {
+        let (root, store) = build(&lens);
+        prop_assert_eq!(root.size, lens.iter().map(|len| u64::from(*len)).sum::<u64>());
+        let start = u64::from(from) % (root.size + 10);
+        let (range, range_len) = (start..start + len, len);
+        let mut expected = Vec::new();
+        let mut offset = 0;
+        for (index, len) in lens.iter().enumerate() {
+            let end = offset + u64::from(*len);
+            if offset < range.end && end > range.start && range_len > 0 {
+                expected.push((offset, piece(index as u64, *len)));
+            }
+            offset = end;
+        }
+        prop_assert_eq!(find(&store, &root.node, 0, range), expected);
+    }
+
+    #[test]
+    fn damaged_nodes_are_refused_or_canonical(
+        lens in prop::collection::vec(1..5_000_u32, 1..200), at in any::<prop::sample::Index>(), byte in any::<u8>(),
+    ) {
+        let mut bytes = build(&lens).0.plain;
+        let index = at.index(bytes.len());
+        bytes[index] = byte;
+        if let Ok(node) = Node::decode(&bytes) {
+            prop_assert_eq!(node.to_bytes(), bytes);
+        }
+    }
+
+    #[test]
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let _ = Node::decode(&bytes);
+        let _ = Node::decode(&[b"FHM1".to_vec(), bytes].concat());
+    }
+}
