@@ -3,18 +3,18 @@
 //! One stream is one connection; making it again after an error, and when, is the caller's. A quiet
 //! stream is probed with a ping, so that a dead connection shows within twice the silence.
 
-use freehold_api::{Event, PROBLEM_CONTENT_TYPE, path};
+use freehold_api::{Event, path};
 use futures_util::{SinkExt, StreamExt};
-use reqwest::header::AUTHORIZATION;
-use tokio::net::TcpStream;
+use reqwest::header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use reqwest::{Method, StatusCode, Upgraded};
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError;
-use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
-use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 
-use super::http::{check_protocol, has_type, refusal};
 use super::{CoordConfig, CoordError, ServerClient};
 
 /// Bytes of one event message; an event has a few ids and numbers.
@@ -23,7 +23,7 @@ const EVENT_BYTES_MAX: usize = 16 * 1024;
 /// Events as they come. Dropping it closes the connection.
 #[derive(Debug)]
 pub struct EventStream {
-    socket: WebSocketStream<TcpStream>,
+    socket: WebSocketStream<Upgraded>,
     config: CoordConfig,
     deadline: Instant,
     probed: bool,
@@ -36,22 +36,33 @@ impl ServerClient {
     /// See [`CoordError`].
     pub async fn events(&self) -> Result<EventStream, CoordError> {
         let config = self.0.config;
-        let tcp = timeout(config.connect_timeout, TcpStream::connect(self.0.url.addrs())).await;
-        let tcp = tcp.map_err(|_| CoordError::Timeout)?.map_err(|_| CoordError::Unreachable)?;
-        let url = format!("ws://{}{}", self.0.url.authority(), path::EVENTS);
-        let request = url.into_client_request();
-        let mut request = request.map_err(|_| CoordError::Protocol("the request cannot be built"))?;
-        if let Some(token) = self.token() {
-            request.headers_mut().insert(AUTHORIZATION, token);
+        let socket =
+            timeout(config.request_timeout, self.upgrade()).await.unwrap_or(Err(CoordError::Timeout))?;
+        Ok(EventStream { socket, config, deadline: Instant::now() + config.event_silence, probed: false })
+    }
+}
+
+impl ServerClient {
+    /// Upgrades an ordinary request (RFC 6455 §4.1). The WebSocket library's own handshake would do,
+    /// but it writes the whole request, token included, to the log at its finest level.
+    async fn upgrade(&self) -> Result<WebSocketStream<Upgraded>, CoordError> {
+        let key = generate_key();
+        let request = self
+            .request(Method::GET, path::EVENTS)
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "websocket");
+        let request = request.header(SEC_WEBSOCKET_VERSION, "13").header(SEC_WEBSOCKET_KEY, &key);
+        let response = self.answer(request).await?;
+        let accepted = response.headers().get(SEC_WEBSOCKET_ACCEPT).map(|accept| accept.as_bytes());
+        let accept = derive_accept_key(key.as_bytes());
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS || accepted != Some(accept.as_bytes()) {
+            return Err(CoordError::Protocol("no WebSocket where the events are"));
         }
+        let upgraded = response.upgrade().await.map_err(|_| CoordError::Unreachable)?;
         let mut limits = WebSocketConfig::default();
         limits.max_message_size = Some(EVENT_BYTES_MAX);
         limits.max_frame_size = Some(EVENT_BYTES_MAX);
-        let upgrade = client_async_with_config(request, tcp, Some(limits));
-        let upgraded = timeout(config.request_timeout, upgrade).await.map_err(|_| CoordError::Timeout)?;
-        let (socket, response) = upgraded.map_err(|error| stream_error(&error))?;
-        check_protocol(response.headers())?;
-        Ok(EventStream { socket, config, deadline: Instant::now() + config.event_silence, probed: false })
+        Ok(WebSocketStream::from_raw_socket(upgraded, Role::Client, Some(limits)).await)
     }
 }
 
@@ -99,21 +110,11 @@ impl EventStream {
 
 fn stream_error(error: &Error) -> CoordError {
     match error {
-        Error::Http(response) => {
-            if let Err(incompatible) = check_protocol(response.headers()) {
-                return incompatible;
-            }
-            let is_problem = has_type(response.headers(), PROBLEM_CONTENT_TYPE);
-            let body = response.body().as_deref().filter(|_| is_problem);
-            refusal(response.status().as_u16(), body)
-        }
         Error::Capacity(_) => CoordError::TooBig { limit_bytes: EVENT_BYTES_MAX },
         Error::ConnectionClosed
         | Error::AlreadyClosed
         | Error::Io(_)
-        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::HandshakeIncomplete) => {
-            CoordError::Unreachable
-        }
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => CoordError::Unreachable,
         _ => CoordError::Protocol("a broken WebSocket message"),
     }
 }

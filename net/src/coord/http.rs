@@ -1,7 +1,5 @@
 //! One HTTP exchange: send, bound the answer, read problems, decode.
 
-use std::time::Duration;
-
 use bytes::{Bytes, BytesMut};
 use freehold_api::{BULK_CONTENT_TYPE, PROBLEM_CONTENT_TYPE, PROTOCOL, PROTOCOL_HEADER, Problem};
 use freehold_model::codec::{self, Decode, Encode};
@@ -13,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::{CoordError, ServerClient};
 
 /// Bytes of a JSON answer; the largest is an account log of 10,000 entries.
-pub(super) const JSON_BYTES_MAX: usize = 64 * 1024 * 1024;
+const JSON_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Bytes of a problem.
 const PROBLEM_BYTES_MAX: usize = 64 * 1024;
@@ -21,7 +19,7 @@ const PROBLEM_BYTES_MAX: usize = 64 * 1024;
 impl ServerClient {
     /// `GET` with a JSON answer.
     pub(super) async fn get<A: DeserializeOwned>(&self, path: &str) -> Result<A, CoordError> {
-        let request = self.request(Method::GET, path, self.0.config.request_timeout);
+        let request = self.request(Method::GET, path).timeout(self.0.config.request_timeout);
         json(&self.exchange(request, JSON_BYTES_MAX).await?)
     }
 
@@ -45,13 +43,13 @@ impl ServerClient {
 
     /// `POST` without a body, answered with nothing.
     pub(super) async fn post_empty(&self, path: &str) -> Result<(), CoordError> {
-        let request = self.request(Method::POST, path, self.0.config.request_timeout);
+        let request = self.request(Method::POST, path).timeout(self.0.config.request_timeout);
         self.exchange(request, JSON_BYTES_MAX).await.map(drop)
     }
 
     /// `GET` with a binary answer of at most `limit_bytes`.
     pub(super) async fn get_bulk<A: Decode>(&self, path: &str, limit_bytes: usize) -> Result<A, CoordError> {
-        let request = self.request(Method::GET, path, self.0.config.bulk_timeout);
+        let request = self.request(Method::GET, path).timeout(self.0.config.bulk_timeout);
         binary(&self.exchange(request, limit_bytes).await?)
     }
 
@@ -79,7 +77,7 @@ impl ServerClient {
         path: &str,
         message: &Q,
     ) -> Result<Bytes, CoordError> {
-        let request = self.request(Method::POST, path, self.0.config.request_timeout);
+        let request = self.request(Method::POST, path).timeout(self.0.config.request_timeout);
         self.exchange(request.json(message), JSON_BYTES_MAX).await
     }
 
@@ -89,13 +87,14 @@ impl ServerClient {
         message: &Q,
         limit: usize,
     ) -> Result<Bytes, CoordError> {
-        let request = self.request(Method::POST, path, self.0.config.bulk_timeout);
+        let request = self.request(Method::POST, path).timeout(self.0.config.bulk_timeout);
         self.exchange(request.header(CONTENT_TYPE, BULK_CONTENT_TYPE).body(codec::to_vec(message)), limit)
             .await
     }
 
-    fn request(&self, method: Method, path: &str, timeout: Duration) -> RequestBuilder {
-        let request = self.0.http.request(method, self.0.url.join(path)).timeout(timeout);
+    /// A request with the session, if there is one, and without a timeout.
+    pub(super) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.0.http.request(method, self.0.url.join(path));
         match self.token() {
             Some(token) => request.header(AUTHORIZATION, token),
             None => request,
@@ -104,29 +103,34 @@ impl ServerClient {
 
     /// Sends, and reads a good answer of at most `limit_bytes`.
     async fn exchange(&self, request: RequestBuilder, limit_bytes: usize) -> Result<Bytes, CoordError> {
-        let response = request.send().await.map_err(|error| transport_error(&error))?;
-        let status = response.status();
-        check_protocol(response.headers())?;
-        if status.is_success() {
-            return read(response, limit_bytes).await;
+        let response = self.answer(request).await?;
+        if !response.status().is_success() {
+            return Err(CoordError::Protocol("an informational status"));
         }
+        read(response, limit_bytes).await
+    }
+
+    /// Sends, and turns an answer that is an error into one.
+    pub(super) async fn answer(&self, request: RequestBuilder) -> Result<Response, CoordError> {
+        let response = request.send().await.map_err(|error| transport_error(&error))?;
+        check_protocol(response.headers())?;
+        let status = response.status();
         if status.is_redirection() {
             return Err(CoordError::Protocol("a redirect"));
         }
+        if !status.is_client_error() && !status.is_server_error() {
+            return Ok(response);
+        }
         let is_problem = has_type(response.headers(), PROBLEM_CONTENT_TYPE);
         let body = read(response, PROBLEM_BYTES_MAX).await?;
-        Err(refusal(status.as_u16(), is_problem.then_some(&body)))
+        let problem = is_problem.then(|| serde_json::from_slice::<Problem>(&body).ok()).flatten();
+        Err(problem
+            .map_or(CoordError::Status(status.as_u16()), |problem| CoordError::Refused(Box::new(problem))))
     }
 }
 
-/// What a status outside 200–299 and its body mean.
-pub(super) fn refusal(status: u16, problem: Option<&[u8]>) -> CoordError {
-    let problem = problem.and_then(|body| serde_json::from_slice::<Problem>(body).ok());
-    problem.map_or(CoordError::Status(status), |problem| CoordError::Refused(Box::new(problem)))
-}
-
 /// Refuses a server of another protocol version; says nothing about one that names none.
-pub(super) fn check_protocol(headers: &HeaderMap) -> Result<(), CoordError> {
+fn check_protocol(headers: &HeaderMap) -> Result<(), CoordError> {
     let Some(named) = headers.get(PROTOCOL_HEADER) else { return Ok(()) };
     let theirs = named.to_str().ok().and_then(|text| text.parse().ok());
     match theirs.ok_or(CoordError::Protocol("an unreadable protocol version"))? {
@@ -135,7 +139,7 @@ pub(super) fn check_protocol(headers: &HeaderMap) -> Result<(), CoordError> {
     }
 }
 
-pub(super) fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
+fn has_type(headers: &HeaderMap, wanted: &str) -> bool {
     let named = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     named.and_then(|text| text.split(';').next()).is_some_and(|text| text.trim().eq_ignore_ascii_case(wanted))
 }

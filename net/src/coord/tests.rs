@@ -247,9 +247,17 @@ async fn events_carry_the_session_and_a_refusal_is_its_code() {
     );
     let client = client(app).await;
     let error = client.events().await.expect_err("no session");
-    assert!(error.wants_session() || error == CoordError::Status(401), "{error:?}");
+    assert!(error.wants_session(), "{error:?}");
     client.set_session(&session()).expect("a usable token");
     assert_eq!(client.events().await.expect("upgraded").next().await, Ok(Event::Resync));
+}
+
+#[tokio::test]
+async fn answer_without_an_upgrade_is_no_event_stream() {
+    for status in [200, 204] {
+        let error = client(always(status, None, "")).await.events().await.expect_err("no WebSocket");
+        assert!(matches!(error, CoordError::Protocol(_)), "{error:?}");
+    }
 }
 
 #[tokio::test]

@@ -20,11 +20,6 @@ impl ServerUrl {
         format!("{}{path}", self.base.as_str().trim_end_matches('/'))
     }
 
-    /// Host and port as a `Host` header has them.
-    pub(super) fn authority(&self) -> &str {
-        self.base.authority()
-    }
-
     /// Host name, when it is one that would need a resolver.
     pub(super) fn name(&self) -> Option<&str> {
         self.base.domain()
