@@ -1,0 +1,125 @@
+//! What a new account is made of: secrets, genesis entry, boxes. Pure but for the entropy it is given.
+
+use super::paths::box_entry;
+use crate::engine_error::EngineError;
+use freehold_api::{Blob, KeyBoxEntry, UnlockBoxEntry, VaultBoxes};
+use freehold_crypto::{
+    AccountRoot, DeviceSecret, KeyBoxHeader, RecoveryKey, SecretBytes, UnlockBox, UnlockContent, UnlockKeys, VaultKey,
+};
+use freehold_model::{AccountId, DeviceId, Entropy, VaultId};
+use freehold_trust::account_log::{AccountState, Genesis, LogEntry, LogStatement, UnlockPath};
+use freehold_trust::{DeviceCert, DeviceName, KdfParams, PublicKey, SignKey, SignedDeviceCert};
+
+/// A new account, complete, before any server knows it.
+pub(super) struct NewAccount {
+    /// First entry of the account log.
+    pub(super) genesis: LogEntry,
+    /// The log's state after it.
+    pub(super) state: AccountState,
+    /// The first account root.
+    pub(super) root: AccountRoot,
+    /// The root, sealed to password, recovery key and device.
+    pub(super) boxes: Vec<UnlockBoxEntry>,
+    /// The first vault and its key under the root.
+    pub(super) vault: VaultBoxes,
+    /// For the user's paper.
+    pub(super) recovery: RecoveryKey,
+    /// This device.
+    pub(super) device: DeviceId,
+}
+
+/// What the caller chose.
+pub(super) struct Choice<'a> {
+    pub(super) account: AccountId,
+    pub(super) export_key: &'a SecretBytes<64>,
+    pub(super) kdf: KdfParams,
+    pub(super) device_name: DeviceName,
+    pub(super) now_s: u64,
+}
+
+/// Makes the account.
+///
+/// # Errors
+/// `Internal` when our own genesis breaks a rule of the log.
+pub(super) fn new_account(
+    choice: Choice<'_>,
+    secret: &DeviceSecret,
+    entropy: &mut dyn Entropy,
+) -> Result<NewAccount, EngineError> {
+    let account = choice.account;
+    let password = UnlockKeys::from_password(choice.export_key, &account);
+    let recovery = RecoveryKey::generate(entropy);
+    let recovery_keys = UnlockKeys::from_recovery(&recovery, &account);
+    let device = DeviceId::from_bytes(random(entropy));
+    let sign_key = secret.sign_key();
+    let genesis = Genesis {
+        password: public_path(&password),
+        recovery: public_path(&recovery_keys),
+        device: certificate(account, device, secret, choice.device_name, choice.now_s),
+        kdf: choice.kdf,
+    };
+    let statement = LogStatement::genesis(account, choice.now_s, device, Box::new(genesis));
+    let genesis = LogEntry::sign(statement, &sign_key);
+    let state = AccountState::replay(std::slice::from_ref(&genesis)).map_err(EngineError::own_log)?;
+    let root = AccountRoot::generate(entropy);
+    let boxes = seal_root(&state, &root, (device, &sign_key), entropy)?;
+    let vault = VaultId::from_bytes(random(entropy));
+    let key = VaultKey::generate(entropy);
+    let sealed = root.seal_vault_key(&account, &vault, &key, entropy);
+    let vault = VaultBoxes { vault_id: vault, boxes: vec![key_box(sealed, root.generation())?] };
+    Ok(NewAccount { genesis, state, root, boxes, vault, recovery, device })
+}
+
+/// The signed certificate of this device.
+pub(super) fn certificate(
+    account: AccountId,
+    device: DeviceId,
+    secret: &DeviceSecret,
+    name: DeviceName,
+    created: u64,
+) -> SignedDeviceCert {
+    let sign_key = secret.sign_key();
+    let tls_pk: PublicKey = SignKey::from_seed(secret.tls_seed().expose()).public();
+    let xwing_pk = secret.xwing_pair().public();
+    let cert = DeviceCert { account, device, sign_pk: sign_key.public(), tls_pk, xwing_pk, created, name };
+    SignedDeviceCert::sign(cert, &sign_key)
+}
+
+/// Seals a root to every live path of the log.
+pub(super) fn seal_root(
+    state: &AccountState,
+    root: &AccountRoot,
+    signer: (DeviceId, &SignKey),
+    entropy: &mut dyn Entropy,
+) -> Result<Vec<UnlockBoxEntry>, EngineError> {
+    let pin = state.pin();
+    let content = |root: &AccountRoot| UnlockContent {
+        account: state.account(),
+        genesis: pin.genesis,
+        log_head: pin.head,
+        root: AccountRoot::from_parts(root.generation(), SecretBytes::from_bytes(*root.expose())),
+    };
+    let sealed = state.live_paths().into_iter().map(|(path, public)| {
+        UnlockBox::seal(&content(root), path, public, signer, entropy)
+            .map(|sealed| box_entry(&sealed))
+            .map_err(|_| EngineError::ServerUntrusted("a key in the account log is malformed"))
+    });
+    sealed.collect()
+}
+
+/// A sealed key box as it travels, its labels read from its own header.
+pub(super) fn key_box(sealed: Vec<u8>, wrapper_generation: u32) -> Result<KeyBoxEntry, EngineError> {
+    let header = KeyBoxHeader::read(&sealed).map_err(|_| EngineError::Internal("our own key box does not parse"))?;
+    Ok(KeyBoxEntry { kind: header.kind.code(), generation: header.generation, wrapper_generation, sealed: Blob(sealed) })
+}
+
+fn public_path(keys: &UnlockKeys) -> UnlockPath {
+    UnlockPath { xwing_pk: keys.public().clone(), sign_pk: keys.sign_key().public() }
+}
+
+/// Fresh random bytes for an id.
+pub(super) fn random<const N: usize>(entropy: &mut dyn Entropy) -> [u8; N] {
+    let mut bytes = [0; N];
+    entropy.fill(&mut bytes);
+    bytes
+}
