@@ -136,7 +136,7 @@ impl Endpoint {
         loop {
             tokio::select! {
                 incoming = self.accept() => match incoming {
-                    Some(incoming) if links.len() < LINKS_MAX => {
+                    Some(incoming) if links.len() + making.len() < LINKS_MAX => {
                         making.spawn(incoming.establish());
                     }
                     Some(incoming) => incoming.refuse(),

@@ -24,8 +24,6 @@ pub(crate) enum CloseCode {
     Done = 0,
     /// The other side broke the protocol.
     Protocol = 1,
-    /// As many links as it can serve.
-    Busy = 2,
 }
 
 /// The sending half of a lane. Dropping it unfinished tells the other side that we gave up.

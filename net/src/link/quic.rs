@@ -239,7 +239,6 @@ pub(crate) fn link_error(error: ConnectionError) -> LinkError {
         ConnectionError::ConnectionClosed(close) => judge_alert(close.error_code, LinkError::NotAdmitted),
         ConnectionError::ApplicationClosed(close) => match close.error_code.into_inner() {
             code if code == CloseCode::Protocol as u64 => LinkError::Protocol("says the other side of us"),
-            code if code == CloseCode::Busy as u64 => LinkError::Refused(RefusalCode::BUSY),
             _ => LinkError::Closed,
         },
         ConnectionError::VersionMismatch => LinkError::Incompatible,
