@@ -186,3 +186,6 @@ fn told(sent: Result<(), freehold_net::LinkError>) {
         tracing::debug!(%error, "an answer was not sent");
     }
 }
+
+#[cfg(test)]
+mod tests;
