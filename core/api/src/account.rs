@@ -8,7 +8,7 @@ use crate::Blob;
 use freehold_model::VaultId;
 use serde::{Deserialize, Serialize};
 
-/// The kinds of unlock path.
+/// The kinds of unlock path; the numbers are those of `freehold-trust`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum UnlockPath {
@@ -18,8 +18,6 @@ pub enum UnlockPath {
     Recovery,
     /// A device's own key pair.
     Device,
-    /// A passkey.
-    Passkey,
 }
 
 impl UnlockPath {
@@ -30,7 +28,6 @@ impl UnlockPath {
             Self::Password => 1,
             Self::Recovery => 2,
             Self::Device => 3,
-            Self::Passkey => 4,
         }
     }
 
@@ -41,7 +38,6 @@ impl UnlockPath {
             1 => Some(Self::Password),
             2 => Some(Self::Recovery),
             3 => Some(Self::Device),
-            4 => Some(Self::Passkey),
             _ => None,
         }
     }
@@ -52,7 +48,7 @@ impl UnlockPath {
 pub struct UnlockBoxEntry {
     /// Kind of the path.
     pub path: UnlockPath,
-    /// Which path of that kind, 16 bytes; the device id for [`UnlockPath::Device`].
+    /// Which path of that kind, 16 bytes, as in the account log; the device id for a device.
     pub path_id: Blob,
     /// Account root generation inside.
     pub generation: u32,

@@ -252,7 +252,7 @@ impl TryFrom<u8> for ExitCode {
             ExitCode::NotPermitted,
             ExitCode::VersionMismatch,
         ];
-        ALL.into_iter().find(|known| *known as Self == code).ok_or("not an exit code")
+        ALL.into_iter().find(|known| u8::from(*known) == code).ok_or("not an exit code")
     }
 }
 

@@ -121,11 +121,12 @@ codes! {
     VaultNotFound = 400, "vault_not_found", 404, false, "There is no such vault for this account.";
     CommitInvalid = 401, "commit_invalid", 422, false, "The commit is malformed or does not match what came with it.";
     BadSignature = 402, "bad_signature", 422, false, "The signature does not match.";
-    UnknownDevice = 403, "unknown_device", 422, false, "The commit's device is not in the account log.";
+    UnknownDevice = 403, "unknown_device", 422, false, "The commit's device is not live in the account log it cites.";
     ChainGap = 404, "chain_gap", 409, true, "An earlier commit of that device is missing.";
     CommitFork = 405, "commit_fork", 409, false, "Another commit of that device has this place.";
     BeyondRevocation = 406, "beyond_revocation", 403, false, "The commit lies beyond the device's revocation.";
-    ReceiptInvalid = 407, "receipt_invalid", 422, false, "A receipt is malformed, foreign or wrongly signed.";
+    UnknownLogHead = 407, "unknown_log_head", 409, true, "The commit cites an account log entry that is not here yet.";
+    ReceiptInvalid = 408, "receipt_invalid", 422, false, "A receipt is malformed, foreign or wrongly signed.";
     // 5xx: storage nodes.
     JoinTokenInvalid = 500, "join_token_invalid", 403, false, "The join token is unknown, used or expired.";
     NodeUnknown = 501, "node_unknown", 404, false, "There is no such storage node.";

@@ -13,6 +13,7 @@
 mod account;
 mod blob;
 pub mod bulk;
+pub mod control;
 mod device;
 mod error;
 mod event;
@@ -20,6 +21,7 @@ pub mod limits;
 mod login;
 mod node;
 pub mod path;
+pub mod peer;
 mod placement;
 mod server;
 mod vault;
