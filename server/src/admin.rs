@@ -1,0 +1,32 @@
+//! Administrative tasks on the data directory, also while the server runs: they go through the
+//! database, which both processes may write.
+
+use crate::clock::Clock;
+use crate::config::{AdminTask, Config};
+use crate::db::{MetaStore, SqliteStore};
+use crate::limits::TOKEN_SECONDS;
+use crate::random;
+use crate::run::{StartError, make_data_dir};
+
+/// Does the task; the line to print.
+///
+/// # Errors
+/// [`StartError`], whose text is fit to end the program with.
+pub async fn run(config: &Config, task: AdminTask) -> Result<String, StartError> {
+    make_data_dir(&config.data_dir)?;
+    let clock = Clock::System;
+    let store = SqliteStore::open(&config.database, clock.micros()).await?;
+    let expires = clock.micros_in(TOKEN_SECONDS);
+    match task {
+        AdminTask::JoinToken => {
+            let token = random::token("fhj_");
+            store.put_join_token(random::token_hash(&token), expires).await?;
+            Ok(token)
+        }
+        AdminTask::Invite => {
+            let code = random::token("fhi_");
+            store.put_invite(random::token_hash(&code), expires).await?;
+            Ok(code)
+        }
+    }
+}

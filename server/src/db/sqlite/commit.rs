@@ -1,0 +1,248 @@
+//! Numbering commits: chain rule, versions, heads, references, what is not placed yet.
+//!
+//! All under the write transaction, so the number taken from the vault's row is visible exactly
+//! when its commit is.
+
+use super::convert::{array, join_ids, signed, small, unsigned};
+use super::{account, placement, vault};
+use crate::db::StoreError;
+use crate::db::judge::{ChainFacts, judge_chain};
+use crate::db::rows::{CommitOutcome, CommitRow};
+use freehold_api::bulk::{ManifestRefs, PushVersion};
+use freehold_api::{ChainHead, ErrorCode};
+use freehold_model::{CommitHash, DeviceId, VaultId, VersionHash};
+use freehold_trust::commit::{CommitEntry, CommitHeader};
+use sqlx::SqliteConnection;
+use std::collections::BTreeMap;
+
+pub(super) async fn append_all(
+    db: &mut SqliteConnection,
+    vault: VaultId,
+    log_len: u64,
+    commits: &[CommitRow],
+    now: i64,
+) -> Result<Option<Vec<CommitOutcome>>, StoreError> {
+    let owner = vault::owner(db, vault).await?.ok_or(StoreError::Corrupt("vault row"))?;
+    if account::log_len(db, owner).await? != signed(log_len) {
+        return Ok(None);
+    }
+    let mut outcomes = Vec::with_capacity(commits.len());
+    for commit in commits {
+        outcomes.push(append(db, vault, commit, now).await?);
+    }
+    Ok(Some(outcomes))
+}
+
+async fn append(
+    db: &mut SqliteConnection,
+    vault: VaultId,
+    row: &CommitRow,
+    now: i64,
+) -> Result<CommitOutcome, StoreError> {
+    let header = row.commit.header();
+    let facts = chain_facts(db, vault, header).await?;
+    if let Some(outcome) = judge_chain(facts, header) {
+        return Ok(outcome);
+    }
+    let sent: BTreeMap<VersionHash, &PushVersion> =
+        row.versions.iter().map(|version| (version.hash, version)).collect();
+    if !versions_are_known(db, vault, row.commit.entries(), &sent).await? {
+        return Ok(CommitOutcome::Refused { code: ErrorCode::CommitInvalid, head: facts.head });
+    }
+    let vault_seq = next_number(db, vault).await?;
+    insert_commit(db, vault, vault_seq, row, now).await?;
+    for manifest in &row.manifests {
+        insert_manifest(db, vault, manifest).await?;
+    }
+    for entry in row.commit.entries() {
+        if let Some(version) = sent.get(&entry.version) {
+            insert_version(db, vault, vault_seq, header.device, version).await?;
+        }
+        supersede(db, vault, entry).await?;
+    }
+    Ok(CommitOutcome::Numbered { vault_seq, fresh: true })
+}
+
+async fn chain_facts(
+    db: &mut SqliteConnection,
+    vault: VaultId,
+    header: &CommitHeader,
+) -> Result<ChainFacts, StoreError> {
+    let row: Option<(Vec<u8>, i64)> = sqlx::query_as(
+        "SELECT hash, vault_seq FROM vault_commit
+         WHERE vault_id = $1 AND device_id = $2 AND incarnation = $3 AND device_seq = $4",
+    )
+    .bind(vault.to_bytes().to_vec())
+    .bind(header.device.to_bytes().to_vec())
+    .bind(i64::from(header.incarnation))
+    .bind(signed(header.seq))
+    .fetch_optional(&mut *db)
+    .await?;
+    let at_place = match row {
+        None => None,
+        Some((hash, vault_seq)) => {
+            let hash = CommitHash::from_bytes(array(&hash, "commit hash")?);
+            Some((hash, unsigned(vault_seq, "vault number")?))
+        }
+    };
+    Ok(ChainFacts { head: chain_head(db, vault, header.device).await?, at_place })
+}
+
+pub(super) async fn chain_head(
+    db: &mut SqliteConnection,
+    vault: VaultId,
+    device: DeviceId,
+) -> Result<Option<ChainHead>, StoreError> {
+    let row: Option<(i64, i64, Vec<u8>)> = sqlx::query_as(
+        "SELECT incarnation, device_seq, hash FROM vault_commit
+         WHERE vault_id = $1 AND device_id = $2 ORDER BY incarnation DESC, device_seq DESC LIMIT 1",
+    )
+    .bind(vault.to_bytes().to_vec())
+    .bind(device.to_bytes().to_vec())
+    .fetch_optional(db)
+    .await?;
+    let Some((incarnation, seq, hash)) = row else { return Ok(None) };
+    Ok(Some(ChainHead {
+        incarnation: small(incarnation, "incarnation")?,
+        seq: unsigned(seq, "commit number")?,
+        hash: CommitHash::from_bytes(array(&hash, "commit hash")?),
+    }))
+}
+
+/// Whether each entry's version came along or is stored already, for the same record.
+async fn versions_are_known(
+    db: &mut SqliteConnection,
+    vault: VaultId,
+    entries: &[CommitEntry],
+    sent: &BTreeMap<VersionHash, &PushVersion>,
+) -> Result<bool, StoreError> {
+    for entry in entries {
+        let stored: Option<(Vec<u8>,)> =
+            sqlx::query_as("SELECT record_id FROM version WHERE vault_id = $1 AND hash = $2")
+                .bind(vault.to_bytes().to_vec())
+                .bind(entry.version.to_bytes().to_vec())
+                .fetch_optional(&mut *db)
+                .await?;
+        let known = match (stored, sent.get(&entry.version)) {
+            (Some((record,)), _) => record == entry.record.as_bytes(),
+            (None, Some(version)) => version.record == entry.record,
+            (None, None) => false,
+        };
+        if !known {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+async fn next_number(db: &mut SqliteConnection, vault: VaultId) -> Result<u64, StoreError> {
+    let row: (i64,) =
+        sqlx::query_as("UPDATE vault SET vault_seq = vault_seq + 1 WHERE id = $1 RETURNING vault_seq")
+            .bind(vault.to_bytes().to_vec())
+            .fetch_one(db)
+            .await?;
+    unsigned(row.0, "vault number")
+}
+
+async fn insert_commit(
+    db: &mut SqliteConnection,
+    vault: VaultId,
+    vault_seq: u64,
+    row: &CommitRow,
+    now: i64,
+) -> Result<(), StoreError> {
+    let header = row.commit.header();
+    sqlx::query(
+        "INSERT INTO vault_commit
+            (vault_id, vault_seq, device_id, incarnation, device_seq, hash, bytes, created)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(vault.to_bytes().to_vec())
+    .bind(signed(vault_seq))
+    .bind(header.device.to_bytes().to_vec())
+    .bind(i64::from(header.incarnation))
+    .bind(signed(header.seq))
+    .bind(row.commit.hash().to_bytes().to_vec())
+    .bind(row.bytes.as_slice())
+    .bind(now)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+async fn insert_manifest(
+    db: &mut SqliteConnection,
+    vault: VaultId,
+    manifest: &ManifestRefs,
+) -> Result<(), StoreError> {
+    insert_refs(db, vault, manifest.node.as_bytes(), join_ids(&manifest.ids)).await
+}
+
+/// The first list of an owner stays: ids are hashes, so an honest list never changes.
+async fn insert_refs(
+    db: &mut SqliteConnection,
+    vault: VaultId,
+    owner: &[u8; 32],
+    ids: Vec<u8>,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "INSERT INTO chunk_ref (vault_id, owner, ids) VALUES ($1, $2, $3)
+         ON CONFLICT (vault_id, owner) DO NOTHING",
+    )
+    .bind(vault.to_bytes().to_vec())
+    .bind(owner.to_vec())
+    .bind(ids)
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Two devices that seal the same merge send the same version: the first brings it.
+async fn insert_version(
+    db: &mut SqliteConnection,
+    vault: VaultId,
+    vault_seq: u64,
+    device: DeviceId,
+    version: &PushVersion,
+) -> Result<(), StoreError> {
+    let fresh = sqlx::query(
+        "INSERT INTO version (vault_id, hash, record_id, vault_seq, device_id, ciphertext, head, missing)
+         VALUES ($1, $2, $3, $4, $5, $6,
+            NOT EXISTS (SELECT 1 FROM superseded WHERE vault_id = $1 AND hash = $2), 0)
+         ON CONFLICT (vault_id, hash) DO NOTHING",
+    )
+    .bind(vault.to_bytes().to_vec())
+    .bind(version.hash.to_bytes().to_vec())
+    .bind(version.record.to_bytes().to_vec())
+    .bind(signed(vault_seq))
+    .bind(device.to_bytes().to_vec())
+    .bind(version.ciphertext.as_slice())
+    .execute(&mut *db)
+    .await?;
+    if fresh.rows_affected() == 0 || version.refs.is_empty() {
+        return Ok(());
+    }
+    insert_refs(db, vault, version.hash.as_bytes(), join_ids(&version.refs)).await?;
+    placement::await_chunks(db, vault, version).await
+}
+
+async fn supersede(db: &mut SqliteConnection, vault: VaultId, entry: &CommitEntry) -> Result<(), StoreError> {
+    for old in &entry.supersedes {
+        sqlx::query(
+            "INSERT INTO superseded (vault_id, hash, by_hash) VALUES ($1, $2, $3)
+             ON CONFLICT (vault_id, hash, by_hash) DO NOTHING",
+        )
+        .bind(vault.to_bytes().to_vec())
+        .bind(old.to_bytes().to_vec())
+        .bind(entry.version.to_bytes().to_vec())
+        .execute(&mut *db)
+        .await?;
+        sqlx::query("UPDATE version SET head = $1 WHERE vault_id = $2 AND hash = $3")
+            .bind(false)
+            .bind(vault.to_bytes().to_vec())
+            .bind(old.to_bytes().to_vec())
+            .execute(&mut *db)
+            .await?;
+    }
+    Ok(())
+}

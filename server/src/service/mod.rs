@@ -1,0 +1,13 @@
+//! What the server decides, endpoint by endpoint, on top of the store.
+
+pub(crate) mod account;
+pub(crate) mod device;
+pub(crate) mod login;
+pub(crate) mod node;
+pub(crate) mod placement;
+pub(crate) mod push;
+pub(crate) mod receipts;
+pub(crate) mod registration;
+mod session;
+pub(crate) mod status;
+pub(crate) mod vault;
