@@ -4,6 +4,7 @@
 //! to do, [`EngineError::exit`] how a script should take it.
 
 use crate::OpenError;
+use freehold_api::ErrorCode;
 use freehold_api::control::ExitCode;
 use freehold_crypto::KeyringError;
 use freehold_net::coord::CoordError;
@@ -36,7 +37,7 @@ pub enum EngineError {
     #[error("the server address is not usable: {0}")]
     BadServerUrl(String),
     /// No answer.
-    #[error("the server cannot be reached: {0}")]
+    #[error("no answer from the server: {0}")]
     ServerUnreachable(String),
     /// An answer that says no.
     #[error("the server refused: {0}")]
@@ -74,8 +75,12 @@ impl EngineError {
     /// A log the server showed breaks a rule.
     pub(crate) fn log(error: LogError) -> Self {
         match error {
-            LogError::Full => Self::ServerRefused("the account has as many devices or log entries as it can".to_owned()),
-            LogError::Forked => Self::ServerUntrusted("its account log lacks what this device has already seen"),
+            LogError::Full => {
+                Self::ServerRefused("the account has as many devices or log entries as it can".to_owned())
+            }
+            LogError::Forked => {
+                Self::ServerUntrusted("its account log lacks what this device has already seen")
+            }
             _ => Self::ServerUntrusted("its account log breaks a rule"),
         }
     }
@@ -85,9 +90,27 @@ impl EngineError {
         Self::Internal("the account log we made breaks a rule")
     }
 
+    /// What the server, or nobody, answered.
+    pub(crate) fn coord(error: CoordError) -> Self {
+        match error.code() {
+            Some(ErrorCode::UserTaken) => Self::UserTaken,
+            Some(ErrorCode::RegistrationClosed) => Self::RegistrationClosed,
+            Some(ErrorCode::BadCredentials) => Self::WrongPassword,
+            Some(ErrorCode::BadUser) => {
+                Self::BadName("the server does not take this user name; choose another")
+            }
+            _ => match error {
+                CoordError::Unreachable | CoordError::Timeout => Self::ServerUnreachable(error.to_string()),
+                other => Self::ServerRefused(other.to_string()),
+            },
+        }
+    }
+
     pub(crate) fn keyring(error: KeyringError) -> Self {
         match error {
-            KeyringError::Incomplete => Self::ServerUntrusted("a key box of this account or vault is missing"),
+            KeyringError::Incomplete => {
+                Self::ServerUntrusted("a key box of this account or vault is missing")
+            }
             _ => Self::ServerUntrusted("a key box of this account or vault does not open"),
         }
     }
@@ -113,7 +136,9 @@ impl EngineError {
             Self::BadName(_) | Self::BadServerUrl(_) => ExitCode::Usage,
             Self::ServerUnreachable(_) => ExitCode::Unreachable,
             Self::ServerUntrusted(_) | Self::WrongDeviceKey => ExitCode::Integrity,
-            Self::ServerRefused(_) | Self::Disk { .. } | Self::Local(_) | Self::Internal(_) => ExitCode::Failed,
+            Self::ServerRefused(_) | Self::Disk { .. } | Self::Local(_) | Self::Internal(_) => {
+                ExitCode::Failed
+            }
         }
     }
 

@@ -11,14 +11,15 @@ mod new_account;
 mod new_device;
 mod paths;
 mod secret;
+mod server_key;
 mod session;
 mod signup;
 mod stored;
 
-pub(crate) use login::login;
+pub(crate) use login::{fetch_log, login};
 pub(crate) use secret::{load_secret, remove_secret};
 pub(crate) use session::Sessions;
-pub(crate) use signup::signup;
+pub(crate) use signup::{NewUser, signup};
 pub(crate) use stored::StoredAccount;
 
 use freehold_model::{AccountId, DeviceId};

@@ -4,10 +4,11 @@ use super::paths::box_entry;
 use crate::engine_error::EngineError;
 use freehold_api::{Blob, KeyBoxEntry, UnlockBoxEntry, VaultBoxes};
 use freehold_crypto::{
-    AccountRoot, DeviceSecret, KeyBoxHeader, RecoveryKey, SecretBytes, UnlockBox, UnlockContent, UnlockKeys, VaultKey,
+    AccountRoot, DeviceSecret, KeyBoxHeader, RecoveryKey, SecretBytes, UnlockBox, UnlockContent, UnlockKeys,
+    VaultKey,
 };
 use freehold_model::{AccountId, DeviceId, Entropy, VaultId};
-use freehold_trust::account_log::{AccountState, Genesis, LogEntry, LogStatement, UnlockPath};
+use freehold_trust::account_log::{AccountState, Genesis, LogEntry, LogStatement};
 use freehold_trust::{DeviceCert, DeviceName, KdfParams, PublicKey, SignKey, SignedDeviceCert};
 
 /// A new account, complete, before any server knows it.
@@ -31,7 +32,7 @@ pub(super) struct NewAccount {
 /// What the caller chose.
 pub(super) struct Choice<'a> {
     pub(super) account: AccountId,
-    pub(super) export_key: &'a SecretBytes<64>,
+    pub(super) export_key: &'a [u8; 64],
     pub(super) kdf: KdfParams,
     pub(super) device_name: DeviceName,
     pub(super) now_s: u64,
@@ -53,8 +54,8 @@ pub(super) fn new_account(
     let device = DeviceId::from_bytes(random(entropy));
     let sign_key = secret.sign_key();
     let genesis = Genesis {
-        password: public_path(&password),
-        recovery: public_path(&recovery_keys),
+        password: password.public().clone(),
+        recovery: recovery_keys.public().clone(),
         device: certificate(account, device, secret, choice.device_name, choice.now_s),
         kdf: choice.kdf,
     };
@@ -109,12 +110,14 @@ pub(super) fn seal_root(
 
 /// A sealed key box as it travels, its labels read from its own header.
 pub(super) fn key_box(sealed: Vec<u8>, wrapper_generation: u32) -> Result<KeyBoxEntry, EngineError> {
-    let header = KeyBoxHeader::read(&sealed).map_err(|_| EngineError::Internal("our own key box does not parse"))?;
-    Ok(KeyBoxEntry { kind: header.kind.code(), generation: header.generation, wrapper_generation, sealed: Blob(sealed) })
-}
-
-fn public_path(keys: &UnlockKeys) -> UnlockPath {
-    UnlockPath { xwing_pk: keys.public().clone(), sign_pk: keys.sign_key().public() }
+    let header = KeyBoxHeader::read(&sealed);
+    let header = header.map_err(|_| EngineError::Internal("our own key box does not parse"))?;
+    Ok(KeyBoxEntry {
+        kind: header.kind.code(),
+        generation: header.generation,
+        wrapper_generation,
+        sealed: Blob(sealed),
+    })
 }
 
 /// Fresh random bytes for an id.

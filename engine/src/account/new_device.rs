@@ -4,7 +4,7 @@ use super::new_account::{certificate, random, seal_root};
 use super::paths::find_box;
 use crate::engine_error::EngineError;
 use freehold_api::UnlockBoxEntry;
-use freehold_crypto::{AccountRoot, DeviceSecret, SecretBytes, UnlockKeys};
+use freehold_crypto::{AccountRoot, DeviceSecret, UnlockKeys};
 use freehold_model::{AccountId, DeviceId, Entropy};
 use freehold_trust::DeviceName;
 use freehold_trust::account_log::{AccountState, Action, LogEntry, PathId, SecondKey};
@@ -25,17 +25,17 @@ pub(super) struct Opened {
 /// the root's box names, or when the box is not signed by a device of the log.
 pub(super) fn open_account(
     account: AccountId,
-    export_key: &SecretBytes<64>,
+    export_key: &[u8; 64],
     log: &[LogEntry],
     boxes: &[UnlockBoxEntry],
 ) -> Result<Opened, EngineError> {
     let state = AccountState::replay(log).map_err(EngineError::log)?;
     let keys = UnlockKeys::from_password(export_key, &account);
-    let path = state.password();
-    if state.account() != account || &path.xwing_pk != keys.public() || path.sign_pk != keys.sign_key().public() {
+    // Whoever put this path into the log held its signing key: the replay checked that.
+    if state.account() != account || state.password() != keys.public() {
         return Err(EngineError::ServerUntrusted("its account log is not the one of this password"));
     }
-    let root = open_root(&state, path.password_id(), keys.pair(), boxes)?;
+    let root = open_root(&state, keys.path_id(), keys.pair(), boxes)?;
     Ok(Opened { state, root, keys })
 }
 

@@ -26,7 +26,11 @@ pub(super) fn box_entry(sealed: &UnlockBox) -> UnlockBoxEntry {
 ///
 /// # Errors
 /// `ServerUntrusted` when it is not there.
-pub(super) fn find_box(boxes: &[UnlockBoxEntry], path: PathId, generation: u32) -> Result<UnlockBox, EngineError> {
+pub(super) fn find_box(
+    boxes: &[UnlockBoxEntry],
+    path: PathId,
+    generation: u32,
+) -> Result<UnlockBox, EngineError> {
     boxes
         .iter()
         .filter_map(|entry| UnlockBox::from_bytes(entry.sealed.as_slice()).ok())

@@ -28,14 +28,18 @@ pub(crate) fn load_secret(dir: &Path) -> Result<Option<DeviceSecret>, EngineErro
     };
     let mode = file.metadata().map_err(|error| EngineError::disk(what, error))?.mode();
     if mode & 0o077 != 0 {
-        let error = std::io::Error::new(ErrorKind::PermissionDenied, "other users may read it; chmod it to 0600");
+        let error =
+            std::io::Error::new(ErrorKind::PermissionDenied, "other users may read it; chmod it to 0600");
         return Err(EngineError::disk(what, error));
     }
     let mut bytes = Zeroizing::new([0; 32]);
     let mut more = [0; 1];
     file.read_exact(bytes.as_mut_slice()).map_err(|error| EngineError::disk(what, error))?;
     if file.read(&mut more).map_err(|error| EngineError::disk(what, error))? != 0 {
-        return Err(EngineError::disk(what, std::io::Error::new(ErrorKind::InvalidData, "it is not 32 bytes long")));
+        return Err(EngineError::disk(
+            what,
+            std::io::Error::new(ErrorKind::InvalidData, "it is not 32 bytes long"),
+        ));
     }
     Ok(Some(DeviceSecret::from_bytes(*bytes)))
 }

@@ -12,7 +12,9 @@
 
 use super::Identity;
 use crate::engine_error::EngineError;
-use freehold_crypto::{AccountKeyring, AccountRoot, DeviceSecret, LocalKey, LocalPurpose, Secret32, VaultKeyring};
+use freehold_crypto::{
+    AccountKeyring, AccountRoot, DeviceSecret, LocalKey, LocalPurpose, Secret32, VaultKeyring,
+};
 use freehold_model::codec::{DecodeError, Reader, Writer};
 use freehold_model::{Entropy, LogHash, VaultId};
 use freehold_trust::PublicKey;
@@ -72,7 +74,8 @@ impl StoredAccount {
         }
         let sealed = fs::read(&path).map_err(|error| EngineError::disk(what, error))?;
         let key = secret.local_key();
-        let plain = key.open(LocalPurpose::StateFile, AAD, &sealed).map_err(|_| EngineError::WrongDeviceKey)?;
+        let plain =
+            key.open(LocalPurpose::StateFile, AAD, &sealed).map_err(|_| EngineError::WrongDeviceKey)?;
         Self::decode(&Zeroizing::new(plain)).map(Some).map_err(|_| EngineError::WrongDeviceKey)
     }
 
@@ -80,7 +83,12 @@ impl StoredAccount {
     ///
     /// # Errors
     /// `Disk` when it cannot be written; the old file is then still whole.
-    pub(crate) fn save(&self, dir: &Path, key: &LocalKey, entropy: &mut dyn Entropy) -> Result<(), EngineError> {
+    pub(crate) fn save(
+        &self,
+        dir: &Path,
+        key: &LocalKey,
+        entropy: &mut dyn Entropy,
+    ) -> Result<(), EngineError> {
         let sealed = key.seal(LocalPurpose::StateFile, AAD, &self.encode(), entropy);
         let write = || {
             let new = dir.join("account.sealed.new");
@@ -156,7 +164,8 @@ impl StoredAccount {
         let mut key: [u8; 32] = input.array()?;
         let root = AccountRoot::from_parts(generation, Secret32::from_bytes(key));
         key.zeroize();
-        let log = items(&mut input)?.iter().map(|bytes| LogEntry::from_bytes(bytes)).collect::<Result<_, _>>()?;
+        let log =
+            items(&mut input)?.iter().map(|bytes| LogEntry::from_bytes(bytes)).collect::<Result<_, _>>()?;
         let account_keys = items(&mut input)?;
         let vault = input.get()?;
         let vault_keys = items(&mut input)?;
