@@ -37,7 +37,9 @@ pub enum KeyBoxKind {
 }
 
 impl KeyBoxKind {
-    const fn code(self) -> u8 {
+    /// The kind as it stands in the header.
+    #[must_use]
+    pub const fn code(self) -> u8 {
         match self {
             Self::VaultKey => 1,
             Self::PreviousVaultKey => 2,
