@@ -1,0 +1,100 @@
+//! Settings: `clientd.toml`, then `FREEHOLD_CLIENTD_*`, then flags; the later wins.
+
+use crate::paths::Paths;
+use anyhow::{Context, Result};
+use clap::Parser;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// Ciphertext kept on this device when nothing says otherwise: 20 GiB.
+const CACHE_BYTES: u64 = 20 << 30;
+
+/// The least cache that can work: two segments and a few pinned chunks.
+const CACHE_BYTES_MIN: u64 = 256 << 20;
+
+/// Flags, with their environment twins.
+#[derive(Debug, Default, Parser)]
+#[command(name = "freehold-clientd", version, about = "The Freehold daemon: mounts and syncs your vault")]
+pub(crate) struct Flags {
+    /// Settings file [default: clientd.toml in the config folder].
+    #[arg(long, value_name = "FILE", env = "FREEHOLD_CLIENTD_CONFIG")]
+    config: Option<PathBuf>,
+    /// Bytes of sealed data kept on this device.
+    #[arg(long, value_name = "BYTES", env = "FREEHOLD_CLIENTD_CACHE_BYTES")]
+    cache_bytes: Option<u64>,
+    /// What to log: error, warn, info, debug, trace, or a tracing filter.
+    #[arg(long, value_name = "LEVEL", env = "FREEHOLD_CLIENTD_LOG")]
+    log: Option<String>,
+}
+
+/// What the file may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    cache_bytes: Option<u64>,
+    log: Option<String>,
+}
+
+/// The settings in force.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    /// Bytes of ciphertext kept on this device.
+    pub(crate) cache_bytes: u64,
+    /// Log filter.
+    pub(crate) log: String,
+}
+
+impl Config {
+    /// Merges file, environment and flags.
+    ///
+    /// # Errors
+    /// A named file that cannot be read, an unknown key or a value out of range, with file and line.
+    pub(crate) fn load(paths: &Paths, flags: &Flags) -> Result<Self> {
+        let named = flags.config.clone();
+        let path = named.clone().unwrap_or_else(|| paths.config.join("clientd.toml"));
+        let file = match std::fs::read_to_string(&path) {
+            Ok(text) => toml::from_str(&text).with_context(|| format!("could not read {}", path.display()))?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => File::default(),
+            Err(error) => return Err(error).with_context(|| format!("could not read {}", path.display())),
+        };
+        let cache_bytes = flags.cache_bytes.or(file.cache_bytes).unwrap_or(CACHE_BYTES);
+        anyhow::ensure!(
+            cache_bytes >= CACHE_BYTES_MIN,
+            "cache_bytes is {cache_bytes}; the least that works is {CACHE_BYTES_MIN}"
+        );
+        let log = flags.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned());
+        Ok(Self { cache_bytes, log })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: Option<&str>, flags: &Flags) -> Result<Config> {
+        let dir = tempfile::tempdir()?;
+        let at = |name: &str| dir.path().join(name);
+        let paths = Paths { config: at("config"), data: at("data"), cache: at("cache"), run: at("run") };
+        paths.create()?;
+        if let Some(text) = text {
+            std::fs::write(paths.config.join("clientd.toml"), text)?;
+        }
+        Config::load(&paths, flags)
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_the_default() {
+        let text = "cache_bytes = 1073741824\nlog = \"debug\"\n";
+        let flags = Flags { log: Some("warn".into()), ..Flags::default() };
+        let config = load(Some(text), &flags).expect("a valid file");
+        assert_eq!(config, Config { cache_bytes: 1 << 30, log: "warn".into() });
+        assert_eq!(load(None, &Flags::default()).expect("no file is fine").cache_bytes, CACHE_BYTES);
+    }
+
+    #[test]
+    fn a_misspelt_key_and_an_impossible_size_are_refused() {
+        let error = load(Some("cache_byte = 1\n"), &Flags::default()).expect_err("unknown key");
+        assert!(format!("{error:#}").contains("cache_byte"), "{error:#}");
+        assert!(load(Some("cache_bytes = 1\n"), &Flags::default()).is_err());
+    }
+}
