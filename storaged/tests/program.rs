@@ -1,5 +1,7 @@
 //! The program as its user meets it: what it says when it starts, cannot start, and stops.
 
+#![expect(clippy::unwrap_used, reason = "a test stops on its own mistake")]
+
 use freehold_api::{Blob, NodeJoin, NodeJoined};
 use freehold_model::NodeId;
 use freehold_trust::{NodeCert, PublicKey, SignKey, SignedNodeCert};
