@@ -7,6 +7,8 @@
 mod attr;
 mod body;
 mod error;
+mod index;
+mod journal;
 pub mod limits;
 mod tables;
 mod volume;
@@ -15,5 +17,13 @@ pub use attr::{Attr, Ino, Kind, NewNode, NodeState, Notice, ROOT, SetTimes, Stat
 pub use error::{FetchError, FsError, OpenError, Recovery};
 pub use tables::attrs::XattrMode;
 pub use tables::dir::FIRST_COOKIE;
-pub use tables::{Tables, TablesGuard};
-pub use volume::{Clock, Preallocate, ReadDone, SystemClock, Volume};
+pub use tables::remote::RemoteVersion;
+pub use tables::sync::{
+    Batch, BatchRecord, CutOutcome, CutToken, OutboxEntry, Pending, SignedCommit,
+};
+pub use tables::{Author, Tables, TablesGuard};
+pub use volume::meta::MetaKey;
+pub use volume::{
+    ApplyOutcome, BodyReader, ChunkSource, Clock, CutJob, FetchDone, Preallocate, ReadDone, RunKind,
+    SystemClock, Volume, VolumeOptions,
+};

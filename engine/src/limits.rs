@@ -19,8 +19,8 @@ pub const INLINE_WRITE_BYTES_MAX: usize = 64 * 1024;
 /// One sealed piece of staging: a 4 KiB random read opens at most this much.
 pub const PIECE_BYTES_MAX: usize = 128 * 1024;
 
-/// Written bytes held in memory before a writer spills them to staging itself.
-pub const UNFLUSHED_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Written bytes held in memory before a writer flushes itself.
+pub const UNFLUSHED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// A flush with more piece bytes than this puts them in staging: two syncs cost less than a fat journal.
 pub const FLUSH_INLINE_BYTES_MAX: usize = 256 * 1024;
@@ -33,3 +33,62 @@ pub const MANIFEST_CACHE_NODES_MAX: usize = 1_024;
 
 /// How long dirty state waits for a flush nobody asked for.
 pub const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// A sealed piece: the largest piece, nonce and tag, with room for a later header.
+pub const SEALED_PIECE_BYTES_MAX: usize = PIECE_BYTES_MAX + 256;
+
+/// Items of one state frame: a batch larger than this is cut into parts.
+pub const FRAME_ITEMS_BYTES: usize = 1024 * 1024;
+
+/// A sealed frame a reader accepts: one part, overshot by the largest single item.
+pub const FRAME_BYTES_MAX: usize = 48 * 1024 * 1024;
+
+/// A journal segment is followed by the next from this size on.
+pub const JOURNAL_SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Journal segments kept before the oldest is compacted: what is still live in it is written again.
+pub const JOURNAL_SEGMENTS_MAX: usize = 8;
+
+/// A staging segment is followed by the next from this size on.
+pub const STAGING_SEGMENT_BYTES: u64 = 64 * 1024 * 1024;
+
+/// The reservation is 2 % of the disk, within these bounds.
+pub const RESERVE_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// See [`RESERVE_BYTES_MIN`].
+pub const RESERVE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Room beside the reservation that a write must leave.
+pub const RESERVE_MARGIN_BYTES: u64 = 1024 * 1024;
+
+/// Admitted bytes after which the disk is asked again how much is free.
+pub const SPACE_SAMPLE_BYTES: u64 = 8 * 1024 * 1024;
+
+/// What one namespace or attribute change may cost on disk, for its admission.
+pub const CHANGE_BYTES: u64 = 4 * 1024;
+
+/// Operations of one body item; longer lists continue in the next item of the batch.
+pub const BODY_OPS_PER_ITEM: usize = 16 * 1024;
+
+/// Bytes of one outbox entry or value of sync state: a commit with everything that travels with it.
+pub const VALUE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// How long the index writer lets rows gather before a transaction.
+pub const INDEX_GATHER: Duration = Duration::from_millis(200);
+
+/// How long the index writer waits after a failure before it tries again.
+pub const INDEX_RETRY: Duration = Duration::from_secs(5);
+
+/// A body is cut this long after its last write.
+pub const CUT_QUIET: Duration = Duration::from_secs(2);
+
+/// A body that is never quiet is cut this long after its first unsent write.
+pub const CUT_BUSY: Duration = Duration::from_secs(30);
+
+/// How often one read may find chunks missing: levels of a manifest, and evictions meanwhile.
+pub const READ_ATTEMPTS: u32 = 16;
+
+/// How far ahead of a read that had to fetch chunks are asked for.
+pub const PREFETCH_BYTES: u64 = 2 * 1024 * 1024;
+
+/// How many of them at most.
+pub const PREFETCH_CHUNKS: usize = 8;

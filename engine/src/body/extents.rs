@@ -4,6 +4,7 @@
 //! or drops what lay there, so the newest bytes win by construction, in any order of arrival.
 
 use crate::body::Piece;
+use freehold_vault::record;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -17,6 +18,13 @@ pub(crate) enum Source {
         /// Bytes of it before this extent's first.
         skip: u32,
     },
+    /// Part of a version.
+    Clean {
+        /// The version's bytes, or where they are.
+        content: Arc<record::Body>,
+        /// Offset in the version.
+        offset: u64,
+    },
 }
 
 impl Source {
@@ -27,6 +35,7 @@ impl Source {
                 let by = u32::try_from(by).expect("an extent is no longer than its piece");
                 Self::Piece { piece: Arc::clone(piece), skip: skip + by }
             }
+            Self::Clean { content, offset } => Self::Clean { content: Arc::clone(content), offset: offset + by },
         }
     }
 }
@@ -111,6 +120,19 @@ impl ExtentMap {
             found.push(Stretch { offset: at, len: end - at, source: None });
         }
         found
+    }
+
+    /// All extents, in order.
+    pub(crate) fn runs(&self) -> impl Iterator<Item = (u64, &Extent)> {
+        self.extents.iter().map(|(offset, extent)| (*offset, extent))
+    }
+
+    /// All pieces, in order of their extents.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &Arc<Piece>> {
+        self.extents.values().filter_map(|extent| match &extent.source {
+            Source::Piece { piece, .. } => Some(piece),
+            Source::Clean { .. } => None,
+        })
     }
 
     /// Bytes that are not holes.

@@ -1,19 +1,117 @@
 //! File bodies: where each byte of a file comes from.
 //!
 //! A body is an extent map. Bytes written here and not yet cut into chunks are *pieces*, in memory
-//! or sealed in the journal or a staging segment; bytes of a numbered or uploaded version are
-//! *clean*, found through the version's manifest in the chunk cache or fetched; everything else is
-//! a hole and reads as zeroes.
+//! or sealed in the journal or a staging segment; bytes of a version are *clean*, found through the
+//! version's manifest in the chunk cache, or fetched; everything else is a hole and reads as
+//! zeroes. A body is *dirty* while it differs from the record's current content.
 
+pub(crate) mod cache;
+pub(crate) mod clean;
 pub(crate) mod extents;
+pub(crate) mod log;
 pub(crate) mod piece;
+pub(crate) mod read;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use extents::{ExtentMap, Source};
+pub(crate) use log::{BodyLog, Op};
 pub(crate) use piece::Piece;
 
-/// The content of one file, as this device sees it.
+use freehold_model::Dot;
+use freehold_vault::record::{self, Record};
+use std::sync::Arc;
+
+/// The content of one file, as this device shows it.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Body {
     pub(crate) extents: ExtentMap,
     pub(crate) size: u64,
+    /// The content version the clean extents and, when not dirty, the whole body show.
+    pub(crate) shown: Option<Dot>,
+    /// The record as it was when the first unsent byte was written, once remote content has come
+    /// on top of it: the cut makes its version from this one, so that neither overwrites the other.
+    pub(crate) base: Option<Box<Record>>,
+    pub(crate) log: BodyLog,
+    /// Changes so far, to tell whether a cut's snapshot is still the whole body; 0 when clean.
+    pub(crate) writes: u64,
+    /// A cut of a snapshot is under way.
+    pub(crate) in_cut: bool,
+    pub(crate) first_write_ms: u64,
+    pub(crate) last_write_ms: u64,
+}
+
+impl Body {
+    /// The body of a record's current content; empty for everything but files.
+    pub(crate) fn of_record(record: &Record) -> Self {
+        let Some(content) = record.newest_content() else { return Self::default() };
+        let size = content.size();
+        let mut body = Self { size, shown: Some(content.stamp.dot), ..Self::default() };
+        body.extents.insert(0, size, Source::Clean { content: Arc::new(content.body.clone()), offset: 0 });
+        body
+    }
+
+    /// Whether the body differs from the record's content.
+    pub(crate) const fn is_dirty(&self) -> bool {
+        self.writes > 0
+    }
+
+    /// Whether bytes were lost to damage.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.extents.pieces().any(|piece| piece.is_lost())
+    }
+
+    /// Notes a change of content at a time.
+    pub(crate) fn touch(&mut self, now_ms: u64) {
+        if self.writes == 0 {
+            self.first_write_ms = now_ms;
+            self.log.begin();
+        }
+        self.writes += 1;
+        self.last_write_ms = now_ms;
+    }
+
+    /// Whether the journal has extents of this body.
+    pub(crate) const fn is_logged(&self) -> bool {
+        self.log.is_durable()
+    }
+
+    /// Shows a source for `len` bytes from `offset`; the body grows to its end.
+    pub(crate) fn show(&mut self, offset: u64, len: u64, source: Source) {
+        self.log.note(Op::Show { offset, len, source: source.clone() });
+        self.extents.insert(offset, len, source);
+        let end = offset.saturating_add(len);
+        if end > self.size {
+            self.set_size(end);
+        }
+    }
+
+    /// Makes a hole.
+    pub(crate) fn clear(&mut self, offset: u64, len: u64) {
+        self.log.note(Op::Clear { offset, len });
+        self.extents.clear(offset, len);
+    }
+
+    /// Sets the size; what lies beyond is gone.
+    pub(crate) fn set_size(&mut self, size: u64) {
+        self.log.note(Op::Size(size));
+        if size < self.size {
+            self.extents.clear(size, u64::MAX - size);
+        }
+        self.size = size;
+    }
+
+    /// The body is the given version now, apart from its holes.
+    pub(crate) fn settle(&mut self, content: &record::Content) {
+        let body = Arc::new(content.body.clone());
+        let runs: Vec<(u64, u64)> = self.extents.runs().map(|(offset, extent)| (offset, extent.len)).collect();
+        self.extents = ExtentMap::default();
+        for (offset, len) in runs {
+            self.extents.insert(offset, len, Source::Clean { content: Arc::clone(&body), offset });
+        }
+        self.shown = Some(content.stamp.dot);
+        self.base = None;
+        self.writes = 0;
+        self.log.clean();
+    }
 }

@@ -4,29 +4,51 @@
 //! and never notice. When the last extent drops it, the bytes on disk become garbage of their
 //! segment.
 
+use crate::FsError;
+use crate::journal::Loc;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Where the bytes of a piece are.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
     /// Not on disk yet.
     Memory(Bytes),
+    /// Sealed on disk.
+    Stored(Loc),
+    /// Damaged or lost with a failed disk.
+    Lost,
 }
+
+/// Bytes of all pieces of a volume that are in memory.
+pub(crate) type Gauge = Arc<AtomicUsize>;
 
 /// One run of written bytes.
 #[derive(Debug)]
 pub(crate) struct Piece {
     len: u32,
     place: Mutex<Place>,
+    in_memory: Option<Gauge>,
 }
 
 impl Piece {
-    /// A piece in memory.
-    pub(crate) fn in_memory(bytes: Bytes) -> Arc<Self> {
+    /// A piece in memory, counted by the gauge until it is stored or dropped.
+    pub(crate) fn in_memory(bytes: Bytes, gauge: &Gauge) -> Arc<Self> {
         let len = u32::try_from(bytes.len()).expect("pieces are cut below 4 GiB");
-        Arc::new(Self { len, place: Mutex::new(Place::Memory(bytes)) })
+        gauge.fetch_add(bytes.len(), Ordering::Relaxed);
+        Arc::new(Self { len, place: Mutex::new(Place::Memory(bytes)), in_memory: Some(Arc::clone(gauge)) })
+    }
+
+    /// A piece on disk.
+    pub(crate) fn stored(loc: Loc, len: u32) -> Arc<Self> {
+        Arc::new(Self { len, place: Mutex::new(Place::Stored(loc)), in_memory: None })
+    }
+
+    /// A piece whose bytes are gone.
+    pub(crate) fn lost(len: u32) -> Arc<Self> {
+        Arc::new(Self { len, place: Mutex::new(Place::Lost), in_memory: None })
     }
 
     /// Bytes of the piece.
@@ -37,5 +59,36 @@ impl Piece {
     /// Where the bytes are.
     pub(crate) fn place(&self) -> Place {
         self.place.lock().clone()
+    }
+
+    /// Whether the bytes are gone.
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(*self.place.lock(), Place::Lost)
+    }
+
+    /// Moves the piece.
+    pub(crate) fn set_place(&self, to: Place) {
+        let from = std::mem::replace(&mut *self.place.lock(), to);
+        if let (Place::Memory(bytes), Some(gauge)) = (from, &self.in_memory) {
+            gauge.fetch_sub(bytes.len(), Ordering::Relaxed);
+        }
+    }
+
+    /// Where the piece lies on disk.
+    ///
+    /// # Errors
+    /// `Damaged` for a lost piece, `Io` for one that is not on disk.
+    pub(crate) fn loc(&self) -> Result<Loc, FsError> {
+        match &*self.place.lock() {
+            Place::Stored(loc) => Ok(loc.clone()),
+            Place::Lost => Err(FsError::Damaged),
+            Place::Memory(_) => Err(FsError::Io),
+        }
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.set_place(Place::Lost);
     }
 }

@@ -46,6 +46,13 @@ impl Directory {
         Some(entry)
     }
 
+    /// Points a name at another node of the same kind and keeps its cookie.
+    pub(crate) fn replace(&mut self, name: &[u8], ino: Ino) {
+        if let Some(entry) = self.by_name.get_mut(name) {
+            entry.ino = ino;
+        }
+    }
+
     /// What the name leads to.
     pub(crate) fn entry(&self, name: &[u8]) -> Option<Entry> {
         self.by_name.get(name).copied()

@@ -2,21 +2,30 @@
 //!
 //! Every node of the vault is loaded; lookups, listings and attributes never touch a disk. One lock
 //! guards all of it ([`TablesGuard`]), is held for microseconds and never across I/O. Each change
-//! marks its node dirty; the journal takes the dirty nodes of a flush in one piece, under this
-//! lock, so what is on disk is always a state that existed.
+//! writes the node's record under a stamp of its own and marks the node dirty; the journal takes
+//! the dirty nodes of a flush in one piece, under this lock, so what is on disk is always a state
+//! that existed.
 
 pub(crate) mod attrs;
 pub(crate) mod dir;
+mod kernel;
 mod links;
 pub(crate) mod node;
+pub(crate) mod remote;
+mod show;
+pub(crate) mod sync;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-use crate::{Attr, FsError, Ino, Kind, ROOT, Time};
-use freehold_model::{Entropy, FileId};
+use crate::journal::item::Item;
+use crate::{Attr, FsError, Ino, Kind, ROOT, Time, limits};
+use freehold_model::{
+    DeviceId, Dot, Entropy, FileId, Hlc, LinkId, Stamp, VersionHash, VersionVector,
+};
+use freehold_vault::record::{NewNode, Owner, Record};
 use node::Node;
 use parking_lot::MutexGuard;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{ControlFlow, Deref, DerefMut};
 
 /// Fills buffers from the operating system's generator.
@@ -28,13 +37,50 @@ impl Entropy for OsEntropy {
     }
 }
 
+/// Who writes here: the device and which of its lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Author {
+    /// The device.
+    pub device: DeviceId,
+    /// Its incarnation in this vault.
+    pub incarnation: u32,
+}
+
 /// The inode and name tables of one volume.
 pub struct Tables {
-    nodes: HashMap<Ino, Node>,
-    by_file: HashMap<FileId, Ino>,
-    next_ino: Ino,
+    pub(crate) nodes: HashMap<Ino, Node>,
+    pub(crate) by_file: HashMap<FileId, Ino>,
+    pub(crate) next_ino: Ino,
     pub(crate) now: Time,
-    dirty: BTreeSet<Ino>,
+    pub(crate) author: Author,
+    /// The own write counter: the seq of the last dot.
+    pub(crate) write_seq: u64,
+    /// Every write in any record here.
+    pub(crate) seen: VersionVector,
+    /// Nodes whose state the journal does not have yet.
+    pub(crate) dirty: BTreeSet<Ino>,
+    /// Files dropped since the last flush, and detached bodies.
+    pub(crate) gone: Vec<Item>,
+    /// Sync state for the next batch.
+    pub(crate) pending: Vec<Item>,
+    /// Nodes whose record or body is not on the server for good.
+    pub(crate) waiting: BTreeSet<Ino>,
+    /// Files whose body differs from their record's content.
+    pub(crate) uncut: BTreeSet<Ino>,
+    /// Own versions that are not placed yet.
+    pub(crate) by_version: HashMap<VersionHash, FileId>,
+    /// Commits on their way, oldest first.
+    pub(crate) outbox: Vec<sync::OutboxEntry>,
+    /// Small sync state.
+    pub(crate) meta: BTreeMap<u16, Vec<u8>>,
+    /// Changes so far: what a flush has reached.
+    pub(crate) op: u64,
+    /// Directories shown as part of another one of the same name, by the one shown.
+    pub(crate) unified: BTreeMap<FileId, Vec<FileId>>,
+    /// Names of devices, for conflict copies.
+    pub(crate) labels: BTreeMap<DeviceId, String>,
+    /// Shown for a root whose owner nobody has set.
+    pub(crate) owner: Owner,
     entropy: Box<dyn Entropy + Send>,
 }
 
@@ -45,74 +91,128 @@ impl std::fmt::Debug for Tables {
 }
 
 impl Tables {
-    /// A tree with nothing but its root, mode 0700 and owned by `uid` and `gid`.
-    pub(crate) fn new(uid: u32, gid: u32, now: Time, entropy: Box<dyn Entropy + Send>) -> Self {
+    /// A tree with nothing but its root.
+    ///
+    /// The root's first record is the same on every device, so that two devices that open an empty
+    /// vault agree without a write: mode 0700, shown as `owner`'s until somebody sets an owner.
+    pub(crate) fn new(author: Author, owner: Owner, now: Time, entropy: Box<dyn Entropy + Send>) -> Self {
+        let dot = Dot { device: DeviceId::default(), incarnation: 0, seq: 1 };
+        let new = NewNode { mode: 0o700, owner: Owner::default(), mtime: freehold_vault::record::Time::default() };
+        let record = Record::new_root(new, Stamp { hlc: Hlc::default(), dot }).expect("a valid mode and time");
         let mut tables = Self {
             nodes: HashMap::new(),
             by_file: HashMap::new(),
             next_ino: ROOT + 1,
             now,
+            author,
+            write_seq: 0,
+            seen: VersionVector::new(),
             dirty: BTreeSet::new(),
+            gone: Vec::new(),
+            pending: Vec::new(),
+            waiting: BTreeSet::new(),
+            uncut: BTreeSet::new(),
+            by_version: HashMap::new(),
+            outbox: Vec::new(),
+            meta: BTreeMap::new(),
+            op: 0,
+            unified: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            owner,
             entropy,
         };
-        let root = tables.blank(ROOT, FileId::default(), Kind::Dir, 0o700, uid, gid);
-        tables.by_file.insert(root.file, ROOT);
+        let mut root = Node::new(ROOT, record, now);
+        root.mtime = now;
+        tables.by_file.insert(root.file(), ROOT);
         tables.nodes.insert(ROOT, root);
         tables
-    }
-
-    fn blank(&self, ino: Ino, file: FileId, kind: Kind, mode: u32, uid: u32, gid: u32) -> Node {
-        Node {
-            ino,
-            file,
-            kind,
-            mode: mode & 0o7777,
-            uid,
-            gid,
-            rdev: 0,
-            atime: self.now,
-            mtime: self.now,
-            ctime: self.now,
-            target: None,
-            xattrs: std::collections::BTreeMap::new(),
-            links: Vec::new(),
-            children: dir::Directory::default(),
-            body: crate::body::Body::default(),
-            lookups: 0,
-            successor: None,
-        }
     }
 
     pub(crate) fn node(&self, ino: Ino) -> Result<&Node, FsError> {
         self.nodes.get(&ino).ok_or(FsError::NotFound)
     }
 
-    /// The node for a change: marks it for the next flush.
+    /// The node for a change of local state: marks it for the next flush.
     pub(crate) fn change(&mut self, ino: Ino) -> Result<&mut Node, FsError> {
         let node = self.nodes.get_mut(&ino).ok_or(FsError::NotFound)?;
+        self.op += 1;
         self.dirty.insert(ino);
         Ok(node)
     }
 
     /// A file for a change of its content.
-    pub(crate) fn change_file(&mut self, ino: Ino) -> Result<&mut Node, FsError> {
-        match self.node(ino)?.kind {
-            Kind::File => self.change(ino),
-            Kind::Dir => Err(FsError::IsDir),
-            _ => Err(FsError::Invalid),
+    pub(crate) fn change_body(&mut self, ino: Ino) -> Result<&mut Node, FsError> {
+        match self.node(ino)?.kind() {
+            Kind::File => {}
+            Kind::Dir => return Err(FsError::IsDir),
+            _ => return Err(FsError::Invalid),
         }
+        let now = self.now.millis();
+        self.waiting.insert(ino);
+        self.uncut.insert(ino);
+        let node = self.change(ino)?;
+        if !node.body.is_dirty() && node.successor.is_some() {
+            node.body.base = Some(Box::new(node.record.clone()));
+        }
+        node.body.touch(now);
+        Ok(node)
+    }
+
+    /// The stamp of one operation. Everything it changes carries the same one.
+    pub(crate) fn stamp(&mut self) -> Stamp {
+        self.write_seq += 1;
+        let dot = Dot { device: self.author.device, incarnation: self.author.incarnation, seq: self.write_seq };
+        self.seen.observe(dot);
+        Stamp { hlc: Hlc::from_millis(self.now.millis()), dot }
+    }
+
+    /// A node for a change of its record under `stamp`.
+    pub(crate) fn change_record(&mut self, ino: Ino, stamp: Stamp) -> Result<&mut Node, FsError> {
+        let node = self.change(ino)?;
+        node.sync.writes += 1;
+        if node.sync.dirty_since == 0 {
+            node.sync.dirty_since = stamp.dot.seq;
+        }
+        self.waiting.insert(ino);
+        self.nodes.get_mut(&ino).ok_or(FsError::NotFound)
+    }
+
+    pub(crate) fn random_file(&mut self) -> FileId {
+        let mut id = [0; FileId::LEN];
+        self.entropy.fill(&mut id);
+        FileId::from_bytes(id)
+    }
+
+    pub(crate) fn random_link(&mut self) -> LinkId {
+        let mut id = [0; LinkId::LEN];
+        self.entropy.fill(&mut id);
+        LinkId::from_bytes(id)
+    }
+
+    /// The next inode number.
+    pub(crate) fn take_ino(&mut self) -> Result<Ino, FsError> {
+        if self.nodes.len() >= limits::NODES_MAX {
+            return Err(FsError::NoSpace);
+        }
+        let ino = self.next_ino;
+        self.next_ino += 1;
+        Ok(ino)
     }
 
     /// The attributes of a node.
     #[must_use]
     pub fn attr(&self, ino: Ino) -> Option<Attr> {
-        self.nodes.get(&ino).map(Node::attr)
+        let mut attr = self.nodes.get(&ino)?.attr();
+        if ino == ROOT && (attr.uid, attr.gid) == (0, 0) {
+            (attr.uid, attr.gid) = (self.owner.uid, self.owner.gid);
+        }
+        Some(attr)
     }
 
     /// What a node is.
     #[must_use]
     pub fn kind(&self, ino: Ino) -> Option<Kind> {
-        self.nodes.get(&ino).map(|node| node.kind)
+        self.nodes.get(&ino).map(Node::kind)
     }
 
     /// The node a name in a directory leads to.
@@ -156,7 +256,7 @@ impl Tables {
     /// A symlink's target.
     #[must_use]
     pub fn target(&self, ino: Ino) -> Option<&[u8]> {
-        self.nodes.get(&ino)?.target.as_deref()
+        self.nodes.get(&ino)?.record.target()
     }
 
     /// Calls `each` with cookie, name and attributes of the entries after a cookie, until it breaks.
@@ -173,43 +273,7 @@ impl Tables {
         }
     }
 
-    /// Notes `count` more references of the kernel to a node.
-    pub fn remember(&mut self, ino: Ino, count: u64) {
-        if let Some(node) = self.nodes.get_mut(&ino) {
-            node.lookups = node.lookups.saturating_add(count);
-        }
-    }
-
-    /// Drops `count` references; a node without names goes with the last one, its content unsent.
-    pub fn forget(&mut self, ino: Ino, count: u64) {
-        let Some(node) = self.nodes.get_mut(&ino) else { return };
-        node.lookups = node.lookups.saturating_sub(count);
-        if node.lookups == 0 && node.links.is_empty() && ino != ROOT {
-            self.drop_node(ino);
-        }
-    }
-
-    /// Takes a node nobody can reach any more out of the tables.
-    fn drop_node(&mut self, ino: Ino) {
-        if let Some(node) = self.nodes.remove(&ino) {
-            if self.by_file.get(&node.file) == Some(&ino) {
-                self.by_file.remove(&node.file);
-            }
-            self.dirty.insert(ino);
-        }
-    }
-
-    /// The node that a new name of `ino` must lead to: itself, or the version that replaced it.
-    #[must_use]
-    pub fn successor(&self, ino: Ino) -> Ino {
-        let mut at = ino;
-        while let Some(next) = self.nodes.get(&at).and_then(|node| node.successor) {
-            at = next;
-        }
-        at
-    }
-
-    /// Number of nodes.
+    /// Number of nodes, deleted ones the server still has to hear of included.
     #[must_use]
     pub fn node_count(&self) -> usize {
         self.nodes.len()

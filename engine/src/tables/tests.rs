@@ -13,7 +13,8 @@ impl Entropy for Counting {
 }
 
 pub(crate) fn tables() -> Tables {
-    Tables::new(1000, 1000, Time { secs: 100, nanos: 0 }, Box::new(Counting(0)))
+    let author = Author { device: DeviceId::from_bytes([7; 16]), incarnation: 0 };
+    Tables::new(author, Owner { uid: 1000, gid: 1000 }, Time { secs: 100, nanos: 0 }, Box::new(Counting(0)))
 }
 
 fn new(kind: Kind) -> NewNode {

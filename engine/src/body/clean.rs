@@ -1,0 +1,206 @@
+//! Reading bytes of a version: from the record, or through its manifest and the chunk cache.
+//!
+//! Nothing here waits. Either all that is needed is on this device, or the answer names the chunks
+//! that are missing, all of the range that one level of the manifest can tell. A chunk whose seal
+//! does not open is checked against its id: a wrong one is dropped by the cache and counts as
+//! missing, a right one is damage made by its author.
+
+use crate::body::cache::{Key, PlainCache};
+use crate::{FsError, limits};
+use freehold_crypto::limits::{CHUNK_HEADER_LEN, FRAME_LEN};
+use freehold_crypto::{ChunkOpener, Compression, open_chunk};
+use freehold_model::ChunkId;
+use freehold_store::CacheStore;
+use freehold_vault::compress;
+use freehold_vault::manifest::{Child, ManifestEntry, Node, Target};
+use freehold_vault::record::{Body, Chunked};
+use lru::LruCache;
+use parking_lot::Mutex;
+use std::num::NonZeroUsize;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Why a read could not be answered at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Blocked {
+    /// These chunks are not on this device.
+    Missing(Vec<ChunkId>),
+    /// It never will be.
+    Failed(FsError),
+}
+
+impl From<FsError> for Blocked {
+    fn from(error: FsError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Reads versions through the chunk cache.
+pub(crate) struct CleanReader {
+    chunks: Arc<CacheStore>,
+    nodes: Mutex<LruCache<ChunkId, Arc<Node>>>,
+}
+
+impl CleanReader {
+    pub(crate) fn new(chunks: Arc<CacheStore>) -> Self {
+        let capacity = NonZeroUsize::new(limits::MANIFEST_CACHE_NODES_MAX).unwrap_or(NonZeroUsize::MIN);
+        Self { chunks, nodes: Mutex::new(LruCache::new(capacity)) }
+    }
+
+    /// Appends a range of a version to `out`.
+    ///
+    /// # Errors
+    /// `Missing`; `Failed(Damaged)` when the version does not have the range, or does not open.
+    pub(crate) fn read(&self, body: &Body, range: Range<u64>, plain: &PlainCache, out: &mut Vec<u8>) -> Result<(), Blocked> {
+        match body {
+            Body::Inline(bytes) => {
+                let range = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
+                let part = range.and_then(|(start, end)| bytes.get(start..end));
+                out.extend_from_slice(part.ok_or(FsError::Damaged)?);
+                Ok(())
+            }
+            Body::Chunked(chunked) => {
+                if range.end > chunked.size || range.start > range.end {
+                    return Err(FsError::Damaged.into());
+                }
+                let mut pieces = Vec::new();
+                let root = self.root(chunked)?;
+                self.pieces(&root, &range, 0, &mut pieces)?;
+                self.fill(&pieces, plain, out)
+            }
+        }
+    }
+
+    /// The chunks of a version that follow an offset and are not on this device, at most `max`.
+    pub(crate) fn missing_after(&self, chunked: &Chunked, offset: u64, len: u64, max: usize) -> Vec<ChunkId> {
+        let range = offset..offset.saturating_add(len).min(chunked.size);
+        let mut pieces = Vec::new();
+        let found = self.root(chunked).and_then(|root| self.pieces(&root, &range, 0, &mut pieces));
+        let mut ids = match found {
+            Err(Blocked::Missing(ids)) => ids,
+            Err(Blocked::Failed(_)) => Vec::new(),
+            Ok(()) => pieces.into_iter().map(|piece| piece.entry.chunk).collect(),
+        };
+        ids.retain(|id| !self.chunks.contains(id));
+        ids.truncate(max);
+        ids
+    }
+
+    fn root(&self, chunked: &Chunked) -> Result<Arc<Node>, Blocked> {
+        self.node(&chunked.root, || {
+            let sealed = self.chunk(&chunked.root)?;
+            let plain = chunked.cek.root_key(&chunked.root_salt).open(&sealed).map_err(|_| FsError::Damaged)?;
+            Ok(Node::decode_root(&plain, chunked.size).map_err(|_| FsError::Damaged)?)
+        })
+    }
+
+    fn child(&self, parent: &Node, child: &Child) -> Result<Arc<Node>, Blocked> {
+        self.node(&child.node.chunk, || {
+            let plain = self.whole(&child.node)?;
+            Ok(parent.decode_child(child, &plain).map_err(|_| FsError::Damaged)?)
+        })
+    }
+
+    fn node(&self, id: &ChunkId, load: impl FnOnce() -> Result<Node, Blocked>) -> Result<Arc<Node>, Blocked> {
+        if let Some(node) = self.nodes.lock().get(id) {
+            return Ok(Arc::clone(node));
+        }
+        let node = Arc::new(load()?);
+        self.nodes.lock().put(*id, Arc::clone(&node));
+        Ok(node)
+    }
+
+    /// Collects the pieces of a range; a missing inner node does not hide its missing neighbours.
+    fn pieces(&self, node: &Node, range: &Range<u64>, base: u64, found: &mut Vec<Piece>) -> Result<(), Blocked> {
+        let mut missing = Vec::new();
+        let within = range.start.saturating_sub(base)..range.end.saturating_sub(base);
+        for located in node.locate(within) {
+            let start = base + located.start;
+            match located.target {
+                Target::Piece(entry) => {
+                    let from = range.start.max(start) - start;
+                    let to = range.end.min(start + located.len_bytes) - start;
+                    found.push(Piece { entry: entry.clone(), range: narrow(from)?..narrow(to)? });
+                }
+                Target::Child(child) => {
+                    let walked = self.child(node, child).and_then(|below| self.pieces(&below, range, start, found));
+                    match walked {
+                        Err(Blocked::Missing(ids)) => missing.extend(ids),
+                        other => other?,
+                    }
+                }
+            }
+        }
+        if missing.is_empty() { Ok(()) } else { Err(Blocked::Missing(missing)) }
+    }
+
+    fn fill(&self, pieces: &[Piece], plain: &PlainCache, out: &mut Vec<u8>) -> Result<(), Blocked> {
+        let missing: Vec<ChunkId> =
+            pieces.iter().map(|piece| piece.entry.chunk).filter(|id| !self.chunks.contains(id)).collect();
+        if !missing.is_empty() {
+            return Err(Blocked::Missing(missing));
+        }
+        pieces.iter().try_for_each(|piece| self.piece(piece, plain, out))
+    }
+
+    /// Appends part of one chunk.
+    fn piece(&self, piece: &Piece, plain: &PlainCache, out: &mut Vec<u8>) -> Result<(), Blocked> {
+        let id = piece.entry.chunk;
+        let header = self.part(&id, 0..CHUNK_HEADER_LEN)?;
+        let Ok(opener) = ChunkOpener::new(&piece.entry.key, &header) else { return Err(self.judge(&id)) };
+        if opener.compression() != Compression::None {
+            let whole = plain.get_or(Key::Chunk(id), || self.whole(&piece.entry))?;
+            let part = whole.get(piece.range.start as usize..piece.range.end as usize);
+            out.extend_from_slice(part.ok_or(FsError::Damaged)?);
+            return Ok(());
+        }
+        let frames = opener.frames_of(piece.range.clone()).map_err(|_| self.judge(&id))?;
+        let first = frames.start;
+        let mut bytes = Vec::with_capacity(FRAME_LEN * frames.len());
+        for frame in frames {
+            let opened = plain.get_or(Key::Frame(id, frame), || {
+                let sealed = self.part(&id, opener.sealed_range(frame..frame + 1))?;
+                opener.open_frames(frame, &sealed).map_err(|_| self.judge(&id))
+            })?;
+            bytes.extend_from_slice(&opened);
+        }
+        let skip = piece.range.start as usize - first as usize * FRAME_LEN;
+        let part = bytes.get(skip..skip + piece.range.len());
+        out.extend_from_slice(part.ok_or(FsError::Damaged)?);
+        Ok(())
+    }
+
+    /// The plain content of a whole chunk.
+    fn whole(&self, entry: &ManifestEntry) -> Result<Vec<u8>, Blocked> {
+        let sealed = self.chunk(&entry.chunk)?;
+        let payload = open_chunk(&entry.key, &sealed).map_err(|_| FsError::Damaged)?;
+        Ok(compress::unfold(payload, entry.plain_len).map_err(|_| FsError::Damaged)?)
+    }
+
+    fn chunk(&self, id: &ChunkId) -> Result<Vec<u8>, Blocked> {
+        self.chunks.get(id).ok_or_else(|| Blocked::Missing(vec![*id]))
+    }
+
+    fn part(&self, id: &ChunkId, range: Range<usize>) -> Result<Vec<u8>, Blocked> {
+        let range = narrow(range.start as u64)?..narrow(range.end as u64)?;
+        self.chunks.get_range(id, range).ok_or_else(|| Blocked::Missing(vec![*id]))
+    }
+
+    /// What it means that a chunk does not open: the cache checks it against its id.
+    fn judge(&self, id: &ChunkId) -> Blocked {
+        match self.chunks.get(id) {
+            Some(_) => Blocked::Failed(FsError::Damaged),
+            None => Blocked::Missing(vec![*id]),
+        }
+    }
+}
+
+/// Part of one chunk's plain content.
+struct Piece {
+    entry: ManifestEntry,
+    range: Range<u32>,
+}
+
+fn narrow(value: u64) -> Result<u32, FsError> {
+    u32::try_from(value).map_err(|_| FsError::Damaged)
+}

@@ -1,0 +1,90 @@
+//! Staging: segments of sealed pieces, written as the bytes arrive.
+//!
+//! Append-only. A piece's place is taken under a short lock, its bytes are written without one, so
+//! writers of different files do not wait for each other's disk writes. Nothing here is durable
+//! until [`Staging::sync`], which the flush calls before the batch that names the pieces.
+
+use crate::journal::space::{Space, is_full};
+use crate::journal::{Loc, Sealer, Segment, SegmentKind, Segments};
+use crate::{FsError, limits};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Appends pieces to the current staging segment.
+pub(crate) struct Staging {
+    sealer: Arc<Sealer>,
+    segments: Arc<Mutex<Segments>>,
+    space: Arc<Space>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    current: Option<(Arc<Segment>, u64)>,
+    unsynced: BTreeMap<u64, Arc<Segment>>,
+}
+
+impl Staging {
+    pub(crate) fn new(sealer: Arc<Sealer>, segments: Arc<Mutex<Segments>>, space: Arc<Space>) -> Self {
+        Self { sealer, segments, space, state: Mutex::new(State::default()) }
+    }
+
+    /// Seals and writes one piece.
+    ///
+    /// # Errors
+    /// `Io`, `NoSpace`.
+    pub(crate) fn append(&self, plain: &[u8]) -> Result<Loc, FsError> {
+        let sealed_len = Sealer::sealed_piece_len(plain.len());
+        let (segment, offset) = self.claim(sealed_len as u64)?;
+        let sealed = self.sealer.seal_piece(&segment, offset, plain);
+        assert_eq!(sealed.len(), sealed_len, "a sealed piece has the length that was claimed for it");
+        self.space.write(|| segment.file.write_all_at(offset, &sealed)).map_err(|error| {
+            // The place stays a gap nothing refers to; later pieces go to a fresh segment.
+            self.abandon(&segment);
+            if is_full(&error) { FsError::NoSpace } else { FsError::Io }
+        })?;
+        let sealed_len = u32::try_from(sealed_len).map_err(|_| FsError::Invalid)?;
+        Ok(Loc { segment, offset, sealed_len })
+    }
+
+    fn claim(&self, len: u64) -> Result<(Arc<Segment>, u64), FsError> {
+        let mut state = self.state.lock();
+        let fits = state.current.as_ref().is_some_and(|(_, end)| *end + len <= limits::STAGING_SEGMENT_BYTES);
+        if !fits {
+            let created = self.space.write(|| self.segments.lock().create(SegmentKind::Staging));
+            let segment = created.map_err(|error| if is_full(&error) { FsError::NoSpace } else { FsError::Io })?;
+            state.current = Some((segment, 0));
+        }
+        let Some((segment, end)) = &mut state.current else { return Err(FsError::Io) };
+        let claimed = (Arc::clone(segment), *end);
+        *end += len;
+        state.unsynced.insert(claimed.0.number, Arc::clone(&claimed.0));
+        Ok(claimed)
+    }
+
+    /// Lets no further piece into a segment.
+    pub(crate) fn abandon(&self, segment: &Arc<Segment>) {
+        let mut state = self.state.lock();
+        if state.current.as_ref().is_some_and(|(current, _)| current.number == segment.number) {
+            state.current = None;
+        }
+    }
+
+    /// Makes every piece appended so far durable.
+    ///
+    /// # Errors
+    /// The segments whose flush failed: their unsynced bytes may be gone.
+    pub(crate) fn sync(&self) -> Result<(), Vec<Arc<Segment>>> {
+        let unsynced = std::mem::take(&mut self.state.lock().unsynced);
+        let failed: Vec<Arc<Segment>> =
+            unsynced.into_values().filter(|segment| segment.file.sync_data().is_err()).collect();
+        failed.iter().for_each(|segment| self.abandon(segment));
+        if failed.is_empty() { Ok(()) } else { Err(failed) }
+    }
+
+    /// The segment that takes the next piece.
+    pub(crate) fn current(&self) -> Option<u64> {
+        self.state.lock().current.as_ref().map(|(segment, _)| segment.number)
+    }
+}

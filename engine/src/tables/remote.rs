@@ -1,0 +1,187 @@
+//! Remote records coming in: merge, compare, show.
+//!
+//! Each record is merged with what is here; attributes change in place, content changes by a version
+//! swap. Where the new records leave every shown name where it is, or add plain new ones, nothing
+//! else is looked at; any other change is resolved over the whole tree.
+
+use crate::body::Body;
+use crate::tables::Tables;
+use crate::tables::node::{Node, shown_time};
+use crate::{Ino, Notice};
+use freehold_model::{FileId, VersionHash};
+use freehold_vault::record::{LOST_AND_FOUND, Record};
+use std::collections::BTreeSet;
+
+/// A version of a record that another device wrote, opened and verified.
+#[derive(Clone, Debug)]
+pub struct RemoteVersion {
+    /// Hash of its ciphertext.
+    pub version: VersionHash,
+    /// The versions it names as superseded.
+    pub supersedes: Vec<VersionHash>,
+    /// The record.
+    pub record: Record,
+}
+
+impl Tables {
+    /// Merges versions and shows the result. The ids of records that could not be merged come back:
+    /// no honest device wrote them.
+    pub(crate) fn apply(&mut self, versions: Vec<RemoteVersion>, notices: &mut BTreeSet<Notice>) -> Vec<FileId> {
+        let mut refused = Vec::new();
+        let mut is_simple = !self.by_file.contains_key(&LOST_AND_FOUND);
+        let mut fresh = Vec::new();
+        for remote in versions {
+            let file = remote.record.file();
+            match self.by_file.get(&file).copied() {
+                Some(ino) => match self.merge(ino, remote, notices) {
+                    Some(kept_names) => is_simple &= kept_names,
+                    None => refused.push(file),
+                },
+                None => fresh.push(self.adopt(remote)),
+            }
+        }
+        if !is_simple || !fresh.into_iter().all(|ino| self.show_fresh(ino, notices)) {
+            self.show_all(notices);
+        }
+        refused
+    }
+
+    /// Takes in a node nobody here knew.
+    fn adopt(&mut self, remote: RemoteVersion) -> Ino {
+        let ino = self.next_ino;
+        self.next_ino += 1;
+        self.seen.join(remote.record.context());
+        let mut node = Node::new(ino, remote.record, self.now);
+        node.sync.heads = vec![remote.version];
+        node.sync.has_version = true;
+        self.by_file.insert(node.file(), ino);
+        self.nodes.insert(ino, node);
+        self.dirty.insert(ino);
+        self.op += 1;
+        ino
+    }
+
+    /// Shows a new node where its record says, if nothing is in the way.
+    fn show_fresh(&mut self, ino: Ino, notices: &mut BTreeSet<Notice>) -> bool {
+        let Some(node) = self.nodes.get(&ino) else { return true };
+        if node.record.is_trashed() {
+            return true;
+        }
+        if node.record.contents().len() > 1 {
+            return false;
+        }
+        let places: Vec<_> = match (node.record.newest_parent(), node.record.dir_name()) {
+            (Some(edge), Some(name)) => vec![(edge.parent, name.value.clone(), freehold_model::LinkId::default())],
+            _ => node.record.links().map(|link| (link.place.parent, link.place.name.clone(), link.id)).collect(),
+        };
+        let mut shown = Vec::new();
+        for (parent, name, link) in places {
+            let Some(dir) = self.by_file.get(&parent).copied().filter(|dir| self.is_live_dir(*dir)) else { return false };
+            if self.child(dir, &name).is_some() || shown.iter().any(|(d, n, _)| (*d, n) == (dir, &name)) {
+                return false;
+            }
+            shown.push((dir, name, link));
+        }
+        shown.into_iter().for_each(|(dir, name, link)| self.show_name(ino, dir, &name, link, notices));
+        true
+    }
+
+    /// Merges a version into a node; whether its names stayed, or `None` when it cannot be merged.
+    fn merge(&mut self, ino: Ino, remote: RemoteVersion, notices: &mut BTreeSet<Notice>) -> Option<bool> {
+        let node = self.nodes.get_mut(&ino)?;
+        let mut heads: Vec<VersionHash> =
+            node.sync.heads.iter().filter(|head| !remote.supersedes.contains(head)).copied().collect();
+        if !heads.contains(&remote.version) {
+            heads.push(remote.version);
+        }
+        let merged = node.record.merge(&remote.record).ok()?;
+        node.sync.heads = heads;
+        self.seen.join(remote.record.context());
+        self.op += 1;
+        self.dirty.insert(ino);
+        if merged == node.record {
+            return Some(true);
+        }
+        let kept_names = same_names(node, &merged) && merged.contents().len() <= 1;
+        let old = std::mem::replace(&mut node.record, merged);
+        node.ctime = self.now;
+        if node.record.mtime() != old.mtime() && !node.body.is_dirty() {
+            node.mtime = shown_time(node.record.mtime());
+        }
+        notices.insert(Notice::Attr { ino });
+        self.follow_content(ino, old, notices);
+        Some(kept_names)
+    }
+
+    /// Makes the shown content that of the record, unless unsent bytes stand on the old one.
+    pub(crate) fn follow_content(&mut self, ino: Ino, old: Record, notices: &mut BTreeSet<Notice>) {
+        let Some(node) = self.nodes.get_mut(&ino) else { return };
+        let newest = node.record.newest_content();
+        if newest.map(|content| content.stamp.dot) == node.body.shown {
+            return;
+        }
+        if node.body.is_dirty() {
+            // A local edit on an old base: it becomes a version of its own beside the remote one.
+            node.body.base.get_or_insert_with(|| Box::new(old));
+            return;
+        }
+        let shown = old.contents().iter().find(|content| Some(content.stamp.dot) == node.body.shown);
+        let is_same = matches!((shown, newest), (Some(a), Some(b)) if a.body.same_plain(&b.body));
+        if is_same || node.lookups == 0 {
+            node.body = Body { log: std::mem::take(&mut node.body.log), ..Body::of_record(&node.record) };
+            return;
+        }
+        self.swap(ino, old, notices);
+    }
+
+    /// Puts a new inode in the place of one whose content changed; the old one stays readable.
+    fn swap(&mut self, ino: Ino, old: Record, notices: &mut BTreeSet<Notice>) {
+        let new_ino = self.next_ino;
+        self.next_ino += 1;
+        let now = self.now;
+        let Some(node) = self.nodes.get_mut(&ino) else { return };
+        let record = std::mem::replace(&mut node.record, old);
+        let mut fresh = Node::new(new_ino, record, now);
+        fresh.sync = std::mem::take(&mut node.sync);
+        fresh.links = std::mem::take(&mut node.links);
+        fresh.atime = node.atime;
+        fresh.body.log.segment = node.body.log.segment.take();
+        fresh.body.log.generation = std::mem::take(&mut node.body.log.generation);
+        node.successor = Some(new_ino);
+        node.ctime = now;
+        let links = fresh.links.clone();
+        self.by_file.insert(fresh.file(), new_ino);
+        if self.waiting.remove(&ino) {
+            self.waiting.insert(new_ino);
+        }
+        self.nodes.insert(new_ino, fresh);
+        self.dirty.remove(&ino);
+        self.dirty.insert(new_ino);
+        for link in links {
+            if let Some(parent) = self.nodes.get_mut(&link.dir) {
+                parent.children.replace(&link.name, new_ino);
+            }
+            notices.insert(Notice::Entry { parent: link.dir, name: link.name.to_vec() });
+            notices.insert(Notice::Listing { dir: link.dir });
+        }
+        notices.insert(Notice::Detached { ino });
+    }
+}
+
+/// Whether a node is shown under its plain names now, and the merged record does not change them.
+fn same_names(node: &Node, merged: &Record) -> bool {
+    let record = &node.record;
+    if node.is_dir() {
+        let place = |record: &Record| {
+            (record.dir_name().map(|name| name.value.clone()), record.newest_parent().map(|edge| edge.parent))
+        };
+        return place(record) == place(merged)
+            && record.trash_mark().is_none()
+            && merged.trash_mark().is_none()
+            && !node.is_orphan();
+    }
+    let places = |record: &Record| record.links().map(|link| (link.id, link.place.clone())).collect::<Vec<_>>();
+    places(record) == places(merged)
+        && node.links.len() == merged.links().count()
+        && node.links.iter().all(|shown| merged.link(&shown.id).is_some_and(|link| link.place.name == *shown.name))
+}

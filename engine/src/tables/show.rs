@@ -1,0 +1,171 @@
+//! From records to the names this device shows, and the difference to what it showed before.
+//!
+//! `freehold_vault::view` decides what everybody sees. After remote records came in, the shown
+//! names are compared with it: entries go and come, directories keep their inode, and the kernel is
+//! told of exactly the names that changed. A losing content value is settled on sight: it becomes a
+//! file of its own, with an id and stamps every device derives alike.
+
+use crate::tables::Tables;
+use crate::tables::node::{Link, Node};
+use crate::{Ino, Notice};
+use freehold_model::{DeviceId, Dot, FileId, LinkId, Stamp};
+use freehold_vault::record::{LOST_AND_FOUND, NewNode, Place, Record, Time};
+use freehold_vault::view::Tree;
+use freehold_vault::view::tree::{LOST_AND_FOUND_NAME, Leaf};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+impl Tables {
+    /// Shows what the records say, and notes every name that changed.
+    pub(crate) fn show_all(&mut self, notices: &mut BTreeSet<Notice>) {
+        let mut tree = self.view();
+        // Settling adds records; what it adds is shown by the next look, which finds none left.
+        while self.settle(&tree) {
+            tree = self.view();
+        }
+        self.unified = tree.unified.iter().fold(BTreeMap::new(), |mut all: BTreeMap<_, Vec<_>>, (from, into)| {
+            all.entry(*into).or_default().push(*from);
+            all
+        });
+        if tree.dirs.contains_key(&LOST_AND_FOUND) {
+            self.make_lost_and_found();
+        }
+        let wanted = self.wanted(&tree);
+        let shown: Vec<Ino> = self.nodes.values().filter(|node| node.children.len() > 0).map(|node| node.ino).collect();
+        let empty = BTreeMap::new();
+        for dir in shown {
+            self.hide_others(dir, wanted.get(&dir).unwrap_or(&empty), notices);
+        }
+        for (dir, names) in &wanted {
+            for (name, (ino, link)) in names {
+                if self.child(*dir, name).is_none() {
+                    self.show_name(*ino, *dir, name, *link, notices);
+                }
+            }
+        }
+    }
+
+    fn view(&self) -> Tree {
+        let records = self.by_file.values().filter_map(|ino| self.nodes.get(ino)).map(|node| &node.record);
+        let records = records.filter(|record| record.file() != LOST_AND_FOUND);
+        Tree::build(records, &|device| self.label(device))
+    }
+
+    /// The name of a device in conflict names.
+    pub(crate) fn label(&self, device: &DeviceId) -> String {
+        self.labels.get(device).cloned().unwrap_or_else(|| device.to_string().chars().take(8).collect())
+    }
+
+    /// Turns losing contents into files; whether there were any.
+    fn settle(&mut self, tree: &Tree) -> bool {
+        let mut losers: Vec<(FileId, Place, Dot)> = Vec::new();
+        for (dir, leaves) in &tree.dirs {
+            for Leaf { name, link, copy, .. } in leaves {
+                let (Some(dot), Some(link)) = (copy, link) else { continue };
+                let owner = self.by_file.values().filter_map(|ino| self.nodes.get(ino)).find(|node| {
+                    node.record.link(link).is_some() && node.record.contents().iter().any(|c| c.stamp.dot == *dot)
+                });
+                if let Some(node) = owner {
+                    losers.push((node.file(), Place { parent: *dir, name: name.clone() }, *dot));
+                }
+            }
+        }
+        let mut any = false;
+        for (file, place, dot) in losers {
+            any |= self.settle_one(file, place, &dot).is_some();
+        }
+        any
+    }
+
+    fn settle_one(&mut self, file: FileId, place: Place, loser: &Dot) -> Option<()> {
+        let ino = *self.by_file.get(&file)?;
+        let stamp = self.stamp();
+        let copy = self.change_record(ino, stamp).ok()?.record.settle(loser, place, stamp)?;
+        let copy_ino = self.next_ino;
+        self.next_ino += 1;
+        let now = self.now;
+        self.by_file.insert(copy.file(), copy_ino);
+        self.nodes.insert(copy_ino, Node::new(copy_ino, copy, now));
+        self.change_record(copy_ino, stamp).ok()?;
+        Some(())
+    }
+
+    fn make_lost_and_found(&mut self) {
+        if self.by_file.contains_key(&LOST_AND_FOUND) {
+            return;
+        }
+        let dot = Dot { device: DeviceId::default(), incarnation: 0, seq: 1 };
+        let stamp = Stamp { hlc: freehold_model::Hlc::default(), dot };
+        let new = NewNode { mode: 0o700, owner: self.owner, mtime: Time::default() };
+        let place = Place { parent: freehold_vault::record::ROOT, name: LOST_AND_FOUND_NAME.to_vec() };
+        let record = Record::new_dir(LOST_AND_FOUND, new, place, stamp).expect("a valid name, mode and time");
+        let ino = self.next_ino;
+        self.next_ino += 1;
+        self.by_file.insert(LOST_AND_FOUND, ino);
+        self.nodes.insert(ino, Node::new(ino, record, self.now));
+    }
+
+    /// The entries each directory should have.
+    fn wanted(&self, tree: &Tree) -> BTreeMap<Ino, BTreeMap<Vec<u8>, (Ino, LinkId)>> {
+        let mut wanted = BTreeMap::new();
+        for (dir, leaves) in &tree.dirs {
+            let Some(dir) = self.by_file.get(dir) else { continue };
+            let mut names = BTreeMap::new();
+            for leaf in leaves {
+                if let Some(ino) = self.by_file.get(&leaf.file) {
+                    names.insert(leaf.name.clone(), (*ino, leaf.link.unwrap_or_default()));
+                }
+            }
+            wanted.insert(*dir, names);
+        }
+        wanted
+    }
+
+    /// Removes the entries of a directory that lead elsewhere than wanted.
+    fn hide_others(&mut self, dir: Ino, wanted: &BTreeMap<Vec<u8>, (Ino, LinkId)>, notices: &mut BTreeSet<Notice>) {
+        let Some(node) = self.nodes.get(&dir) else { return };
+        let entries: Vec<(Arc<[u8]>, Ino)> =
+            node.children.after(0).map(|(_, name, ino)| (Arc::clone(name), ino)).collect();
+        for (name, ino) in entries {
+            let link = self.nodes.get(&ino).and_then(|node| {
+                node.links.iter().find(|link| link.dir == dir && link.name == name).map(|link| link.id)
+            });
+            if wanted.get(&*name).copied() == link.map(|link| (ino, link)) {
+                continue;
+            }
+            self.hide_name(ino, dir, &name, notices);
+        }
+    }
+
+    pub(crate) fn hide_name(&mut self, ino: Ino, dir: Ino, name: &[u8], notices: &mut BTreeSet<Notice>) {
+        let now = self.now;
+        if let Some(parent) = self.nodes.get_mut(&dir) {
+            parent.children.remove(name);
+            parent.mtime = now;
+            parent.ctime = now;
+        }
+        if let Some(node) = self.nodes.get_mut(&ino) {
+            node.links.retain(|link| !(link.dir == dir && &*link.name == name));
+            node.ctime = now;
+        }
+        notices.insert(Notice::Entry { parent: dir, name: name.to_vec() });
+        notices.insert(Notice::Listing { dir });
+        notices.insert(Notice::Attr { ino });
+    }
+
+    pub(crate) fn show_name(&mut self, ino: Ino, dir: Ino, name: &[u8], link: LinkId, notices: &mut BTreeSet<Notice>) {
+        let now = self.now;
+        let name: Arc<[u8]> = name.into();
+        let Some(node) = self.nodes.get_mut(&ino) else { return };
+        let is_dir = node.is_dir();
+        node.links.push(Link { dir, name: Arc::clone(&name), id: link });
+        if let Some(parent) = self.nodes.get_mut(&dir) {
+            parent.children.insert(Arc::clone(&name), ino, is_dir);
+            parent.mtime = now;
+            parent.ctime = now;
+        }
+        notices.insert(Notice::Entry { parent: dir, name: name.to_vec() });
+        notices.insert(Notice::Listing { dir });
+        notices.insert(Notice::Attr { ino });
+    }
+}

@@ -1,0 +1,219 @@
+//! Reading and writing file bodies.
+//!
+//! Small writes stay in memory until the next flush, large ones are sealed to staging at once; both
+//! are visible to readers when the call returns. A read of local bytes answers on the caller's
+//! thread; one of missing chunks answers after the fetch, from the fetcher's.
+
+use crate::body::clean::Blocked;
+use crate::body::extents::Stretch;
+use crate::body::{Piece, Source};
+use crate::volume::Volume;
+use crate::{FsError, Ino, Kind, limits};
+use bytes::Bytes;
+use freehold_vault::record;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+/// What a read hands its result to; called exactly once, from any thread, with no lock held.
+pub type ReadDone = Box<dyn FnOnce(Result<Bytes, FsError>) + Send>;
+
+/// What `fallocate` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preallocate {
+    /// Reserve, and grow the file to the end of the range (mode 0).
+    Grow,
+    /// Reserve, keep the size (`FALLOC_FL_KEEP_SIZE`).
+    KeepSize,
+    /// Make the range read as zeroes, keep the size (`FALLOC_FL_PUNCH_HOLE`, `ZERO_RANGE | KEEP_SIZE`).
+    Punch,
+    /// Make the range read as zeroes, grow if it ends past the end (`FALLOC_FL_ZERO_RANGE`).
+    ZeroRange,
+}
+
+impl Volume {
+    /// Reads up to `len` bytes: exactly to the file's end or `len`, holes as zeroes.
+    ///
+    /// `done` runs at once, on this thread, when the bytes are on this device; otherwise after the
+    /// fetch or at the deadline, on another thread.
+    pub fn read(self: &Arc<Self>, ino: Ino, offset: u64, len: u32, deadline: Instant, done: ReadDone) {
+        match self.stretches(ino, offset, len) {
+            Ok(stretches) => {
+                self.prefetch(&stretches, deadline);
+                self.attempt(Arc::new(stretches), deadline, limits::READ_ATTEMPTS, done);
+            }
+            Err(error) => done(Err(error)),
+        }
+    }
+
+    fn stretches(&self, ino: Ino, offset: u64, len: u32) -> Result<Vec<Stretch>, FsError> {
+        let tables = self.tables.lock();
+        let node = tables.node(ino)?;
+        match node.kind() {
+            Kind::File => {}
+            Kind::Dir => return Err(FsError::IsDir),
+            _ => return Err(FsError::Invalid),
+        }
+        let len = u64::from(len).min(node.body.size.saturating_sub(offset));
+        Ok(node.body.extents.stretches(offset, len))
+    }
+
+    /// Reads, or fetches what is missing and reads again: each level of a manifest may add to it.
+    fn attempt(self: &Arc<Self>, stretches: Arc<Vec<Stretch>>, deadline: Instant, attempts: u32, done: ReadDone) {
+        let missing = match self.reader.read(&stretches) {
+            Ok(bytes) => return done(Ok(bytes.into())),
+            Err(Blocked::Failed(error)) => return done(Err(error)),
+            Err(Blocked::Missing(ids)) => ids,
+        };
+        let (Some(source), true) = (self.source(), attempts > 0) else { return done(Err(FsError::Unreachable)) };
+        let volume = Arc::clone(self);
+        source.want(
+            missing,
+            deadline,
+            Box::new(move |fetched| match fetched {
+                Ok(()) => volume.attempt(stretches, deadline, attempts - 1, done),
+                Err(error) => done(Err(error.into())),
+            }),
+        );
+    }
+
+    /// Asks for the chunks after the range as well, when some of the range itself is missing: a
+    /// reader that comes for the first bytes mostly comes for the next.
+    fn prefetch(&self, stretches: &[Stretch], deadline: Instant) {
+        let (Some(clean), Some(source)) = (&self.reader.clean, self.source()) else { return };
+        let Some(Stretch { len, source: Some(Source::Clean { content, offset }), .. }) = stretches.last() else { return };
+        let record::Body::Chunked(chunked) = &**content else { return };
+        if clean.missing_after(chunked, *offset, *len, 1).is_empty() {
+            return;
+        }
+        let after = clean.missing_after(chunked, offset + len, limits::PREFETCH_BYTES, limits::PREFETCH_CHUNKS);
+        if !after.is_empty() {
+            source.want(after, deadline, Box::new(|_| {}));
+        }
+    }
+
+    /// Writes all of `bytes`; the file grows as needed. Times are the caller's business.
+    ///
+    /// # Errors
+    /// `NotFound`, `IsDir`, `Invalid`, `FileTooBig`, `NoSpace`, `Io`.
+    pub fn write(&self, ino: Ino, offset: u64, bytes: &[u8]) -> Result<(), FsError> {
+        let end = offset.checked_add(bytes.len() as u64).filter(|end| *end <= limits::CONTENT_BYTES_MAX);
+        end.ok_or(FsError::FileTooBig)?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let pieces = self.pieces(ino, bytes)?;
+        {
+            let mut tables = self.lock();
+            let body = &mut tables.change_body(ino)?.body;
+            let mut at = offset;
+            for piece in pieces {
+                let len = u64::from(piece.len());
+                body.show(at, len, Source::Piece { piece, skip: 0 });
+                at += len;
+            }
+        }
+        if self.in_memory.load(Ordering::Relaxed) > limits::UNFLUSHED_BYTES_MAX && self.local.is_some() {
+            // A failure poisons the files involved, whose fsync then tells; this write itself is in.
+            drop(self.flush());
+        }
+        Ok(())
+    }
+
+    /// Makes pieces of written bytes: in memory, or sealed in staging.
+    fn pieces(&self, ino: Ino, bytes: &[u8]) -> Result<Vec<Arc<Piece>>, FsError> {
+        let runs = bytes.chunks(limits::PIECE_BYTES_MAX);
+        let Some(local) = &self.local else {
+            return Ok(runs.map(|run| Piece::in_memory(Bytes::copy_from_slice(run), &self.in_memory)).collect());
+        };
+        local.space.admit(bytes.len() as u64 + limits::CHANGE_BYTES)?;
+        if bytes.len() <= limits::INLINE_WRITE_BYTES_MAX {
+            return Ok(vec![Piece::in_memory(Bytes::copy_from_slice(bytes), &self.in_memory)]);
+        }
+        let stored: Result<Vec<_>, FsError> = runs
+            .map(|run| {
+                let len = u32::try_from(run.len()).map_err(|_| FsError::Invalid)?;
+                Ok(Piece::stored(local.staging.append(run)?, len))
+            })
+            .collect();
+        if matches!(stored, Err(FsError::Io))
+            && let Some(node) = self.tables.lock().nodes.get_mut(&ino)
+        {
+            node.poisoned = true;
+        }
+        stored
+    }
+
+    /// Sets the size: cuts, or grows by a hole.
+    ///
+    /// # Errors
+    /// `NotFound`, `IsDir`, `Invalid`, `FileTooBig`.
+    pub fn truncate(&self, ino: Ino, size: u64) -> Result<(), FsError> {
+        if size > limits::CONTENT_BYTES_MAX {
+            return Err(FsError::FileTooBig);
+        }
+        let mut tables = self.lock();
+        if tables.node(ino)?.body.size == size && tables.node(ino)?.kind() == Kind::File {
+            return Ok(());
+        }
+        tables.change_body(ino)?.body.set_size(size);
+        Ok(())
+    }
+
+    /// Reserves or zeroes a range. What is reserved is room on the disk below at this moment.
+    ///
+    /// # Errors
+    /// `NotFound`, `IsDir`, `Invalid`, `FileTooBig`, `NoSpace`.
+    pub fn preallocate(&self, ino: Ino, offset: u64, len: u64, how: Preallocate) -> Result<(), FsError> {
+        let end = offset.checked_add(len).filter(|end| *end <= limits::CONTENT_BYTES_MAX);
+        let end = end.ok_or(FsError::FileTooBig)?;
+        if let (Some(local), Preallocate::Grow | Preallocate::KeepSize) = (&self.local, how) {
+            local.space.check(len)?;
+        }
+        let mut tables = self.lock();
+        let size = tables.node(ino)?.body.size;
+        let grows = matches!(how, Preallocate::Grow | Preallocate::ZeroRange) && end > size;
+        let zeroes = matches!(how, Preallocate::Punch | Preallocate::ZeroRange) && offset < size;
+        if !grows && !zeroes {
+            return Ok(());
+        }
+        let body = &mut tables.change_body(ino)?.body;
+        if zeroes {
+            body.clear(offset, len);
+        }
+        if grows {
+            body.set_size(end);
+        }
+        Ok(())
+    }
+
+    /// Copies a range by sharing extents and says how many bytes: no data moves.
+    ///
+    /// # Errors
+    /// `NotFound`, `IsDir`, `FileTooBig`; `Invalid` when the ranges overlap in one file.
+    pub fn copy_range(&self, from: Ino, from_offset: u64, to: Ino, to_offset: u64, len: u64) -> Result<u64, FsError> {
+        let mut tables = self.lock();
+        let source = tables.node(from)?;
+        let len = len.min(source.body.size.saturating_sub(from_offset));
+        let end = to_offset.checked_add(len).filter(|end| *end <= limits::CONTENT_BYTES_MAX);
+        let end = end.ok_or(FsError::FileTooBig)?;
+        if from == to && from_offset < end && to_offset < from_offset + len {
+            return Err(FsError::Invalid);
+        }
+        if len == 0 {
+            return Ok(0);
+        }
+        let stretches = source.body.extents.stretches(from_offset, len);
+        let body = &mut tables.change_body(to)?.body;
+        body.clear(to_offset, len);
+        for stretch in stretches {
+            if let Some(source) = stretch.source {
+                body.show(to_offset + (stretch.offset - from_offset), stretch.len, source);
+            }
+        }
+        if end > body.size {
+            body.set_size(end);
+        }
+        Ok(len)
+    }
+}

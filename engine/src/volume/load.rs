@@ -1,0 +1,299 @@
+//! From index rows and journal batches to the tables.
+//!
+//! Rows first, then the batches they do not contain; bodies come from the whole journal, because
+//! unsent bytes are never in the index. The tree is shown once everything is in.
+
+use crate::body::piece::Piece;
+use crate::body::{Body, ExtentMap, Source};
+use crate::index::Loaded;
+use crate::journal::item::{BodyImage, BodyMode, BodyOp, Item, NodeImage, Run};
+use crate::journal::replay::Origin;
+use crate::journal::{Loc, Segments};
+use crate::tables::Tables;
+use crate::tables::node::{Node, Sync};
+use crate::tables::sync::OutboxEntry;
+use crate::volume::meta;
+use crate::{Ino, OpenError, ROOT, Recovery, Time, limits};
+use freehold_model::codec::from_slice;
+use freehold_model::{ChunkId, CommitHash, FileId};
+use freehold_vault::record::{self, Record};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+/// A body as the journal tells it.
+#[derive(Default)]
+struct Unsent {
+    extents: ExtentMap,
+    size: u64,
+    generation: u64,
+    segment: u64,
+    base: Option<Record>,
+    damaged: bool,
+}
+
+/// Everything found, before it becomes nodes.
+#[derive(Default)]
+struct Found {
+    images: BTreeMap<FileId, (NodeImage, u64)>,
+    bodies: BTreeMap<(FileId, Ino), Unsent>,
+    meta: BTreeMap<u16, Vec<u8>>,
+    outbox: Vec<OutboxEntry>,
+    pins: BTreeMap<FileId, Vec<ChunkId>>,
+}
+
+/// Pieces by place, so that extents that shared one share it again.
+type Pieces = HashMap<(u64, u64), Arc<Piece>>;
+
+/// Fills fresh tables.
+///
+/// # Errors
+/// `TooManyNodes`.
+pub(crate) fn load(
+    tables: &mut Tables,
+    loaded: Loaded,
+    history: Vec<(Origin, Item)>,
+    segments: &Segments,
+    recovery: &mut Recovery,
+) -> Result<(), OpenError> {
+    let mut found = Found::default();
+    let mut pieces = Pieces::new();
+    for item in loaded.items {
+        found.take(item, 0);
+    }
+    for (origin, item) in history {
+        match item {
+            Item::Body(image) => found.body(image, origin.segment, segments, &mut pieces),
+            Item::BodyGone { file, detached } => drop(found.bodies.remove(&(file, detached))),
+            // Rows already say this; only where it lies in the journal is news.
+            Item::Node(image) if origin.batch <= loaded.applied => {
+                if let Some((_, segment)) = found.images.get_mut(&image.file) {
+                    *segment = origin.segment;
+                }
+            }
+            Item::Gone(file) if origin.batch <= loaded.applied => drop(found.bodies.remove(&(file, 0))),
+            Item::Outbox { hash, .. } if origin.batch <= loaded.applied => found.locate(hash, origin.segment),
+            _ if origin.batch <= loaded.applied => {}
+            item => found.take(item, origin.segment),
+        }
+    }
+    if found.images.len() > limits::NODES_MAX {
+        return Err(OpenError::TooManyNodes { count: found.images.len(), max: limits::NODES_MAX });
+    }
+    found.into_tables(tables, recovery);
+    Ok(())
+}
+
+impl Found {
+    /// Takes an item in as the last word on its subject.
+    fn take(&mut self, item: Item, segment: u64) {
+        match item {
+            Item::Node(image) => drop(self.images.insert(image.file, (image, segment))),
+            Item::Gone(file) => {
+                self.images.remove(&file);
+                self.bodies.remove(&(file, 0));
+                self.pins.remove(&file);
+            }
+            Item::Meta { key, value } if value.is_empty() => drop(self.meta.remove(&key)),
+            Item::Meta { key, value } => drop(self.meta.insert(key, value)),
+            Item::Outbox { hash, commit, payload } => {
+                self.outbox.retain(|entry| entry.hash != hash);
+                self.outbox.push(OutboxEntry { hash, commit, payload, segment });
+            }
+            Item::OutboxGone(hash) => self.outbox.retain(|entry| entry.hash != hash),
+            Item::Pins { file, chunks } => drop(self.pins.insert(file, chunks)),
+            Item::Body(_) | Item::BodyGone { .. } => {}
+        }
+    }
+
+    fn locate(&mut self, hash: CommitHash, segment: u64) {
+        self.outbox.iter_mut().filter(|entry| entry.hash == hash).for_each(|entry| entry.segment = segment);
+    }
+
+    /// Applies one body item.
+    fn body(&mut self, image: BodyImage, segment: u64, segments: &Segments, pieces: &mut Pieces) {
+        let key = (image.file, image.detached);
+        if image.mode == BodyMode::Clean {
+            self.bodies.remove(&key);
+            return;
+        }
+        let body = self.bodies.entry(key).or_default();
+        if image.mode == BodyMode::Full {
+            *body = Unsent { segment, ..Unsent::default() };
+        } else if image.generation != body.generation + 1 {
+            body.damaged = true;
+        }
+        body.generation = image.generation;
+        body.base = image.base.as_deref().and_then(|bytes| Record::from_bytes(bytes).ok());
+        let contents: Vec<Option<Arc<record::Body>>> =
+            image.contents.iter().map(|bytes| from_slice(bytes).ok().map(Arc::new)).collect();
+        for op in image.ops {
+            match op {
+                BodyOp::Size(size) => {
+                    if size < body.size {
+                        body.extents.clear(size, u64::MAX - size);
+                    }
+                    body.size = size;
+                }
+                BodyOp::Clear { offset, len } => body.extents.clear(offset, len),
+                BodyOp::Show { offset, len, run } => {
+                    match source(&run, len, &contents, segments, pieces) {
+                        Some(source) => body.extents.insert(offset, len, source),
+                        None => body.damaged = true,
+                    }
+                    body.size = body.size.max(offset.saturating_add(len));
+                }
+            }
+        }
+    }
+
+    fn into_tables(mut self, tables: &mut Tables, recovery: &mut Recovery) {
+        if recovery.heads_needed {
+            self.meta.remove(&meta::MetaKey::CURSOR.number());
+        }
+        let counters = self.meta.iter().find_map(|(key, value)| meta::read_counters(*key, value).ok().flatten());
+        if let Some(counters) = counters.filter(|counters| counters.incarnation >= tables.author.incarnation) {
+            tables.author.incarnation = counters.incarnation;
+            tables.write_seq = counters.write_seq;
+            tables.next_ino = counters.next_ino;
+        }
+        tables.meta = std::mem::take(&mut self.meta);
+        tables.meta.remove(&0);
+        tables.outbox = std::mem::take(&mut self.outbox);
+        let mut times = Vec::new();
+        for (image, segment) in std::mem::take(&mut self.images).into_values() {
+            times.extend(self.node(tables, image, segment));
+        }
+        for ((file, detached), body) in std::mem::take(&mut self.bodies) {
+            attach(tables, file, detached, body, recovery);
+        }
+        let own = tables.author;
+        let own_dots = tables.seen.iter().filter(|(life, _)| *life == (own.device, own.incarnation));
+        tables.write_seq = own_dots.map(|(_, seq)| seq).max().unwrap_or(0).max(tables.write_seq);
+        tables.show_all(&mut BTreeSet::new());
+        drop_orphans(tables);
+        // Showing entries for the first time is no change of their directories.
+        for (ino, mtime, ctime) in times {
+            if let Some(node) = tables.nodes.get_mut(&ino) {
+                node.mtime = mtime;
+                node.ctime = ctime;
+            }
+        }
+    }
+
+    /// Makes a node of an image; its times, to be set once the tree stands.
+    fn node(&mut self, tables: &mut Tables, image: NodeImage, segment: u64) -> Option<(Ino, Time, Time)> {
+        // Only this device's own key seals images; one that does not decode is of another version
+        // of the program, and its file will come back with the heads.
+        let record = Record::from_bytes(&image.record).ok()?;
+        let ino = if image.file == record::ROOT { ROOT } else { image.ino };
+        let mut node = Node::new(ino, record, tables.now);
+        node.atime = image.atime;
+        node.mtime = image.mtime;
+        node.ctime = image.ctime;
+        node.sync = Sync {
+            dirty_since: image.dirty_since,
+            heads: image.heads,
+            unplaced: image.unplaced,
+            has_version: node.body.size > 0,
+            pins: self.pins.remove(&image.file).unwrap_or_default(),
+            image_segment: segment,
+            ..Sync::default()
+        };
+        tables.seen.join(node.record.context());
+        for version in &node.sync.unplaced {
+            tables.by_version.insert(*version, image.file);
+        }
+        if node.sync.is_waiting() {
+            tables.waiting.insert(ino);
+        }
+        tables.next_ino = tables.next_ino.max(ino + 1);
+        tables.by_file.insert(image.file, ino);
+        tables.nodes.insert(ino, node);
+        Some((ino, image.mtime, image.ctime))
+    }
+}
+
+/// The source of a run; `None` when its bytes are gone.
+fn source(
+    run: &Run,
+    len: u64,
+    contents: &[Option<Arc<record::Body>>],
+    segments: &Segments,
+    pieces: &mut Pieces,
+) -> Option<Source> {
+    match run {
+        Run::Lost => Some(Source::Piece { piece: Piece::lost(u32::try_from(len).ok()?), skip: 0 }),
+        Run::Clean { content, offset } => {
+            let content = contents.get(usize::try_from(*content).ok()?)?.clone()?;
+            Some(Source::Clean { content, offset: *offset })
+        }
+        Run::Piece { segment, offset, sealed_len, piece_len, skip } => {
+            let piece = pieces.entry((*segment, *offset)).or_insert_with(|| match segments.get(*segment) {
+                Some(found) => {
+                    let segment = Arc::clone(found);
+                    Piece::stored(Loc { segment, offset: *offset, sealed_len: *sealed_len }, *piece_len)
+                }
+                // Spent and deleted; a later state of the file does not show it.
+                None => Piece::lost(*piece_len),
+            });
+            Some(Source::Piece { piece: Arc::clone(piece), skip: *skip })
+        }
+    }
+}
+
+/// Gives a body its unsent bytes.
+fn attach(tables: &mut Tables, file: FileId, detached: Ino, unsent: Unsent, recovery: &mut Recovery) {
+    let Some(current) = tables.by_file.get(&file).copied() else { return };
+    let ino = if detached == 0 { current } else { detached };
+    if detached != 0 {
+        let Some(base) = unsent.base.clone() else { return };
+        let mut node = Node::new(ino, base, tables.now);
+        node.successor = Some(current);
+        tables.next_ino = tables.next_ino.max(ino + 1);
+        tables.nodes.insert(ino, node);
+    }
+    let Some(node) = tables.nodes.get_mut(&ino) else { return };
+    if node.record.is_trashed() && detached == 0 {
+        return;
+    }
+    let mut body = Body { extents: unsent.extents, size: unsent.size, shown: node.body.shown, ..Body::default() };
+    if unsent.damaged {
+        lose(&mut body);
+    }
+    if body.is_damaged() {
+        recovery.damaged_files.push(ino);
+    }
+    body.base = unsent.base.map(Box::new);
+    body.writes = 1;
+    body.log.generation = unsent.generation;
+    body.log.segment = Some(unsent.segment);
+    node.body = body;
+    tables.uncut.insert(ino);
+    tables.waiting.insert(ino);
+}
+
+/// Nothing of the body can be trusted: reads fail until it is overwritten.
+fn lose(body: &mut Body) {
+    let size = body.size;
+    let step = 1 << 30;
+    body.extents = ExtentMap::default();
+    let mut at = 0;
+    while at < size {
+        let len = (size - at).min(step);
+        let piece = Piece::lost(u32::try_from(len).expect("a step fits 32 bits"));
+        body.extents.insert(at, len, Source::Piece { piece, skip: 0 });
+        at += len;
+    }
+    body.log.rewrite();
+}
+
+/// Files that were open without a name when the process ended, and that nobody else knows.
+fn drop_orphans(tables: &mut Tables) {
+    let orphans: Vec<Ino> = tables.nodes.values().filter(|node| node.is_orphan()).map(|node| node.ino).collect();
+    for ino in orphans {
+        let Some(node) = tables.nodes.get(&ino) else { continue };
+        if node.record.is_trashed() {
+            tables.reap(ino);
+        }
+    }
+}

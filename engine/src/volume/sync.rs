@@ -1,0 +1,277 @@
+//! The face towards the remote half: cuts, batches, commits, remote records, sync state.
+//!
+//! Everything here is durable when it returns only where it says so. Notices go out after the lock
+//! is dropped, on the caller's thread.
+
+use crate::body::clean::Blocked;
+use crate::body::extents::ExtentMap;
+use crate::body::Source;
+use crate::journal::item::Item;
+use crate::tables::remote::RemoteVersion;
+use crate::tables::sync::{Batch, CutOutcome, CutToken, OutboxEntry, Pending, SignedCommit};
+use crate::volume::Volume;
+use crate::volume::meta::MetaKey;
+use crate::{FsError, Time};
+use freehold_model::{ChunkId, CommitHash, FileId, VersionHash};
+use freehold_vault::record;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// A snapshot of a body that is due for cutting.
+pub struct CutJob {
+    /// Hand it back to [`Volume::finish_cut`] or [`Volume::drop_cut`].
+    pub token: CutToken,
+    /// The file.
+    pub file: FileId,
+    /// Its size in the snapshot.
+    pub size: u64,
+    /// The modification time of this content.
+    pub mtime: Time,
+    /// The content before, if the file has one: its key and unchanged parts can be used again.
+    pub previous: Option<record::Content>,
+    /// Reads the snapshot.
+    pub reader: BodyReader,
+}
+
+impl std::fmt::Debug for CutJob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CutJob").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+/// Where a run of a snapshot comes from.
+#[derive(Clone, Debug)]
+pub enum RunKind {
+    /// Zeroes.
+    Hole,
+    /// Bytes written on this device.
+    Dirty,
+    /// Part of a version: where it lies on a chunk border of that version, its chunk can be named
+    /// again without reading it.
+    Clean {
+        /// The version.
+        content: Arc<record::Body>,
+        /// Offset in it.
+        offset: u64,
+    },
+}
+
+/// Reads a snapshot of a body, whatever is written meanwhile.
+pub struct BodyReader {
+    volume: Arc<Volume>,
+    extents: ExtentMap,
+    size: u64,
+}
+
+impl std::fmt::Debug for BodyReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BodyReader").field("size", &self.size).finish_non_exhaustive()
+    }
+}
+
+impl BodyReader {
+    /// Fills the buffer from an offset of the snapshot.
+    ///
+    /// # Errors
+    /// `Err(Ok(ids))` names chunks to fetch first; `Err(Err(..))` is final: `Damaged`, `Io`, or
+    /// `Invalid` past the end.
+    pub fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), Result<Vec<ChunkId>, FsError>> {
+        let len = buffer.len() as u64;
+        if offset.checked_add(len).is_none_or(|end| end > self.size) {
+            return Err(Err(FsError::Invalid));
+        }
+        match self.volume.reader.read(&self.extents.stretches(offset, len)) {
+            Ok(bytes) => {
+                buffer.copy_from_slice(&bytes);
+                Ok(())
+            }
+            Err(Blocked::Missing(ids)) => Err(Ok(ids)),
+            Err(Blocked::Failed(error)) => Err(Err(error)),
+        }
+    }
+
+    /// The runs of a range, in order, as (offset, length, kind).
+    #[must_use]
+    pub fn runs(&self, offset: u64, len: u64) -> Vec<(u64, u64, RunKind)> {
+        let len = len.min(self.size.saturating_sub(offset));
+        let stretches = self.extents.stretches(offset, len).into_iter();
+        stretches
+            .map(|stretch| {
+                let kind = match stretch.source {
+                    None => RunKind::Hole,
+                    Some(Source::Piece { .. }) => RunKind::Dirty,
+                    Some(Source::Clean { content, offset }) => RunKind::Clean { content, offset },
+                };
+                (stretch.offset, stretch.len, kind)
+            })
+            .collect()
+    }
+}
+
+/// What became of remote versions.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ApplyOutcome {
+    /// Records that no honest device wrote; they were left out.
+    pub refused: Vec<FileId>,
+}
+
+impl Volume {
+    /// The next body to cut: quiet for 2 s, kept busy for 30 s, or any dirty one when forced.
+    #[must_use]
+    pub fn next_cut(self: &Arc<Self>, force: bool) -> Option<CutJob> {
+        let mut tables = self.lock();
+        let now = tables.now.millis();
+        let ino = tables.due_for_cut(now, force)?;
+        let node = tables.nodes.get_mut(&ino)?;
+        node.body.in_cut = true;
+        let extents = node.body.extents.clone();
+        let (size, mtime) = (node.body.size, node.mtime);
+        Some(CutJob {
+            token: CutToken { ino, writes: node.body.writes, mtime },
+            file: node.file(),
+            size,
+            mtime,
+            previous: node.record.newest_content().cloned(),
+            reader: BodyReader { volume: Arc::clone(self), extents, size },
+        })
+    }
+
+    /// Installs the version cut from a job's snapshot.
+    ///
+    /// Every chunk it names that no node holds must be in the chunk cache, pinned, and the cache
+    /// synced: the written bytes may be forgotten from here on. `pins` are those chunks; they stay
+    /// pinned until the version is placed.
+    pub fn finish_cut(&self, token: &CutToken, content: record::Body, pins: Vec<ChunkId>) -> CutOutcome {
+        let mut notices = BTreeSet::new();
+        let outcome = self.lock().finish_cut(token, content, pins, &mut notices);
+        self.tell(notices);
+        outcome
+    }
+
+    /// Gives a job back that could not be finished; the body stays due.
+    pub fn drop_cut(&self, token: &CutToken) {
+        if let Some(node) = self.tables.lock().nodes.get_mut(&token.ino) {
+            node.body.in_cut = false;
+        }
+    }
+
+    /// What is not on the server for good.
+    #[must_use]
+    pub fn pending(&self) -> Pending {
+        self.tables.lock().pending()
+    }
+
+    /// Takes records for one commit, oldest change first; `None` when none may travel.
+    ///
+    /// Batches must be committed in the order they were taken.
+    #[must_use]
+    pub fn take_batch(&self, max_entries: usize, max_bytes: usize) -> Option<Batch> {
+        self.lock().take_batch(max_entries, max_bytes)
+    }
+
+    /// Gives a batch back that will not be committed.
+    pub fn return_batch(&self, batch: &Batch) {
+        self.lock().return_batch(batch);
+    }
+
+    /// Stores a signed commit and the sync state that goes with it; durable on return.
+    ///
+    /// # Errors
+    /// `Io`, `NoSpace`: not durable, so not a byte of it may leave; the state is written again by a
+    /// later flush, so ask [`fsync`](Self::fsync) before sending.
+    pub fn commit_written(
+        &self,
+        batch: &Batch,
+        signed: SignedCommit,
+        meta: Vec<(MetaKey, Vec<u8>)>,
+    ) -> Result<(), FsError> {
+        {
+            let mut tables = self.lock();
+            tables.commit_written(batch, signed);
+            set_meta(&mut tables, meta);
+        }
+        self.flush()
+    }
+
+    /// Commits on their way, in the order they were written.
+    #[must_use]
+    pub fn outbox(&self) -> Vec<OutboxEntry> {
+        self.tables.lock().outbox().to_vec()
+    }
+
+    /// Notes that the server numbered a commit: it leaves the outbox.
+    pub fn commit_numbered(&self, hash: CommitHash) {
+        self.lock().commit_numbered(hash);
+    }
+
+    /// Notes versions that are numbered and whose chunks the policy's nodes hold.
+    pub fn versions_placed(&self, versions: &[VersionHash]) {
+        let free = self.lock().versions_placed(versions);
+        if let Some(local) = &self.local
+            && !free.is_empty()
+            && local.chunks.unpin(&free).is_err()
+        {
+            tracing::warn!("chunks that are placed could not be unpinned; they stay on this device");
+        }
+    }
+
+    /// Merges remote versions, stores sync state with them, and tells the mount.
+    ///
+    /// Both become durable together, with the next flush; until then a crash forgets both.
+    pub fn apply_remote(&self, versions: Vec<RemoteVersion>, meta: Vec<(MetaKey, Vec<u8>)>) -> ApplyOutcome {
+        let mut notices = BTreeSet::new();
+        let refused = {
+            let mut tables = self.lock();
+            let refused = tables.apply(versions, &mut notices);
+            set_meta(&mut tables, meta);
+            refused
+        };
+        self.tell(notices);
+        ApplyOutcome { refused }
+    }
+
+    /// A value of sync state.
+    #[must_use]
+    pub fn meta(&self, key: MetaKey) -> Option<Vec<u8>> {
+        self.tables.lock().meta.get(&key.number()).cloned()
+    }
+
+    /// Sets values of sync state; durable with the next flush.
+    pub fn set_meta(&self, meta: Vec<(MetaKey, Vec<u8>)>) {
+        set_meta(&mut self.lock(), meta);
+    }
+
+    /// The device and incarnation whose dots new writes carry, and the last dot's number.
+    #[must_use]
+    pub fn author(&self) -> (crate::Author, u64) {
+        let tables = self.tables.lock();
+        (tables.author, tables.write_seq)
+    }
+
+    /// Starts another life: the server or a peer knows commits of this device that it does not know
+    /// itself. The write counter starts again; unsent changes keep their stamps and go out again.
+    ///
+    /// # Errors
+    /// `Io`, `NoSpace` when that may not be durable.
+    pub fn begin_incarnation(&self, incarnation: u32, meta: Vec<(MetaKey, Vec<u8>)>) -> Result<(), FsError> {
+        {
+            let mut tables = self.lock();
+            tables.begin_incarnation(incarnation);
+            set_meta(&mut tables, meta);
+        }
+        self.flush()
+    }
+}
+
+fn set_meta(tables: &mut crate::tables::Tables, meta: Vec<(MetaKey, Vec<u8>)>) {
+    for (key, value) in meta {
+        let key = key.number();
+        if value.is_empty() {
+            tables.meta.remove(&key);
+        } else {
+            tables.meta.insert(key, value.clone());
+        }
+        tables.op += 1;
+        tables.pending.push(Item::Meta { key, value });
+    }
+}
