@@ -34,10 +34,10 @@ impl SetAttr {
         self.uid.is_some() || self.gid.is_some()
     }
 
-    /// Whether the file loses its set-id bits with this change.
+    /// Whether the node loses its set-id bits with this change. Directories never do.
     fn kills_privileges(&self, caller: Caller, before: &Attr) -> bool {
         let resized = self.size.is_some_and(|size| size != before.size);
-        before.kind == Kind::File
+        before.kind != Kind::Dir
             && self.mode.is_none()
             && (self.is_empty() || self.changes_owner() || (resized && !caller.is_root()))
     }

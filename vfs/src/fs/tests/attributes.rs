@@ -70,8 +70,10 @@ fn truncation_drops_set_id_bits_unless_root_does_it() {
 }
 
 #[test]
-fn chown_drops_set_id_bits_of_files_even_for_root_and_keeps_those_of_directories() {
+fn chown_drops_set_id_bits_of_all_but_directories_even_for_root() {
     let fs = fresh();
+    let fifo = fs.mknod(USER, ROOT, b"p", libc::S_IFIFO | 0o6755, 0).expect("a free name");
+    assert_eq!(set(&fs, USER, fifo.ino, SetAttr { gid: Some(7), ..SetAttr::default() }).mode, 0o755);
     let program = program(&fs, 0o6755);
     let after = set(&fs, ROOT_USER, program, SetAttr { gid: Some(7), ..SetAttr::default() });
     assert_eq!((after.uid, after.gid, after.mode), (1000, 7, 0o755));
