@@ -1,5 +1,7 @@
 //! S1 and S2 on the programs a user runs: `./x up --demo`, a real tree, restarts, kill -9, a second device.
 
+#![expect(clippy::print_stdout, reason = "the figures of a scenario are its result")]
+
 use anyhow::{Context, Result, ensure};
 use freehold_tests::{Device, add_oddities, assert_same, free_port, real_tree, root};
 use serde_json::Value;
