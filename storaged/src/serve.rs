@@ -127,7 +127,7 @@ impl LinkHandler {
         };
         let _memory = self.service.reserve(request.class, get.memory_bytes()).await;
         let store = Arc::clone(&self.service.store);
-        let found = off_the_loop(move || Ok(get.finish(&*store))).await;
+        let found = off_the_loop(move || get.finish(&*store)).await;
         reply(responder, found.map(|found| (found.head, found.body))).await;
     }
 }

@@ -205,7 +205,7 @@ impl Get {
     }
 
     /// Reads the chunks. Blocks on the disk.
-    pub(crate) fn finish(self, store: &dyn Chunks) -> Found {
+    pub(crate) fn finish(self, store: &dyn Chunks) -> Result<Found, PeerError> {
         let (mut outcomes, mut body, mut left_bytes) = (Vec::new(), Vec::new(), self.credit_bytes);
         let mut is_full = false;
         for item in &self.request.items {
@@ -214,9 +214,10 @@ impl Get {
             } else {
                 match store.get(self.request.vault_tag, item.id, range(item)) {
                     Ok(None) => GetOutcome::Missing,
+                    Err(StoreError::Damaged) => GetOutcome::Damaged,
                     Err(error) => {
-                        tracing::debug!(%error, "a chunk could not be served");
-                        GetOutcome::Damaged
+                        tracing::error!(%error, "a chunk could not be read");
+                        return Err(PeerError::Failed);
                     }
                     Ok(Some(slice)) if slice.bytes.len() as u64 > left_bytes => {
                         is_full = true;
@@ -233,7 +234,7 @@ impl Get {
             };
             outcomes.push(outcome);
         }
-        Found { head: to_vec(&GetResponse { outcomes }), body }
+        Ok(Found { head: to_vec(&GetResponse { outcomes }), body })
     }
 }
 

@@ -287,6 +287,10 @@ impl CacheStore {
                 Err(error) => error,
             };
             let current = self.find(id)?;
+            if current == location && !error.is_damage() {
+                tracing::warn!(%error, "a cached chunk could not be read now");
+                return None;
+            }
             if current == location {
                 tracing::warn!(chunk = ?id, %error, "a cached chunk is damaged and dropped");
                 self.index.write().remove(&key(*id), location);

@@ -40,6 +40,19 @@ impl StoreError {
         matches!(self, Self::NoSpace)
     }
 
+    /// Whether a read that failed so says something about the bytes on disk, and not about this
+    /// process (out of descriptors, out of memory), which must not cost a good chunk its place.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged => true,
+            Self::Io { source, .. } => {
+                source.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+                    || matches!(source.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound)
+            }
+            _ => false,
+        }
+    }
+
     /// Sorts a system error: a full disk is a decision of its own.
     pub(crate) fn io(attempt: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| match source.kind() {

@@ -185,7 +185,7 @@ impl NodeStore {
     ///
     /// # Errors
     /// `Damaged` when the bytes on disk are wrong: they are set aside, and a later put replaces
-    /// them.
+    /// them. `Io` when this process could not read now, which says nothing about the bytes.
     pub fn get(
         &self,
         tag: VaultTag,
@@ -210,10 +210,11 @@ impl NodeStore {
         };
         match read {
             Ok(bytes) => Ok(Some(Slice { total_bytes: location.len_bytes, bytes: Bytes::from(bytes) })),
-            Err(error) => {
+            Err(error) if error.is_damage() => {
                 self.set_damaged(key, location, &error);
                 Err(StoreError::Damaged)
             }
+            Err(error) => Err(error),
         }
     }
 

@@ -114,7 +114,7 @@ fn put(session: &Session, shared: &Shared, store: &Memory, bytes: &'static [u8])
 
 fn get(session: &Session, store: &Memory, items: Vec<GetItem>, credit: u64) -> (Vec<GetOutcome>, Vec<Bytes>) {
     let head = to_vec(&GetRequest { vault_tag: tag(), items });
-    let found = session.begin_get(&head, credit, NOW).unwrap().finish(store);
+    let found = session.begin_get(&head, credit, NOW).unwrap().finish(store).unwrap();
     (from_slice::<GetResponse>(&found.head).unwrap().outcomes, found.body)
 }
 

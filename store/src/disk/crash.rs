@@ -41,6 +41,7 @@ struct State {
     free_bytes: Option<u64>,
     fills_up: bool,
     failing_syncs: bool,
+    failing_reads: Option<io::ErrorKind>,
     syncs: u64,
     draws: u64,
 }
@@ -69,6 +70,11 @@ impl CrashDisk {
     /// Makes every flush from here on fail, or succeed again.
     pub(crate) fn fail_syncs(&self, failing: bool) {
         self.0.lock().failing_syncs = failing;
+    }
+
+    /// Makes every read from here on fail so, or succeed again.
+    pub(crate) fn fail_reads(&self, failing: Option<io::ErrorKind>) {
+        self.0.lock().failing_reads = failing;
     }
 
     /// Flushes asked for so far.
@@ -284,6 +290,9 @@ struct CrashFile {
 impl DiskFile for CrashFile {
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
         let state = self.disk.0.lock();
+        if let Some(kind) = state.failing_reads {
+            return Err(kind.into());
+        }
         let start = offset as usize;
         let bytes = state.files[self.file].get(start..start + buffer.len());
         buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);

@@ -116,6 +116,17 @@ fn a_wrong_chunk_is_dropped_and_can_be_put_again() {
 }
 
 #[test]
+fn a_process_short_of_memory_drops_no_chunk() {
+    let disk = CrashDisk::default();
+    let cache = open(&disk);
+    let id = put(&cache, 0, Pin::Pinned);
+    disk.fail_reads(Some(std::io::ErrorKind::OutOfMemory));
+    assert_eq!(cache.get(&id), None);
+    disk.fail_reads(None);
+    assert!(cache.get(&id).is_some());
+}
+
+#[test]
 fn pinning_does_not_rely_on_a_copy_that_is_wrong() {
     let disk = CrashDisk::default();
     let cache = open(&disk);

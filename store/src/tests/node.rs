@@ -119,6 +119,18 @@ fn a_damaged_chunk_is_set_aside_and_healed_by_the_next_put() {
 }
 
 #[test]
+fn a_process_short_of_memory_costs_no_chunk_its_place() {
+    let disk = CrashDisk::default();
+    let (store, _) = open(&disk);
+    let (id, _) = put(&store, 1);
+    disk.fail_reads(Some(std::io::ErrorKind::OutOfMemory));
+    assert!(matches!(store.get(tag(1), id, None), Err(StoreError::Io { .. })));
+    disk.fail_reads(None);
+    assert_eq!((store.has(tag(1), &[id]), store.stats().damaged), (vec![true], 0));
+    assert!(store.get(tag(1), id, None).unwrap().is_some());
+}
+
+#[test]
 fn damage_is_remembered_over_a_restart_of_a_sealed_segment() {
     let disk = CrashDisk::default();
     let (store, _) = open(&disk);
