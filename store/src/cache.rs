@@ -154,11 +154,7 @@ impl CacheStore {
     /// The whole chunk, verified; a wrong one is dropped and `None`, as is one that is not here.
     #[must_use]
     pub fn get(&self, id: &ChunkId) -> Option<Vec<u8>> {
-        self.read(id, |location| {
-            let bytes = self.log.read(location)?;
-            let right = blake3::hash(&bytes).as_bytes() == id.as_bytes();
-            if right { Ok(bytes) } else { Err(StoreError::Damaged) }
-        })
+        self.read(id, |location| self.read_whole(id, location))
     }
 
     /// Part of a chunk, cut at its end and *not* verified: the chunk's frames are, when opened.
@@ -292,11 +288,24 @@ impl CacheStore {
                 return None;
             }
             if current == location {
-                tracing::warn!(chunk = ?id, %error, "a cached chunk is damaged and dropped");
-                self.index.write().remove(&key(*id), location);
+                self.drop_damaged(&key(*id), location, &error);
                 return None;
             }
             location = current;
+        }
+    }
+
+    /// Forgets a chunk whose bytes are wrong; those of a pinned one are kept, as they may be the only
+    /// ones there are.
+    fn drop_damaged(&self, key: &Key, at: Location, error: &StoreError) {
+        let is_pinned = self.pins.lock().contains(&key.id);
+        let mut index = self.index.write();
+        if is_pinned {
+            index.set_damaged(key, at);
+            tracing::error!(chunk = ?key.id, %error, "a pinned chunk is damaged; its bytes are kept");
+        } else {
+            index.remove(key, at);
+            tracing::warn!(chunk = ?key.id, %error, "a cached chunk is damaged and dropped");
         }
     }
 
@@ -310,7 +319,16 @@ impl CacheStore {
     /// Evicts the least recently used segment that is at most half pinned; false if there is none.
     fn evict_one(&self) -> Result<bool, StoreError> {
         let _one = self.eviction.lock();
-        let Some(victim) = self.choose_victim() else { return Ok(false) };
+        while let Some(victim) = self.choose_victim() {
+            if self.evict(&victim)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Evicts a segment, unless a pinned chunk in it turns out to be damaged: then it stays.
+    fn evict(&self, victim: &Victim) -> Result<bool, StoreError> {
         let mut carried = HashSet::new();
         loop {
             let pinned: Vec<_> = {
@@ -337,7 +355,9 @@ impl CacheStore {
                 break;
             }
             for (key, at) in pinned {
-                self.carry_over(key, at)?;
+                if !self.carry_over(key, at)? {
+                    return Ok(false);
+                }
                 carried.insert(key);
             }
             self.log.sync()?;
@@ -347,18 +367,27 @@ impl CacheStore {
         Ok(true)
     }
 
-    fn carry_over(&self, key: Key, at: Location) -> Result<(), StoreError> {
-        let bytes = self.log.read(at)?;
-        if blake3::hash(&bytes).as_bytes() != key.id.as_bytes() {
-            tracing::error!(chunk = ?key.id, "a pinned chunk is damaged");
-            self.index.write().remove(&key, at);
-            return Ok(());
-        }
+    /// Copies a chunk to the newest segment; false when its bytes are wrong.
+    fn carry_over(&self, key: Key, at: Location) -> Result<bool, StoreError> {
+        let bytes = match self.read_whole(&key.id, at) {
+            Err(error) if error.is_damage() => {
+                self.drop_damaged(&key, at, &error);
+                return Ok(false);
+            }
+            other => other?,
+        };
         for location in self.log.append(&[(key, &bytes)], Flush::Later)? {
             self.index.write().insert(key, location);
             self.touch(location.segment);
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Reads and verifies a chunk.
+    fn read_whole(&self, id: &ChunkId, at: Location) -> Result<Vec<u8>, StoreError> {
+        let bytes = self.log.read(at)?;
+        let right = blake3::hash(&bytes).as_bytes() == id.as_bytes();
+        if right { Ok(bytes) } else { Err(StoreError::Damaged) }
     }
 
     fn choose_victim(&self) -> Option<Victim> {
@@ -368,7 +397,11 @@ impl CacheStore {
             self.log.numbers().into_iter().map(|number| (number, (0, 0))).collect();
         let pins = self.pins.lock().clone();
         let index = self.index.read();
+        let mut damaged = HashSet::new();
         index.for_each(&mut |key, entry| {
+            if let Entry::Damaged(at) = entry {
+                damaged.insert(at.segment);
+            }
             if let Entry::Good(at) = entry {
                 let share = shares.entry(at.segment).or_default();
                 share.0 += span_bytes(at.len_bytes);
@@ -381,7 +414,8 @@ impl CacheStore {
             let usage = self.last_used.lock();
             shares
                 .iter()
-                .filter(|(number, (used, pinned))| Some(**number) != active && pinned * 2 <= *used)
+                .filter(|(number, _)| Some(**number) != active && !damaged.contains(number))
+                .filter(|(_, (used, pinned))| pinned * 2 <= *used)
                 .map(|(number, _)| *number)
                 .min_by_key(|number| (usage.by_segment.get(number).copied(), *number))?
         };

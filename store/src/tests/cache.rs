@@ -127,6 +127,18 @@ fn a_process_short_of_memory_drops_no_chunk() {
 }
 
 #[test]
+fn the_bytes_of_a_damaged_pinned_chunk_outlive_eviction() {
+    let disk = CrashDisk::default();
+    let cache = open(&disk);
+    let id = put(&cache, 0, Pin::Pinned);
+    disk.corrupt("00000000.seg", |bytes| bytes[FIRST_PAYLOAD] ^= 1);
+    fill(&cache, 1..200);
+    assert_eq!(cache.get(&id), None);
+    assert!(disk.names().contains(&"00000000.seg".to_owned()));
+    assert!(cache.bytes() <= CAP_BYTES + SEGMENT_BYTES, "the others are evicted all the same");
+}
+
+#[test]
 fn pinning_does_not_rely_on_a_copy_that_is_wrong() {
     let disk = CrashDisk::default();
     let cache = open(&disk);
