@@ -68,10 +68,11 @@ fn start_node(bin: &Path, server: &str) -> Result<()> {
         if !token.status.success() {
             bail!("no join token: {}", String::from_utf8_lossy(&token.stderr).trim());
         }
-        // Through a file: argv can be read by other users of the machine.
-        let file = state_dir()?.join("join-token");
-        write_secret(&file, &token.stdout)?;
-        command.arg("--join-file").arg(file);
+        // Through a settings file: argv can be read by other users of the machine.
+        let file = state_dir()?.join("join.toml");
+        let token = String::from_utf8(token.stdout).context("the join token is not text")?;
+        write_secret(&file, format!("join = \"{}\"\n", token.trim()).as_bytes())?;
+        command.arg("--config").arg(file);
     }
     node.start(&mut command)?;
     fs::write(state_dir()?.join("joined"), "").context("could not note that the node has joined")
