@@ -1,0 +1,71 @@
+//! The event connection.
+
+use crate::client::{Server, User};
+use freehold_api::{Event, path};
+use freehold_model::ChunkId;
+use futures_util::StreamExt;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn connect(server: &Server, token: &str) -> Result<Socket, tungstenite::Error> {
+    let url = format!("ws://{}{}", server.address, path::EVENTS);
+    let mut request = url.into_client_request().expect("a request");
+    let bearer = format!("Bearer {token}").parse().expect("a header");
+    request.headers_mut().insert("authorization", bearer);
+    tokio_tungstenite::connect_async(request).await.map(|(socket, _)| socket)
+}
+
+/// The next event; nothing when the server closed.
+async fn next(socket: &mut Socket) -> Option<Event> {
+    loop {
+        match socket.next().await? {
+            Ok(Message::Text(text)) => return Some(serde_json::from_str(&text).expect("an event")),
+            Ok(Message::Close(_)) => return None,
+            Ok(_) => {}
+            Err(error) => panic!("the connection broke: {error}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn commits_placements_and_layouts_are_pushed_to_their_account() {
+    let server = Server::start().await;
+    let mut user = User::register(&server, 1).await;
+    let other = User::register(&server, 2).await;
+    let mut socket = connect(&server, &user.token).await.expect("a connection");
+    assert!(matches!(next(&mut socket).await, Some(Event::Hello { .. })));
+    let node = server.join_node(7).await;
+    assert_eq!(next(&mut socket).await, Some(Event::Layout { epoch: 1 }));
+    // What happens to another account is not heard.
+    other.push(&server, &[other.commit(b"x", &[])]).await;
+    let chunk = ChunkId::from_bytes([3; 32]);
+    let commit = user.commit(b"a", &[chunk]);
+    user.push(&server, std::slice::from_ref(&commit)).await;
+    user.advance(&commit);
+    assert_eq!(next(&mut socket).await, Some(Event::Commit { vault: user.vault, vault_seq: 1 }));
+    let tag = server.app.keys().vault_tag(&user.vault, &node.id);
+    user.send_receipts(&server, vec![node.receipt(tag, chunk)]).await;
+    assert_eq!(next(&mut socket).await, Some(Event::Placed { vault: user.vault }));
+}
+
+#[tokio::test]
+async fn a_stranger_hears_nothing() {
+    let server = Server::start().await;
+    let refused = connect(&server, "made up").await;
+    let Err(tungstenite::Error::Http(response)) = refused else { panic!("it was let in") };
+    assert_eq!(response.status().as_u16(), 401);
+}
+
+#[tokio::test]
+async fn stopping_the_server_ends_the_connection() {
+    let server = Server::start().await;
+    let user = User::register(&server, 1).await;
+    let mut socket = connect(&server, &user.token).await.expect("a connection");
+    assert!(matches!(next(&mut socket).await, Some(Event::Hello { .. })));
+    server.app.stop();
+    assert_eq!(next(&mut socket).await, None);
+}

@@ -1,0 +1,8 @@
+//! The real router on a real listener, spoken to over HTTP as a client would.
+
+mod accounts;
+mod client;
+mod errors;
+mod events;
+mod flow;
+mod nodes;

@@ -1,0 +1,179 @@
+//! The program as an operator meets it: one ready line, one line when it cannot start, a clean end.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+
+/// A server that is killed when the test ends early.
+struct Running {
+    child: Child,
+    url: String,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Running {
+    fn terminate(mut self) -> (ExitStatus, String) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
+        assert!(sent.success());
+        let status = self.child.wait().expect("the server ends");
+        let mut log = String::new();
+        self.child.stderr.take().expect("a pipe").read_to_string(&mut log).expect("text");
+        (status, log)
+    }
+}
+
+fn command(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_freehold-server"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FREEHOLD_")) {
+        command.env_remove(name);
+    }
+    command.env("FREEHOLD_HOME", home).stdin(Stdio::null());
+    command
+}
+
+fn start(home: &Path) -> Running {
+    let mut child = command(home)
+        .args(["--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    let url = line.trim_end().strip_prefix("ready ").expect("the ready line").to_owned();
+    Running { child, url }
+}
+
+fn run(home: &Path, args: &[&str]) -> Output {
+    command(home).args(args).output().expect("the program runs")
+}
+
+/// The one line a failed start ends with.
+fn refusal(output: &Output) -> String {
+    assert!(!output.status.success());
+    assert!(output.stdout.is_empty(), "nothing is ready");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    text
+}
+
+fn home() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary directory")
+}
+
+#[tokio::test]
+async fn it_serves_hands_out_tokens_and_stops_cleanly() {
+    let home = home();
+    let server = start(home.path());
+    let live = reqwest::get(format!("{}/livez", server.url)).await.expect("an answer");
+    assert_eq!(live.status().as_u16(), 200);
+    for (task, prefix) in [("join-token", "fhj_"), ("invite", "fhi_")] {
+        let output = run(home.path(), &["admin", task]);
+        let token = String::from_utf8(output.stdout).expect("text");
+        assert!(
+            output.status.success() && token.starts_with(prefix) && token.lines().count() == 1,
+            "{token}"
+        );
+    }
+    let (status, log) = server.terminate();
+    assert!(status.success(), "{status}: {log}");
+    let again = start(home.path());
+    assert!(again.terminate().0.success());
+}
+
+#[test]
+fn a_token_of_the_command_admits_a_node_of_the_running_server() {
+    let home = home();
+    let server = start(home.path());
+    let token = String::from_utf8(run(home.path(), &["admin", "join-token"]).stdout).expect("text");
+    let message = freehold_api::NodeJoin {
+        token: token.trim_end().to_owned(),
+        sign_pk: freehold_api::Blob::from([1; 32]),
+        tls_pk: freehold_api::Blob::from([2; 32]),
+        addresses: vec!["127.0.0.1:1".to_owned()],
+        zone: 0,
+        capacity_bytes: 1,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let status = runtime.block_on(async {
+        let url = format!("{}{}", server.url, freehold_api::path::NODE_JOIN);
+        let answer = reqwest::Client::new().post(url).json(&message).send().await.expect("an answer");
+        answer.status().as_u16()
+    });
+    assert_eq!(status, 200);
+    let (_, log) = server.terminate();
+    assert!(!log.contains(token.trim_end()), "no token in the log");
+}
+
+#[test]
+fn a_taken_port_is_one_clear_line() {
+    let home = home();
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let line = refusal(&run(home.path(), &["--listen", &address]));
+    assert!(line.contains("cannot listen on") && line.contains(&address), "{line}");
+}
+
+#[test]
+fn a_second_server_on_the_same_directory_is_refused() {
+    let home = home();
+    let _server = start(home.path());
+    let line = refusal(&run(home.path(), &["--listen", "127.0.0.1:0"]));
+    assert!(line.contains("another freehold-server is running"), "{line}");
+}
+
+#[test]
+fn what_cannot_be_used_is_one_clear_line() {
+    let home = home();
+    let file = home.path().join("a-file");
+    std::fs::write(&file, "").expect("a file");
+    let file = file.display().to_string();
+    let cases: [(&[&str], &str); 6] = [
+        (&["--listen", "0.0.0.0:8440"], "only on a loopback address"),
+        (&["--database", "postgres://db/freehold"], "PostgreSQL comes with the next release"),
+        (&["--database", "mysql://db/freehold"], "--database takes sqlite:PATH"),
+        (&["--data-dir", &file], "cannot use the data directory"),
+        (&["--config", "/nowhere/server.toml"], "cannot read the settings"),
+        (&["--database", "sqlite:/nowhere/server.db", "--listen", "127.0.0.1:0"], "cannot open the database"),
+    ];
+    for (args, expected) in cases {
+        let line = refusal(&run(home.path(), args));
+        assert!(line.contains(expected), "{args:?}: {line}");
+    }
+}
+
+#[test]
+fn a_damaged_key_file_is_refused_and_kept() {
+    let home = home();
+    let dir = home.path().join("server");
+    std::fs::create_dir(&dir).expect("a directory");
+    std::fs::write(dir.join("server.keys"), "not keys").expect("a file");
+    let line = refusal(&run(home.path(), &["--listen", "127.0.0.1:0"]));
+    assert!(line.contains("damaged"), "{line}");
+    assert_eq!(std::fs::read(dir.join("server.keys")).expect("the file"), b"not keys");
+}
+
+#[test]
+fn flags_win_over_environment_and_file() {
+    let home = home();
+    let dir = home.path().join("server");
+    std::fs::create_dir(&dir).expect("a directory");
+    std::fs::write(dir.join("server.toml"), "listen = \"0.0.0.0:1\"\n").expect("a file");
+    let refused = refusal(&run(home.path(), &[]));
+    assert!(refused.contains("0.0.0.0:1"), "{refused}");
+    let refused = command(home.path()).env("FREEHOLD_SERVER_LISTEN", "0.0.0.0:2").output();
+    assert!(refusal(&refused.expect("it runs")).contains("0.0.0.0:2"));
+    let refused = command(home.path())
+        .env("FREEHOLD_SERVER_LISTEN", "0.0.0.0:2")
+        .args(["--listen", "0.0.0.0:3"])
+        .output();
+    assert!(refusal(&refused.expect("it runs")).contains("0.0.0.0:3"));
+}
