@@ -23,6 +23,8 @@ pub enum Label {
     AccountLog,
     /// The same entry, by the password- or recovery-derived key.
     AccountLogSecond,
+    /// The same entry, by each unlock path it installs.
+    AccountLogPath,
     /// A device certificate, by the device itself.
     DeviceCert,
     /// A commit header, by its device.
@@ -45,9 +47,10 @@ pub enum Label {
 
 impl Label {
     /// Every label, so that a test can hold them apart.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::AccountLog,
         Self::AccountLogSecond,
+        Self::AccountLogPath,
         Self::DeviceCert,
         Self::Commit,
         Self::Capability,
@@ -65,6 +68,7 @@ impl Label {
         match self {
             Self::AccountLog => "account-log",
             Self::AccountLogSecond => "account-log-second",
+            Self::AccountLogPath => "account-log-path",
             Self::DeviceCert => "device-cert",
             Self::Commit => "commit",
             Self::Capability => "capability",

@@ -7,7 +7,8 @@ use freehold_model::{
     AccountId, ChunkId, CommitHash, DeviceId, LogHash, NodeId, RecordId, VaultId, VaultTag, VersionHash,
 };
 use freehold_trust::account_log::{
-    Action, BoxRef, Cut, LogEntry, LogStatement, PathId, RevokeDevice, Rotate,
+    Action, BoxRef, Cut, Genesis, LogEntry, LogStatement, PathId, RevokeDevice, Rotate, SecondKey, SetKdf,
+    UnlockPath,
 };
 use freehold_trust::commit::{Commit, CommitEntry, CommitPlace};
 use freehold_trust::{
@@ -235,6 +236,11 @@ fn flip_bit(bytes: &[u8], flip: prop::sample::Index) -> Vec<u8> {
     flipped
 }
 
+fn path(fill: [u8; 16]) -> UnlockPath {
+    let xwing_pk = XWingPublic::from_bytes(&[fill[0]; limits::XWING_PUBLIC_BYTES]);
+    UnlockPath { xwing_pk, sign_pk: key().public() }
+}
+
 fn key() -> SignKey {
     SignKey::from_seed(&[7; 32])
 }
@@ -315,7 +321,7 @@ prop_compose! {
 
 prop_compose! {
     fn log_entry()(
-        ids: [[u8; 16]; 3], prev: [u8; 32], seq: u64, time: u64, cert in device_cert(), which in 0..3,
+        ids: [[u8; 16]; 3], prev: [u8; 32], seq: u64, time: u64, cert in device_cert(), which in 0..6,
         cuts in prop::collection::btree_map((any::<[u8; 16]>(), any::<u32>()), 1u64.., 0..8),
         boxes in prop::collection::btree_map(any::<[u8; 16]>(), any::<[u8; 32]>(), 0..8),
     ) -> LogEntry {
@@ -329,7 +335,15 @@ prop_compose! {
             1 => Action::RevokeDevice(
                 RevokeDevice::new(DeviceId::from_bytes(subject), cuts.collect()).expect("canonical"),
             ),
-            _ => Action::Rotate(Rotate::new(3, boxes.collect()).expect("canonical")),
+            2 => Action::Rotate(Rotate::new(3, boxes.collect()).expect("canonical")),
+            3 => Action::SetRecovery(Box::new(path(subject))),
+            4 => Action::SetKdf(Box::new(SetKdf { kdf: KdfParams::FLOOR, password: path(subject) })),
+            _ => Action::Genesis(Box::new(Genesis {
+                password: path(subject),
+                recovery: path(account),
+                device: Signed::sign(cert, &key()),
+                kdf: KdfParams::FLOOR,
+            })),
         };
         let statement = LogStatement {
             account: AccountId::from_bytes(account),
@@ -339,7 +353,12 @@ prop_compose! {
             signer: DeviceId::from_bytes(signer),
             action,
         };
-        LogEntry::sign(statement, &key())
+        match which {
+            0 | 1 => LogEntry::sign_twice(statement, &key(), SecondKey::Recovery, &key()),
+            2 => LogEntry::sign(statement, &key()),
+            3 | 4 => LogEntry::sign_installing(statement, &key(), SecondKey::Password, &key(), &key()),
+            _ => LogEntry::sign_genesis(statement, &key(), &key(), &key()),
+        }
     }
 }
 

@@ -191,7 +191,7 @@ fn account_log() -> Vec<LogEntry> {
         kdf: KdfParams::DEFAULT,
     };
     let statement = LogStatement::genesis(ACCOUNT, TIME, device_id(1), Box::new(genesis));
-    let mut log = vec![LogEntry::sign(statement, &device_key(1))];
+    let mut log = vec![LogEntry::sign_genesis(statement, &device_key(1), &path_key(0x60), &path_key(0x70))];
     let add = Action::AddDevice(Box::new(device_cert(2)));
     twice(&mut log, 2, add, SecondKey::Password, 0x60);
     let boxes = AccountState::replay(&log).expect("a valid log").live_paths().into_keys().collect::<Vec<_>>();
@@ -203,17 +203,23 @@ fn account_log() -> Vec<LogEntry> {
     let cut = Cut { vault: VAULT, incarnation: 1, seq: 17 };
     let revoke = Action::RevokeDevice(RevokeDevice::new(device_id(2), vec![cut]).expect("canonical"));
     twice(&mut log, 1, revoke, SecondKey::Recovery, 0x70);
-    twice(&mut log, 1, Action::SetRecovery(Box::new(path(0x71))), SecondKey::Password, 0x60);
+    installing(&mut log, Action::SetRecovery(Box::new(path(0x71))), (SecondKey::Password, 0x60), 0x71);
     let set = SetKdf { kdf: KdfParams::FLOOR, password: path(0x61) };
-    twice(&mut log, 1, Action::SetKdf(Box::new(set)), SecondKey::Recovery, 0x71);
+    installing(&mut log, Action::SetKdf(Box::new(set)), (SecondKey::Recovery, 0x71), 0x61);
     log
 }
 
 fn twice(log: &mut Vec<LogEntry>, signer: u8, action: Action, which: SecondKey, secret: u8) {
     let state = AccountState::replay(log).expect("a valid log");
     let statement = state.next_statement(device_id(signer), TIME + 1, action);
-    let secret = SignKey::from_seed(&[secret; 32]);
-    log.push(LogEntry::sign_twice(statement, &device_key(signer), which, &secret));
+    log.push(LogEntry::sign_twice(statement, &device_key(signer), which, &path_key(secret)));
+}
+
+fn installing(log: &mut Vec<LogEntry>, action: Action, (which, secret): (SecondKey, u8), new: u8) {
+    let state = AccountState::replay(log).expect("a valid log");
+    let statement = state.next_statement(device_id(1), TIME + 1, action);
+    let (secret, new) = (path_key(secret), path_key(new));
+    log.push(LogEntry::sign_installing(statement, &device_key(1), which, &secret, &new));
 }
 
 fn device_id(id: u8) -> DeviceId {
@@ -224,8 +230,12 @@ fn device_key(id: u8) -> SignKey {
     SignKey::from_seed(&[id; 32])
 }
 
+fn path_key(id: u8) -> SignKey {
+    SignKey::from_seed(&[id; 32])
+}
+
 fn path(id: u8) -> UnlockPath {
-    let sign_pk = SignKey::from_seed(&[id; 32]).public();
+    let sign_pk = path_key(id).public();
     UnlockPath { xwing_pk: XWingPublic::from_bytes(&[id; limits::XWING_PUBLIC_BYTES]), sign_pk }
 }
 

@@ -60,7 +60,7 @@ pub(super) fn new_account(
         kdf: choice.kdf,
     };
     let statement = LogStatement::genesis(account, choice.now_s, device, Box::new(genesis));
-    let genesis = LogEntry::sign(statement, &sign_key);
+    let genesis = LogEntry::sign_genesis(statement, &sign_key, password.sign_key(), recovery_keys.sign_key());
     let state = AccountState::replay(std::slice::from_ref(&genesis)).map_err(EngineError::own_log)?;
     let root = AccountRoot::generate(entropy);
     let boxes = seal_root(&state, &root, (device, &sign_key), entropy)?;

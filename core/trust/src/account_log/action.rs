@@ -11,15 +11,18 @@ use freehold_model::{DeviceId, VaultId};
 /// One change of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Starts the account; the first entry and only that. Account root generation 1.
+    /// Starts the account; the first entry and only that. Account root generation 1. Signed by both
+    /// paths as well.
     Genesis(Box<Genesis>),
     /// Adds a device. Signed by a live device or by the new one itself, and second by a secret.
     AddDevice(Box<SignedDeviceCert>),
     /// Ends a device. Second signature by a secret.
     RevokeDevice(RevokeDevice),
-    /// Replaces the recovery key. Second signature by the old one or the password.
+    /// Replaces the recovery key. Second signature by the old one or the password, and the new
+    /// path's own.
     SetRecovery(Box<UnlockPath>),
-    /// Replaces the password or its hashing cost. Second signature by the old one or recovery.
+    /// Replaces the password or its hashing cost. Second signature by the old one or recovery, and
+    /// the new path's own.
     SetKdf(Box<SetKdf>),
     /// Starts a new account root generation, sealed to every live path.
     Rotate(Rotate),
@@ -33,6 +36,17 @@ impl Action {
             Self::Genesis(_) | Self::Rotate(_) => false,
             Self::AddDevice(_) | Self::RevokeDevice(_) | Self::SetRecovery(_) | Self::SetKdf(_) => true,
         }
+    }
+
+    /// The unlock paths the change puts in force, each of which must sign it, in that order.
+    pub fn installs(&self) -> impl Iterator<Item = &UnlockPath> {
+        let paths = match self {
+            Self::Genesis(genesis) => [Some(&genesis.password), Some(&genesis.recovery)],
+            Self::SetRecovery(path) => [Some(path.as_ref()), None],
+            Self::SetKdf(set) => [Some(&set.password), None],
+            Self::AddDevice(_) | Self::RevokeDevice(_) | Self::Rotate(_) => [None, None],
+        };
+        paths.into_iter().flatten()
     }
 
     const fn kind(&self) -> u8 {
@@ -105,7 +119,7 @@ impl Decode for Genesis {
 pub struct UnlockPath {
     /// Receives account roots.
     pub xwing_pk: XWingPublic,
-    /// Makes second signatures.
+    /// Makes second signatures, and signs the entry that installs the path.
     pub sign_pk: PublicKey,
 }
 

@@ -1,7 +1,9 @@
-//! One entry of the account log: statement, a device's signature, and perhaps a second one.
+//! One entry of the account log: statement, a device's signature, perhaps a second one, and one by
+//! each unlock path the entry installs.
 //!
-//! Both signatures cover the same bytes, the kind of the second included, under different labels.
-//! The entry's hash covers the signatures too, so it names exactly one byte string.
+//! All signatures cover the same bytes, the kind of the second included, under different labels.
+//! How many path signatures follow is said by the action. They keep a path's public half, which
+//! anybody may know, from being put into an entry by somebody who does not hold it. The entry's hash covers the signatures too, so it names exactly one byte string.
 
 use super::Action;
 use crate::limits;
@@ -58,23 +60,56 @@ pub struct LogEntry {
     statement: LogStatement,
     signature: Signature,
     second: Option<(SecondKey, Signature)>,
+    /// In the order of [`Action::installs`]. Any other number is refused by the replay, and has bytes
+    /// that cannot be read.
+    paths: Vec<Signature>,
 }
 
 impl LogEntry {
-    /// Signs a statement that needs no second signature.
+    /// Signs a statement that needs no second signature and installs no path.
     #[must_use]
     pub fn sign(statement: LogStatement, device: &SignKey) -> Self {
         let signature = device.sign(Label::AccountLog, &signed_bytes(&statement, None));
-        Self { statement, signature, second: None }
+        Self { statement, signature, second: None, paths: Vec::new() }
     }
 
-    /// Signs a statement as a device and as the holder of the password or the recovery key.
+    /// Signs a genesis as its first device and by both of the paths it installs.
+    #[must_use]
+    pub fn sign_genesis(
+        statement: LogStatement,
+        device: &SignKey,
+        password: &SignKey,
+        recovery: &SignKey,
+    ) -> Self {
+        let unproven = Self::sign(statement, device);
+        let bytes = unproven.signed_bytes();
+        let paths = [password, recovery].map(|path| path.sign(Label::AccountLogPath, &bytes)).to_vec();
+        Self { paths, ..unproven }
+    }
+
+    /// Signs a statement as a device and as the holder of the password or the recovery key. It
+    /// installs no path.
     #[must_use]
     pub fn sign_twice(statement: LogStatement, device: &SignKey, which: SecondKey, secret: &SignKey) -> Self {
         let bytes = signed_bytes(&statement, Some(which));
         let signature = device.sign(Label::AccountLog, &bytes);
         let second = secret.sign(Label::AccountLogSecond, &bytes);
-        Self { statement, signature, second: Some((which, second)) }
+        Self { statement, signature, second: Some((which, second)), paths: Vec::new() }
+    }
+
+    /// Signs a statement that installs a path: as a device, by a secret in force before it, and by
+    /// the new path's own key.
+    #[must_use]
+    pub fn sign_installing(
+        statement: LogStatement,
+        device: &SignKey,
+        which: SecondKey,
+        secret: &SignKey,
+        new_path: &SignKey,
+    ) -> Self {
+        let unproven = Self::sign_twice(statement, device, which, secret);
+        let path = new_path.sign(Label::AccountLogPath, &unproven.signed_bytes());
+        Self { paths: vec![path], ..unproven }
     }
 
     /// What the entry says, before any check.
@@ -113,14 +148,27 @@ impl LogEntry {
     }
 
     pub(super) fn verify_device(&self, key: &PublicKey) -> Result<(), BadSignature> {
-        let bytes = signed_bytes(&self.statement, self.second_key());
-        key.verify(Label::AccountLog, &bytes, &self.signature)
+        key.verify(Label::AccountLog, &self.signed_bytes(), &self.signature)
     }
 
     pub(super) fn verify_second(&self, key: &PublicKey) -> Result<(), BadSignature> {
-        let (which, signature) = self.second.as_ref().ok_or(BadSignature)?;
-        let bytes = signed_bytes(&self.statement, Some(*which));
-        key.verify(Label::AccountLogSecond, &bytes, signature)
+        let (_, signature) = self.second.as_ref().ok_or(BadSignature)?;
+        key.verify(Label::AccountLogSecond, &self.signed_bytes(), signature)
+    }
+
+    /// Checks that each path the entry installs has signed it, and that nothing else has.
+    pub(super) fn verify_paths(&self) -> Result<(), BadSignature> {
+        let bytes = self.signed_bytes();
+        let mut signatures = self.paths.iter();
+        for path in self.statement.action.installs() {
+            let signature = signatures.next().ok_or(BadSignature)?;
+            path.sign_pk.verify(Label::AccountLogPath, &bytes, signature)?;
+        }
+        if signatures.next().is_none() { Ok(()) } else { Err(BadSignature) }
+    }
+
+    fn signed_bytes(&self) -> Vec<u8> {
+        signed_bytes(&self.statement, self.second_key())
     }
 }
 
@@ -151,6 +199,9 @@ impl Encode for LogEntry {
         if let Some((_, second)) = &self.second {
             out.put(second);
         }
+        for path in &self.paths {
+            out.put(path);
+        }
     }
 }
 
@@ -173,6 +224,7 @@ impl Decode for LogEntry {
         };
         let signature = input.get()?;
         let second = which.map(|which| Ok((which, input.get()?))).transpose()?;
-        Ok(Self { statement, signature, second })
+        let paths = statement.action.installs().map(|_| input.get()).collect::<Result<_, _>>()?;
+        Ok(Self { statement, signature, second, paths })
     }
 }

@@ -56,6 +56,12 @@ pub enum LogError {
         /// The entry's position.
         seq: u64,
     },
+    /// An unlock path is installed by somebody who does not hold it.
+    #[error("account log entry {seq} installs an unlock path that has not signed it")]
+    PathUnproven {
+        /// The entry's position.
+        seq: u64,
+    },
     /// A device's id or one of its keys is already in the log.
     #[error("account log entry {seq} adds a device id or key that was used before")]
     DeviceReused {
@@ -287,6 +293,7 @@ impl AccountState {
             return Err(LogError::SignerNotLive { seq: 0 });
         }
         entry.verify_device(&cert.sign_pk).map_err(|_| LogError::BadSignature { seq: 0 })?;
+        entry.verify_paths().map_err(|_| LogError::PathUnproven { seq: 0 })?;
         let hash = entry.hash();
         let first = Device { cert: cert.clone(), added_seq: 0, revoked: None };
         Ok(Self {
@@ -314,7 +321,8 @@ impl AccountState {
             (Some(_), false) => Err(LogError::SecondUnexpected { seq }),
             (Some(SecondKey::Password), true) => entry.verify_second(&self.password.sign_pk).map_err(bad),
             (Some(SecondKey::Recovery), true) => entry.verify_second(&self.recovery.sign_pk).map_err(bad),
-        }
+        }?;
+        entry.verify_paths().map_err(|_| LogError::PathUnproven { seq })
     }
 
     /// The key the first signature must be by: a live device's, or that of the device being added,

@@ -4,10 +4,12 @@ use super::*;
 use crate::commit::{Commit, CommitPlace};
 use crate::device_cert::{DeviceCert, DeviceName, SignedDeviceCert, XWingPublic};
 use crate::kdf_params::KdfParams;
-use crate::sign::SignKey;
+use crate::sign::{PublicKey, SignKey};
 use crate::statement::Signed;
 use freehold_model::codec::DecodeError;
 use freehold_model::{AccountId, CommitHash, DeviceId, LogHash, VaultId};
+
+mod installing;
 
 const ACCOUNT: AccountId = AccountId::from_bytes([0xaa; 16]);
 const VAULT: VaultId = VaultId::from_bytes([0xbb; 16]);
@@ -20,8 +22,8 @@ fn a_life_of_an_account_replays() {
     assert!(log.state().rotation_due());
     let rotate = log.full_rotation(2);
     log.push(1, rotate);
-    log.push_twice(1, Action::SetRecovery(Box::new(path(0x71))), SecondKey::Password);
-    log.push_twice(1, Action::SetKdf(set_kdf(0x61)), SecondKey::Password);
+    log.install(1, Action::SetRecovery(Box::new(path(0x71))), SecondKey::Password);
+    log.install(1, Action::SetKdf(set_kdf(0x61)), SecondKey::Password);
     let rotate = log.full_rotation(3);
     log.push(1, rotate);
     let state = log.state();
@@ -60,7 +62,7 @@ fn entries_that_need_a_secret_are_refused_without_it() {
 fn a_secret_that_was_replaced_signs_nothing_more() {
     let mut log = Log::new();
     let old = path_key(0x60);
-    log.push_twice(1, Action::SetKdf(set_kdf(0x61)), SecondKey::Recovery);
+    log.install(1, Action::SetKdf(set_kdf(0x61)), SecondKey::Recovery);
     let stale = LogEntry::sign_twice(log.next(1, add(2)), &device_key(1), SecondKey::Password, &old);
     assert_eq!(log.refused(&stale), LogError::BadSignature { seq: 2 });
     let wrong_kind =
@@ -339,7 +341,8 @@ impl Log {
         let genesis =
             Genesis { password: path(0x60), recovery: path(0x70), device: cert(1), kdf: KdfParams::DEFAULT };
         let statement = LogStatement::genesis(ACCOUNT, 1_700_000_000, device(1), Box::new(genesis));
-        Self { entries: vec![LogEntry::sign(statement, &device_key(1))] }
+        let (password, recovery) = (path_key(0x60), path_key(0x70));
+        Self { entries: vec![LogEntry::sign_genesis(statement, &device_key(1), &password, &recovery)] }
     }
 
     fn state(&self) -> AccountState {
@@ -360,17 +363,28 @@ impl Log {
     }
 
     fn push_twice(&mut self, signer: u8, action: Action, which: SecondKey) {
+        let (statement, secret) = (self.next(signer, action), self.secret(which));
+        self.entries.push(LogEntry::sign_twice(statement, &device_key(signer), which, &secret));
+        self.state();
+    }
+
+    /// Appends a change of a secret, signed by the new one too.
+    fn install(&mut self, signer: u8, action: Action, which: SecondKey) {
+        let new = action.installs().next().expect("installs a path").sign_pk;
+        let (statement, secret) = (self.next(signer, action), self.secret(which));
+        let signer = device_key(signer);
+        self.entries.push(LogEntry::sign_installing(statement, &signer, which, &secret, &known_key(new)));
+        self.state();
+    }
+
+    /// The key of the secret in force.
+    fn secret(&self, which: SecondKey) -> SignKey {
         let state = self.state();
         let path = match which {
             SecondKey::Password => state.password(),
             SecondKey::Recovery => state.recovery(),
         };
-        let secret =
-            [0x60, 0x61, 0x70, 0x71].map(path_key).into_iter().find(|key| key.public() == path.sign_pk);
-        let statement = self.next(signer, action);
-        let secret = secret.expect("one of the four secrets");
-        self.entries.push(LogEntry::sign_twice(statement, &device_key(signer), which, &secret));
-        self.state();
+        known_key(path.sign_pk)
     }
 
     fn add(&mut self, id: u8, which: SecondKey) {
@@ -396,6 +410,11 @@ fn device_key(id: u8) -> SignKey {
 
 fn path_key(id: u8) -> SignKey {
     SignKey::from_seed(&[id | 0x80; 32])
+}
+
+fn known_key(public: PublicKey) -> SignKey {
+    let known = [0x60, 0x61, 0x70, 0x71].map(path_key).into_iter().find(|key| key.public() == public);
+    known.expect("one of the four secrets")
 }
 
 fn path(id: u8) -> UnlockPath {
