@@ -1,11 +1,11 @@
 //! GETXATTR, SETXATTR, LISTXATTR and REMOVEXATTR.
 //!
 //! `user.*` for everybody and `trusted.*` for root are stored and travel. `user.freehold.*` is
-//! reserved: read-only, and never listed, so that `cp -a` and rsync do not copy it. Everything else
-//! answers `EOPNOTSUPP` before any lock is taken: `ls -l` asks for `security.selinux` and
-//! `system.posix_acl_access` of every file.
+//! ours: read-only, answered from the volume's state, and never listed, so that `cp -a` and rsync
+//! do not copy it. Everything else answers `EOPNOTSUPP` before any lock is taken: `ls -l` asks for
+//! `security.selinux` and `system.posix_acl_access` of every file.
 
-use freehold_engine::{Ino, Kind, XattrMode};
+use freehold_engine::{Ino, Kind, NodeState, Tables, XattrMode};
 use freehold_model::limits::{XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX};
 use rustix::io::Errno;
 
@@ -15,6 +15,7 @@ use crate::errno::from_engine;
 const USER: &[u8] = b"user.";
 const TRUSTED: &[u8] = b"trusted.";
 const FREEHOLD: &[u8] = b"user.freehold.";
+const STATE: &[u8] = b"user.freehold.state";
 
 /// Whose an attribute is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,11 +39,12 @@ fn space(name: &[u8]) -> Result<Space, Errno> {
 impl Filesystem {
     /// The value of an attribute.
     pub(crate) fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>, Errno> {
-        if space(name)? == Space::Freehold {
-            return Err(Errno::NODATA);
-        }
+        let space = space(name)?;
         let tables = self.volume.lock();
         tables.kind(ino).ok_or(Errno::STALE)?;
+        if space == Space::Freehold {
+            return freehold_xattr(&tables, ino, name);
+        }
         tables.xattr(ino, name).map(<[u8]>::to_vec).ok_or(Errno::NODATA)
     }
 
@@ -95,6 +97,20 @@ impl Filesystem {
         tables.kind(ino).ok_or(Errno::STALE)?;
         tables.remove_xattr(ino, name).map_err(from_engine)
     }
+}
+
+/// What we say of a node ourselves: `user.freehold.state` is `synced` once everything about it is
+/// with the policy's nodes, `waiting` before, and `damaged` when bytes of it were lost.
+fn freehold_xattr(tables: &Tables, ino: Ino, name: &[u8]) -> Result<Vec<u8>, Errno> {
+    if name != STATE {
+        return Err(Errno::NODATA);
+    }
+    let state = match tables.sync_state(ino).ok_or(Errno::STALE)? {
+        NodeState::Synced => "synced",
+        NodeState::Waiting => "waiting",
+        NodeState::Damaged => "damaged",
+    };
+    Ok(state.into())
 }
 
 fn may_change(caller: Caller, name: &[u8]) -> Result<(), Errno> {

@@ -87,6 +87,8 @@ fn serve(
         // on disk.
         let flushed = volume.fsync(None);
         let joined = notifier.join();
+        // Whoever waits for the end may want to open the volume's directory again.
+        drop(volume);
         ended.set(match (outcome, flushed, joined) {
             (Err(error), _, _) => Err(error.to_string()),
             (_, Err(error), _) => Err(error.to_string()),

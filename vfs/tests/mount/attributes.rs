@@ -35,7 +35,7 @@ fn modes_survive_a_remount() {
     fs::create_dir(mounted.path("d")).expect("it is made");
     chmod(&mounted, "f", 0o4751);
     chmod(&mounted, "d", 0o1777);
-    mounted.remount();
+    mounted = mounted.remount();
     assert_eq!((mode(&mounted, "f"), mode(&mounted, "d")), (0o4751, 0o1777));
 }
 
@@ -54,7 +54,7 @@ fn times_are_kept_to_the_nanosecond_also_before_1970_and_for_symlinks() {
         for (name, expected) in times {
             assert_eq!(mtime(&mounted, name), expected);
         }
-        mounted.remount();
+        mounted = mounted.remount();
     }
     let metadata = fs::metadata(mounted.path("f")).expect("it stats");
     assert_eq!((metadata.atime(), metadata.atime_nsec()), (5, 6));
@@ -83,7 +83,7 @@ fn times_set_after_a_write_are_not_overtaken_by_its_late_pages() {
     let file = File::options().write(true).open(mounted.path("f")).expect("it opens");
     file.sync_all().expect("fsync");
     drop(file);
-    mounted.remount();
+    mounted = mounted.remount();
     assert_eq!(mtime(&mounted, "f"), (1_234_567_890, 42));
 }
 
@@ -96,7 +96,7 @@ fn writing_moves_mtime_in_the_volume_too() {
     fs::write(mounted.path("f"), b"y").expect("it writes");
     let seen = mtime(&mounted, "f");
     assert!(seen.0 > 1_000_000_000);
-    mounted.remount();
+    mounted = mounted.remount();
     assert_eq!(mtime(&mounted, "f"), seen);
 }
 
@@ -110,7 +110,7 @@ fn chown_by_root_changes_owners_and_drops_set_id_bits() {
     fs::write(mounted.path("program"), b"#!/bin/sh\n").expect("it writes");
     chmod(&mounted, "program", 0o6755);
     chown(mounted.path("program"), Some(1234), Some(5678)).expect("root may");
-    mounted.remount();
+    mounted = mounted.remount();
     let metadata = fs::metadata(mounted.path("program")).expect("it stats");
     assert_eq!((metadata.uid(), metadata.gid(), metadata.mode() & 0o7777), (1234, 5678, 0o755));
 }
@@ -140,10 +140,9 @@ fn a_write_by_somebody_unprivileged_drops_set_id_bits() {
 
 #[test]
 fn extended_attributes_survive_a_remount() {
-    let mut mounted = Mounted::new();
+    let mounted = Mounted::new();
     fs::write(mounted.path("f"), b"x").expect("it writes");
-    let path = mounted.path("f");
-    let set = |name: &str, value: &[u8], flags| rustix::fs::setxattr(&path, name, value, flags);
+    let set = |name: &str, value: &[u8], flags| rustix::fs::setxattr(mounted.path("f"), name, value, flags);
     set("user.a", b"one", XattrFlags::CREATE).expect("a free name");
     assert_eq!(set("user.a", b"two", XattrFlags::CREATE), Err(Errno::EXIST));
     assert_eq!(set("user.b", b"two", XattrFlags::REPLACE), Err(Errno::NODATA));
@@ -151,7 +150,8 @@ fn extended_attributes_survive_a_remount() {
     set("user.empty", b"", XattrFlags::empty()).expect("an empty value");
     let big = vec![7; 16 * 1024];
     set("user.big", &big, XattrFlags::empty()).expect("it fits");
-    mounted.remount();
+    let mounted = mounted.remount();
+    let path = mounted.path("f");
     let get = |name: &str, buffer: &mut [u8]| rustix::fs::getxattr(&path, name, buffer);
     let mut buffer = vec![0; 64 * 1024];
     let len = get("user.a", &mut buffer).expect("it is there");

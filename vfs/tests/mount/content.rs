@@ -25,7 +25,7 @@ fn eight_megabytes_come_back_from_a_fresh_mount() {
     let mut mounted = Mounted::new();
     let data = noise(8 * 1024 * 1024 + 13);
     fs::write(mounted.path("big"), &data).expect("there is room");
-    mounted.remount();
+    mounted = mounted.remount();
     assert!(fs::read(mounted.path("big")).expect("it reads") == data, "content differs after a remount");
 }
 
@@ -97,7 +97,7 @@ fn shared_mappings_write_to_the_file_and_see_its_writers() {
 #[test]
 fn appenders_never_overwrite_each_other() {
     const EACH: usize = 200;
-    let mut mounted = Mounted::new();
+    let mounted = Mounted::new();
     let path = mounted.path("log");
     std::thread::scope(|scope| {
         for writer in 0..3 {
@@ -109,8 +109,8 @@ fn appenders_never_overwrite_each_other() {
             });
         }
     });
-    mounted.remount();
-    let text = fs::read_to_string(&path).expect("it reads");
+    let mounted = mounted.remount();
+    let text = fs::read_to_string(mounted.path("log")).expect("it reads");
     let mut lines: Vec<&str> = text.lines().collect();
     lines.sort_unstable();
     let mut expected: Vec<String> =
@@ -126,7 +126,7 @@ fn open_with_truncation_empties_the_file() {
     fs::write(mounted.path("f"), b"new").expect("it truncates and writes");
     File::create(mounted.path("g")).expect("it is made").write_all(b"x").expect("it writes");
     File::create(mounted.path("g")).expect("it is emptied");
-    mounted.remount();
+    mounted = mounted.remount();
     assert_eq!(fs::read(mounted.path("f")).expect("it reads"), b"new");
     assert_eq!(fs::metadata(mounted.path("g")).expect("it stats").len(), 0);
 }
@@ -139,7 +139,7 @@ fn truncation_cuts_dirty_pages_and_growth_shows_zeroes() {
     file.set_len(5_000).expect("it shrinks");
     file.set_len(8_000).expect("it grows");
     drop(file);
-    mounted.remount();
+    mounted = mounted.remount();
     let mut expected = noise(5_000);
     expected.resize(8_000, 0);
     assert_eq!(fs::read(mounted.path("f")).expect("it reads"), expected);
@@ -166,7 +166,7 @@ fn a_sparse_file_has_size_without_blocks_and_reads_as_zeroes() {
     let mut mounted = Mounted::new();
     let far = 1 << 30;
     open(&mounted, "sparse").write_all_at(b"end", far).expect("it writes");
-    mounted.remount();
+    mounted = mounted.remount();
     let file = File::open(mounted.path("sparse")).expect("it opens");
     let metadata = file.metadata().expect("it stats");
     assert_eq!(metadata.len(), far + 3);
@@ -206,7 +206,7 @@ fn copy_file_range_copies_dirty_pages_too() {
         rustix::fs::copy_file_range(&from, Some(&mut at), &to, Some(&mut into), 1 << 20).expect("it copies");
     assert_eq!(copied, 299_000);
     drop((from, to));
-    mounted.remount();
+    mounted = mounted.remount();
     assert!(fs::read(mounted.path("to")).expect("it reads") == data[1_000..], "the copy differs");
 }
 

@@ -7,20 +7,25 @@ use std::process::{Child, Command, Stdio};
 
 use freehold_vfs::{MountError, MountOptions, Unmount};
 use rustix::io::Errno;
+use tempfile::TempDir;
 
-use crate::{Mounted, fresh_volume};
+use crate::Mounted;
+use crate::support::open_volume;
 
 /// Where the process that is going to be killed mounts.
 const POINT_VARIABLE: &str = "FREEHOLD_TEST_MOUNT_POINT";
 
-fn try_mount(point: &Path) -> Result<freehold_vfs::MountHandle, MountError> {
-    freehold_vfs::mount(point, fresh_volume(), &MountOptions::default())
+/// Tries to mount a fresh volume, whose directory goes with the answer.
+fn try_mount(point: &Path) -> (Result<freehold_vfs::MountHandle, MountError>, TempDir) {
+    let dir = tempfile::tempdir().expect("a temp dir");
+    let handle = freehold_vfs::mount(point, open_volume(dir.path()), &MountOptions::default());
+    (handle, dir)
 }
 
 #[test]
 fn a_second_mount_on_the_same_point_is_refused_and_the_first_serves_on() {
     let mounted = Mounted::new();
-    assert!(matches!(try_mount(&mounted.point), Err(MountError::AlreadyMounted)));
+    assert!(matches!(try_mount(&mounted.point).0, Err(MountError::AlreadyMounted)));
     fs::write(mounted.path("f"), b"x").expect("the first still serves");
 }
 
@@ -28,9 +33,9 @@ fn a_second_mount_on_the_same_point_is_refused_and_the_first_serves_on() {
 fn missing_full_and_plain_file_mount_points_are_refused() {
     let dir = tempfile::tempdir().expect("a temp dir");
     fs::write(dir.path().join("file"), b"x").expect("it writes");
-    assert!(matches!(try_mount(&dir.path().join("none")), Err(MountError::Missing)));
-    assert!(matches!(try_mount(&dir.path().join("file")), Err(MountError::NotDirectory)));
-    assert!(matches!(try_mount(dir.path()), Err(MountError::NotEmpty)));
+    assert!(matches!(try_mount(&dir.path().join("none")).0, Err(MountError::Missing)));
+    assert!(matches!(try_mount(&dir.path().join("file")).0, Err(MountError::NotDirectory)));
+    assert!(matches!(try_mount(dir.path()).0, Err(MountError::NotEmpty)));
     assert_eq!(fs::read(dir.path().join("file")).expect("nothing was mounted over it"), b"x");
 }
 
@@ -100,7 +105,8 @@ fn the_helper_mounts_and_unmounts_like_the_kernel() {
 #[ignore = "started by another test, which kills it"]
 fn daemon_to_be_killed() {
     let Some(point) = std::env::var_os(POINT_VARIABLE) else { return };
-    let handle = try_mount(Path::new(&point)).expect("FUSE works on this machine");
+    let (handle, _dir) = try_mount(Path::new(&point));
+    let handle = handle.expect("FUSE works on this machine");
     std::io::stdout().write_all(b"\nserving\n").expect("the test listens");
     handle.wait().expect("only a signal ends it");
 }
@@ -130,11 +136,12 @@ fn a_mount_whose_daemon_was_killed_is_cleaned_first() {
     );
     let output = BufReader::new(daemon.0.stdout.take().expect("it is piped"));
     assert!(output.lines().any(|line| line.expect("text") == "serving"), "the daemon never served");
-    assert!(matches!(try_mount(&point), Err(MountError::AlreadyMounted)), "a live mount is not cleaned");
+    assert!(matches!(try_mount(&point).0, Err(MountError::AlreadyMounted)), "a live mount is not cleaned");
     drop(daemon);
     assert_eq!(rustix::fs::statfs(&point).map(drop), Err(Errno::NOTCONN));
 
-    let handle = try_mount(&point).expect("the dead mount is detached first");
+    let (handle, _dir) = try_mount(&point);
+    let handle = handle.expect("the dead mount is detached first");
     fs::write(point.join("f"), b"alive").expect("it serves");
     let mut text = String::new();
     File::open(point.join("f")).expect("it opens").read_to_string(&mut text).expect("it reads");

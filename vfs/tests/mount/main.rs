@@ -9,20 +9,25 @@ mod attributes;
 mod content;
 mod lifecycle;
 mod names;
+mod remote;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use freehold_engine::{Ino, SystemClock, Volume};
+use freehold_engine::{Ino, Volume};
 use freehold_vfs::{MountHandle, MountOptions, Unmount};
 use tempfile::TempDir;
+
+use self::support::open_volume;
 
 /// One mounted volume. Fields are dropped in this order: the mount goes before its directory.
 struct Mounted {
     handle: MountHandle,
     volume: Arc<Volume>,
     point: PathBuf,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Mounted {
@@ -31,25 +36,30 @@ impl Mounted {
     }
 
     fn with(options: &MountOptions) -> Self {
-        let volume = fresh_volume();
         let dir = tempfile::tempdir().expect("a temp dir");
+        let volume = open_volume(&dir.path().join("state"));
         let point = dir.path().join("Vault");
         std::fs::create_dir(&point).expect("a new directory");
         let handle =
             freehold_vfs::mount(&point, volume.clone(), options).expect("FUSE works on this machine");
-        Self { handle, volume, point, _dir: dir }
+        Self { handle, volume, point, dir }
     }
 
     fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.point.join(name)
     }
 
-    /// Unmounts cleanly and mounts again, so that nothing is answered from the kernel's caches.
-    fn remount(&mut self) {
+    /// Unmounts cleanly, closes the volume, and starts over from disk: what is seen afterwards is
+    /// neither in the kernel's caches nor in the daemon's memory.
+    fn remount(mut self) -> Self {
         self.handle.unmount(Unmount::Clean).expect("nothing is open");
         self.handle.wait().expect("the loops end well");
+        self.volume.close().expect("everything can be flushed");
+        drop(self.volume);
+        self.volume = open_volume(&self.dir.path().join("state"));
         self.handle = freehold_vfs::mount(&self.point, self.volume.clone(), &MountOptions::default())
             .expect("the mount point is free again");
+        self
     }
 
     /// What the daemon has, past the kernel's caches.
@@ -60,11 +70,6 @@ impl Mounted {
         self.volume.read(ino, 0, len, deadline, done);
         receiver.recv().expect("one answer").expect("local bytes").to_vec()
     }
-}
-
-fn fresh_volume() -> Arc<Volume> {
-    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
-    Volume::in_memory(uid, gid, Box::new(SystemClock))
 }
 
 fn is_root() -> bool {

@@ -34,7 +34,7 @@ fn names_of_255_bytes_newlines_and_invalid_utf8_survive_a_remount() {
         fs::metadata(&long).expect_err("too long").raw_os_error(),
         Some(Errno::NAMETOOLONG.raw_os_error())
     );
-    mounted.remount();
+    mounted = mounted.remount();
     assert_eq!(names(&mounted, ""), odd.iter().map(|name| name.to_vec()).collect());
     for name in odd {
         assert_eq!(fs::read(mounted.path(OsStr::from_bytes(name))).expect("it reads"), name);
@@ -93,7 +93,7 @@ fn directories_move_with_their_content_and_not_into_themselves() {
     fs::rename(mounted.path("a/b"), mounted.path("x/b")).expect("it moves");
     let into_itself = fs::rename(mounted.path("x"), mounted.path("x/b/x")).expect_err("a loop");
     assert_eq!(into_itself.raw_os_error(), Some(Errno::INVAL.raw_os_error()));
-    mounted.remount();
+    mounted = mounted.remount();
     assert_eq!(fs::read(mounted.path("x/b/c/f")).expect("it reads"), b"deep");
     let full = fs::remove_dir(mounted.path("x/b")).expect_err("it is not empty");
     assert_eq!(full.raw_os_error(), Some(Errno::NOTEMPTY.raw_os_error()));
@@ -111,7 +111,7 @@ fn hard_links_are_one_file_under_several_names() {
     fs::write(mounted.path("d/b"), b"two").expect("it writes");
     assert_eq!(fs::read(mounted.path("a")).expect("it reads"), b"two");
     fs::remove_file(mounted.path("a")).expect("it unlinks");
-    mounted.remount();
+    mounted = mounted.remount();
     assert_eq!(fs::metadata(mounted.path("d/b")).expect("it stats").nlink(), 1);
     assert_eq!(fs::read(mounted.path("d/b")).expect("it reads"), b"two");
 }
@@ -123,7 +123,7 @@ fn symlinks_keep_their_target_to_the_byte() {
     symlink(target, mounted.path("l")).expect("it is made");
     let long = "t".repeat(4095);
     symlink(&long, mounted.path("long")).expect("it fits");
-    mounted.remount();
+    mounted = mounted.remount();
     assert_eq!(fs::read_link(mounted.path("l")).expect("it reads").as_os_str(), target);
     assert_eq!(fs::read_link(mounted.path("long")).expect("it reads").as_os_str(), OsStr::new(&long));
     assert_eq!(fs::symlink_metadata(mounted.path("long")).expect("it stats").len(), 4095);

@@ -4,30 +4,50 @@
 mod attributes;
 mod content;
 mod names;
+#[path = "../../../tests/support/mod.rs"]
+mod support;
 mod xattrs;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
-use freehold_engine::{Attr, Ino, ROOT, SystemClock, Volume};
+use freehold_engine::{Attr, Ino, ROOT};
+use tempfile::TempDir;
 
+use self::support::open_volume;
 use super::*;
 
 const ROOT_USER: Caller = Caller { uid: 0, gid: 0 };
 const USER: Caller = Caller { uid: 1000, gid: 1000 };
 
+/// A filesystem with the directory its volume lives in.
+struct Fixture {
+    fs: Filesystem,
+    _dir: TempDir,
+}
+
+impl Deref for Fixture {
+    type Target = Filesystem;
+
+    fn deref(&self) -> &Filesystem {
+        &self.fs
+    }
+}
+
 /// A filesystem over a fresh volume.
-fn fresh() -> Filesystem {
+fn fresh() -> Fixture {
     with(false)
 }
 
 /// As [`fresh`], mounted without writeback cache.
-fn strict() -> Filesystem {
+fn strict() -> Fixture {
     with(true)
 }
 
-fn with(strict: bool) -> Filesystem {
-    let volume = Volume::in_memory(0, 0, Box::new(SystemClock));
-    Filesystem::new(volume, Arc::new(InvalQueue::default()), strict)
+fn with(strict: bool) -> Fixture {
+    let dir = tempfile::tempdir().expect("a temp dir");
+    let volume = open_volume(dir.path());
+    Fixture { fs: Filesystem::new(volume, Arc::new(InvalQueue::default()), strict), _dir: dir }
 }
 
 fn file(fs: &Filesystem, dir: Ino, name: &str) -> Attr {

@@ -89,6 +89,7 @@ fn freehold_attributes_cannot_be_changed_and_are_not_listed() {
     let ino = file(&fs, ROOT, "f").ino;
     assert_eq!(fs.setxattr(ROOT_USER, ino, b"user.freehold.state", b"1", 0), Err(Errno::PERM));
     assert_eq!(fs.removexattr(ROOT_USER, ino, b"user.freehold.state"), Err(Errno::PERM));
+    assert_eq!(fs.getxattr(ino, b"user.freehold.state"), Ok(b"waiting".to_vec()));
     assert_eq!(fs.getxattr(ino, b"user.freehold.nonsense"), Err(Errno::NODATA));
     assert_eq!(fs.listxattr(ROOT_USER, ino), Ok(Vec::new()));
 }
