@@ -53,7 +53,9 @@ impl Config {
         let named = flags.config.clone();
         let path = named.clone().unwrap_or_else(|| paths.config.join("clientd.toml"));
         let file = match std::fs::read_to_string(&path) {
-            Ok(text) => toml::from_str(&text).with_context(|| format!("could not read {}", path.display()))?,
+            Ok(text) => {
+                toml::from_str(&text).with_context(|| format!("could not read {}", path.display()))?
+            }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && named.is_none() => File::default(),
             Err(error) => return Err(error).with_context(|| format!("could not read {}", path.display())),
         };

@@ -69,7 +69,9 @@ async fn run(flags: Flags) -> Result<()> {
 /// Says `ready` on standard output, for whoever started the daemon.
 fn announce(paths: &Paths) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "ready {}", paths.socket().display()).and_then(|()| out.flush()).context("could not say `ready`")
+    writeln!(out, "ready {}", paths.socket().display())
+        .and_then(|()| out.flush())
+        .context("could not say `ready`")
 }
 
 fn start_log(config: &Config) {

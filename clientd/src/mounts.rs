@@ -54,7 +54,10 @@ impl Mounts {
         let Ok(bytes) = tokio::fs::read(&self.memory).await else { return };
         let path = PathBuf::from(std::ffi::OsString::from_vec(bytes));
         if let Err(failure) = self.mount(&path).await {
-            tracing::warn!(?failure, "the vault could not be mounted where it was; `freehold mount PATH` tries again");
+            tracing::warn!(
+                ?failure,
+                "the vault could not be mounted where it was; `freehold mount PATH` tries again"
+            );
         }
     }
 

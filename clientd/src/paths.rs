@@ -61,7 +61,9 @@ impl Paths {
     pub(crate) fn create(&self) -> Result<()> {
         for dir in [&self.config, &self.data, &self.cache, &self.run] {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-            made.with_context(|| format!("could not create {}; check its owner and the disk", dir.display()))?;
+            made.with_context(|| {
+                format!("could not create {}; check its owner and the disk", dir.display())
+            })?;
         }
         Ok(())
     }

@@ -11,8 +11,13 @@ use std::process::Command;
 const FILE_LINES_MAX: usize = 600;
 
 /// Words that say a place is not finished. Spelt in halves, so that this file passes its own check.
-const UNFINISHED: [&str; 5] =
-    [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:"), "todo!(", "unimplemented!("];
+const UNFINISHED: [&str; 5] = [
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("XX", "X:"),
+    concat!("todo", "!("),
+    concat!("unimplemented", "!("),
+];
 
 /// Checks every tracked or new file.
 pub(crate) fn run() -> Result<()> {
@@ -135,7 +140,7 @@ mod tests {
         for (file, text) in [
             ("a/src/a.rs", "fn undocumented() {}\n"),
             ("a/src/a.rs", "//! Doc.\n#[allow(dead_code)]\nfn a() {}\n"),
-            ("a/src/a.rs", "//! Doc.\nfn a() { todo!() }\n"),
+            ("a/src/a.rs", concat!("//! Doc.\nfn a() { todo", "!() }\n")),
             ("a/src/a.rs", "//! Doc.\nfn a() {} \n"),
             ("a/src/a.rs", "//! Doc."),
             ("a/src/a.rs", "//! Doc.\n#[ignore]\nfn a() {}\n"),

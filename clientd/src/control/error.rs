@@ -21,7 +21,12 @@ impl Failure {
 
     pub(super) fn unknown_request() -> Self {
         let message = "the daemon does not know this request";
-        Self::new("unknown_request", ExitCode::VersionMismatch, message, "install command and daemon from one release")
+        Self::new(
+            "unknown_request",
+            ExitCode::VersionMismatch,
+            message,
+            "install command and daemon from one release",
+        )
     }
 
     pub(super) fn not_owner() -> Self {
@@ -60,11 +65,19 @@ impl Failure {
             MountFailure::SignedOut => Self::signed_out(),
             MountFailure::AlreadyMounted(at) => {
                 let message = format!("the vault is already mounted at {}", at.display());
-                Self::new("already_mounted", ExitCode::Conflict, message, "`freehold unmount` first to move it")
+                Self::new(
+                    "already_mounted",
+                    ExitCode::Conflict,
+                    message,
+                    "`freehold unmount` first to move it",
+                )
             }
-            MountFailure::NotMounted => {
-                Self::new("not_mounted", ExitCode::Conflict, "the vault is not mounted", "`freehold mount PATH` mounts it")
-            }
+            MountFailure::NotMounted => Self::new(
+                "not_mounted",
+                ExitCode::Conflict,
+                "the vault is not mounted",
+                "`freehold mount PATH` mounts it",
+            ),
             MountFailure::Refused(error) => Self::refused(path, &error),
             MountFailure::Memory(error) => {
                 let message = format!("the mount point could not be noted for the next start: {error}");
@@ -76,7 +89,10 @@ impl Failure {
     fn refused(path: &Path, error: &MountError) -> Self {
         let exit = match error {
             MountError::NotFound => ExitCode::NotFound,
-            MountError::NotEmpty | MountError::AlreadyMounted | MountError::NotDirectory | MountError::Busy => ExitCode::Conflict,
+            MountError::NotEmpty
+            | MountError::AlreadyMounted
+            | MountError::NotDirectory
+            | MountError::Busy => ExitCode::Conflict,
             MountError::NotPermitted => ExitCode::NotPermitted,
             _ => ExitCode::Failed,
         };

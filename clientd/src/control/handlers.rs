@@ -47,9 +47,10 @@ fn describe(identity: Option<&Identity>) -> WhoAmI {
 
 /// The name a device gets when the user gives none: the machine's.
 fn device_name(credentials: &Credentials) -> String {
-    credentials.device.clone().unwrap_or_else(|| {
-        rustix::system::uname().nodename().to_string_lossy().into_owned()
-    })
+    credentials
+        .device
+        .clone()
+        .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
 }
 
 pub(super) async fn signup(

@@ -47,8 +47,9 @@ pub(crate) fn listen(socket: &Path) -> Result<UnixListener> {
         std::fs::remove_file(socket)
             .with_context(|| format!("could not remove the old socket {}", socket.display()))?;
     }
-    let listener = UnixListener::bind(socket)
-        .with_context(|| format!("could not listen on {}; a shorter FREEHOLD_HOME may help", socket.display()))?;
+    let listener = UnixListener::bind(socket).with_context(|| {
+        format!("could not listen on {}; a shorter FREEHOLD_HOME may help", socket.display())
+    })?;
     std::fs::set_permissions(socket, std::fs::Permissions::from_mode(0o600))
         .with_context(|| format!("could not close {} to others", socket.display()))?;
     Ok(listener)

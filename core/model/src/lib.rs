@@ -16,7 +16,7 @@ mod stamp;
 
 pub use entropy::Entropy;
 pub use id::{
-    AccountId, ChunkId, CommitHash, DeviceId, FileId, LinkId, LogHash, NodeId, ParseIdError,
-    RecordId, RootHash, VaultId, VaultTag, VersionHash,
+    AccountId, ChunkId, CommitHash, DeviceId, FileId, LinkId, LogHash, NodeId, ParseIdError, RecordId,
+    RootHash, VaultId, VaultTag, VersionHash,
 };
 pub use stamp::{Dot, Hlc, Stamp, VersionVector};

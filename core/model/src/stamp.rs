@@ -201,7 +201,10 @@ mod tests {
 
     #[test]
     fn join_is_the_least_vector_that_dominates_both() {
-        let (a, b) = (VersionVector::from_iter([dot(1, 5), dot(2, 1)]), VersionVector::from_iter([dot(1, 3), dot(3, 9)]));
+        let (a, b) = (
+            VersionVector::from_iter([dot(1, 5), dot(2, 1)]),
+            VersionVector::from_iter([dot(1, 3), dot(3, 9)]),
+        );
         let mut joined = a.clone();
         joined.join(&b);
         assert!(joined.dominates(&a) && joined.dominates(&b) && !a.dominates(&b));
