@@ -99,13 +99,9 @@ fn the_helper_mounts_and_unmounts_like_the_kernel() {
     mounted.handle.wait().expect("the loops end well");
 }
 
-/// Not a test of its own: the daemon that [`a_mount_whose_daemon_was_killed_is_cleaned_first`]
-/// kills.
-#[test]
-#[ignore = "started by another test, which kills it"]
-fn daemon_to_be_killed() {
-    let Some(point) = std::env::var_os(POINT_VARIABLE) else { return };
-    let (handle, _dir) = try_mount(Path::new(&point));
+/// What the process to be killed does instead of the test: serve until a signal ends it.
+fn serve_for_ever(point: &Path) {
+    let (handle, _dir) = try_mount(point);
     let handle = handle.expect("FUSE works on this machine");
     std::io::stdout().write_all(b"\nserving\n").expect("the test listens");
     handle.wait().expect("only a signal ends it");
@@ -123,12 +119,15 @@ impl Drop for Daemon {
 
 #[test]
 fn a_mount_whose_daemon_was_killed_is_cleaned_first() {
+    if let Some(point) = std::env::var_os(POINT_VARIABLE) {
+        return serve_for_ever(Path::new(&point));
+    }
     let dir = tempfile::tempdir().expect("a temp dir");
     let point = dir.path().join("Vault");
     fs::create_dir(&point).expect("a new directory");
     let mut daemon = Daemon(
         Command::new(std::env::current_exe().expect("this test"))
-            .args(["--ignored", "--exact", "--nocapture", "lifecycle::daemon_to_be_killed"])
+            .args(["--exact", "--nocapture", "lifecycle::a_mount_whose_daemon_was_killed_is_cleaned_first"])
             .env(POINT_VARIABLE, &point)
             .stdout(Stdio::piped())
             .spawn()
