@@ -5,10 +5,15 @@
 
 use anyhow::{Context, Result};
 use freehold_engine::Engine;
-use freehold_vfs::{MountError, MountHandle, MountOptions};
+use freehold_vfs::{MountError, MountHandle, MountOptions, Unmount};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Mutex;
+
+/// How long a detached mount may still serve programs that have files open when the daemon ends.
+const GOODBYE: Duration = Duration::from_secs(10);
 
 /// Why the vault was not mounted or unmounted.
 #[derive(Debug)]
@@ -33,7 +38,7 @@ impl From<MountError> for MountFailure {
 
 struct Mounted {
     path: PathBuf,
-    handle: MountHandle,
+    handle: Arc<MountHandle>,
 }
 
 /// The mount, if there is one.
@@ -64,9 +69,8 @@ impl Mounts {
     /// Mounts the vault at an absolute path.
     pub(crate) async fn mount(&self, path: &Path) -> Result<(), MountFailure> {
         let mut current = self.current.lock().await;
-        if let Some(mounted) = current.take_if(|mounted| mounted.handle.is_finished()) {
+        if current.take_if(|mounted| !mounted.handle.is_serving()).is_some() {
             tracing::warn!("the mount was taken down from outside");
-            drop(mounted);
         }
         if let Some(mounted) = &*current {
             return Err(MountFailure::AlreadyMounted(mounted.path.clone()));
@@ -78,36 +82,49 @@ impl Mounts {
         });
         let handle = mounting.await.expect("mounting does not panic: the adapter catches it")?;
         tokio::fs::write(&self.memory, path.as_os_str().as_bytes()).await.map_err(MountFailure::Memory)?;
-        *current = Some(Mounted { path: path.to_owned(), handle });
+        *current = Some(Mounted { path: path.to_owned(), handle: Arc::new(handle) });
         Ok(())
     }
 
-    /// Unmounts because the user asked: the path is forgotten.
+    /// Unmounts because the user asked: the path is forgotten. A vault in use stays mounted.
     pub(crate) async fn unmount(&self) -> Result<(), MountFailure> {
-        self.take_down().await?;
+        let mut current = self.current.lock().await;
+        let mounted = current.as_ref().ok_or(MountFailure::NotMounted)?;
+        let handle = Arc::clone(&mounted.handle);
+        let unmounting = tokio::task::spawn_blocking(move || {
+            handle.unmount(Unmount::Clean)?;
+            handle.wait()
+        });
+        unmounting.await.expect("unmounting does not panic")?;
+        *current = None;
         tokio::fs::remove_file(&self.memory).await.map_err(MountFailure::Memory)
     }
 
-    /// Unmounts because the daemon ends: the path is remembered.
+    /// Unmounts because the daemon ends: the path is remembered. A vault in use is detached, and its programs get
+    /// a moment to finish.
     pub(crate) async fn release(&self) -> Result<()> {
-        match self.take_down().await {
-            Ok(()) | Err(MountFailure::NotMounted) => Ok(()),
-            Err(MountFailure::Refused(error)) => Err(error).context("could not unmount the vault"),
-            Err(failure) => anyhow::bail!("could not unmount the vault: {failure:?}"),
-        }
+        let Some(mounted) = self.current.lock().await.take() else { return Ok(()) };
+        let unmounting = tokio::task::spawn_blocking(move || {
+            match mounted.handle.unmount(Unmount::Clean) {
+                Err(MountError::Busy) => mounted.handle.unmount(Unmount::Detach)?,
+                outcome => outcome?,
+            }
+            mounted.handle.wait_for(GOODBYE).unwrap_or(Ok(()))
+        });
+        unmounting.await.expect("unmounting does not panic").context("could not unmount the vault")
     }
 
-    async fn take_down(&self) -> Result<(), MountFailure> {
-        let mut current = self.current.lock().await;
-        let Some(mounted) = current.take() else { return Err(MountFailure::NotMounted) };
-        let unmounting = tokio::task::spawn_blocking(move || mounted.handle.unmount());
-        unmounting.await.expect("unmounting does not panic")?;
-        Ok(())
+    /// Waits until the kernel has heard every remote change that was applied.
+    pub(crate) async fn settle(&self) {
+        let handle = self.current.lock().await.as_ref().map(|mounted| Arc::clone(&mounted.handle));
+        if let Some(handle) = handle {
+            tokio::task::spawn_blocking(move || handle.settle()).await.expect("settling does not panic");
+        }
     }
 
     /// Where the vault is mounted.
     pub(crate) async fn path(&self) -> Option<PathBuf> {
         let current = self.current.lock().await;
-        current.as_ref().filter(|mounted| !mounted.handle.is_finished()).map(|mounted| mounted.path.clone())
+        current.as_ref().filter(|mounted| mounted.handle.is_serving()).map(|mounted| mounted.path.clone())
     }
 }

@@ -88,15 +88,15 @@ impl Failure {
 
     fn refused(path: &Path, error: &MountError) -> Self {
         let exit = match error {
-            MountError::NotFound => ExitCode::NotFound,
-            MountError::NotEmpty
+            MountError::Missing => ExitCode::NotFound,
+            MountError::NotDirectory
+            | MountError::NotEmpty
             | MountError::AlreadyMounted
-            | MountError::NotDirectory
-            | MountError::Busy => ExitCode::Conflict,
-            MountError::NotPermitted => ExitCode::NotPermitted,
+            | MountError::Busy
+            | MountError::NotOurs => ExitCode::Conflict,
             _ => ExitCode::Failed,
         };
-        Self::new("mount", exit, format!("mounting at {}: {error}", path.display()), "")
+        Self::new("mount", exit, format!("{}: {error}", path.display()), "")
     }
 }
 

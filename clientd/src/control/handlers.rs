@@ -110,6 +110,7 @@ pub(super) async fn wait(Extract(shared): Extract<Shared>, Json(wait): Json<Wait
             }
         }
     }
+    shared.mounts.settle().await;
     let mut status = current(&shared).await;
     // A change made after the moment we waited for does not take the answer back.
     if status.state == State::Syncing {

@@ -28,7 +28,7 @@ struct Account {
 }
 
 /// Adds the device secret, what derives from it, roots, vault keys, file keys and chunk keys.
-pub fn add_all(world: &World, device: &Device, words: &str, needles: &mut Needles) -> Result<()> {
+pub(crate) fn add_all(world: &World, device: &Device, words: &str, needles: &mut Needles) -> Result<()> {
     let bytes = std::fs::read(device.home().join("client/device.key"))?;
     let secret = DeviceSecret::from_bytes(bytes.as_slice().try_into().context("32 bytes")?);
     needles.add_key(secret.expose(), "the device secret");
