@@ -11,6 +11,8 @@ mod index;
 mod journal;
 pub mod limits;
 mod tables;
+#[cfg(test)]
+mod testing;
 mod volume;
 
 pub use attr::{Attr, Ino, Kind, NewNode, NodeState, Notice, ROOT, SetTimes, StatFs, Time};

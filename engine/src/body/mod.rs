@@ -104,7 +104,13 @@ impl Body {
     /// The body is the given version now, apart from its holes.
     pub(crate) fn settle(&mut self, content: &record::Content) {
         let body = Arc::new(content.body.clone());
-        let runs: Vec<(u64, u64)> = self.extents.runs().map(|(offset, extent)| (offset, extent.len)).collect();
+        let mut runs: Vec<(u64, u64)> = Vec::new();
+        for (offset, extent) in self.extents.runs() {
+            match runs.last_mut() {
+                Some((start, len)) if *start + *len == offset => *len += extent.len,
+                _ => runs.push((offset, extent.len)),
+            }
+        }
         self.extents = ExtentMap::default();
         for (offset, len) in runs {
             self.extents.insert(offset, len, Source::Clean { content: Arc::clone(&body), offset });

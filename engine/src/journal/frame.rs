@@ -122,18 +122,26 @@ pub(crate) struct Found {
 /// What one segment holds.
 #[derive(Debug)]
 pub(crate) struct Scan {
+    /// Made up from the first readable frame when the real one is damaged.
     pub(crate) header: SegmentHeader,
+    pub(crate) header_is_damaged: bool,
     pub(crate) found: Vec<Found>,
-    /// Offset past the last readable state frame: everything later is a torn tail.
-    pub(crate) valid_end: u64,
 }
 
-/// Reads a segment; `None` when not even its header is one.
+/// Reads a segment; `None` when neither its header nor any frame can be read.
 pub(crate) fn scan(segment: &Segment, bytes: &[u8], sealer: &Sealer) -> Option<Scan> {
-    let header = SegmentHeader::decode(bytes).ok().filter(|header| header.number == segment.number)?;
-    let mut scan = Scan { header, found: Vec::new(), valid_end: HEADER_LEN as u64 };
+    let intact = SegmentHeader::decode(bytes).ok().filter(|header| header.number == segment.number);
+    let (header, mut at) = match intact {
+        Some(header) => (header, HEADER_LEN),
+        None => {
+            let at = resync(segment, bytes, 0, sealer)?;
+            let (frame, _) = frame_at(bytes, at)?;
+            (SegmentHeader { number: segment.number, first_batch: frame.batch, chain: [0; 32] }, at)
+        }
+    };
+    let header_is_damaged = intact.is_none();
+    let mut scan = Scan { header, header_is_damaged, found: Vec::new() };
     let mut chain = header.start();
-    let mut at = HEADER_LEN;
     while at < bytes.len() {
         let Some((frame, sealed)) = frame_at(bytes, at) else {
             let Some(next) = resync(segment, bytes, at + 1, sealer) else { break };
@@ -153,7 +161,6 @@ pub(crate) fn scan(segment: &Segment, bytes: &[u8], sealer: &Sealer) -> Option<S
                 let after_damage = before != chain;
                 chain = advance(&before, &head, sealed);
                 scan.found.push(Found { batch: frame.batch, last, items, end: end as u64, after_damage, chain });
-                scan.valid_end = end as u64;
             }
         }
         at = end;

@@ -98,7 +98,13 @@ fn read_all(segment: &Segment) -> io::Result<Vec<u8>> {
 /// the newest segment follows unreadable bytes, those are its own, and it is part of the torn tail.
 fn acknowledged_end(scan: &Scan, is_newest: bool) -> u64 {
     let newest = scan.found.last().map(|found| found.batch);
-    let is_torn = is_newest && scan.found.iter().any(|found| found.after_damage && Some(found.batch) == newest);
+    let before = scan.found.iter().rev().map(|found| found.batch).find(|batch| Some(*batch) != newest);
+    // A number missing between the two means that an acknowledged batch is unreadable.
+    let follows = newest == Some(before.map_or(scan.header.first_batch, |before| before + 1));
+    let is_torn = is_newest
+        && follows
+        && !scan.header_is_damaged
+        && scan.found.iter().any(|found| found.after_damage && Some(found.batch) == newest);
     let complete = scan.found.iter().rev().find(|found| found.last && !(is_torn && Some(found.batch) == newest));
     complete.map_or(frame::HEADER_LEN as u64, |found| found.end)
 }
@@ -115,7 +121,7 @@ fn apply(
     let is_first = report.first_batch.is_none();
     report.first_batch.get_or_insert(scan.header.first_batch);
     let follows = scan.header.first_batch == report.last_batch + 1 && scan.header.chain == report.chain;
-    let mut damaged = !is_first && !follows;
+    let mut damaged = scan.header_is_damaged || (!is_first && !follows);
     if is_first {
         report.last_batch = scan.header.first_batch.saturating_sub(1);
         report.chain = scan.header.chain;
@@ -132,8 +138,7 @@ fn apply(
             report.chain = found.chain;
         }
     }
-    // The next segment continues where this one's acknowledged batches end.
-    damaged | limit.is_some_and(|limit| report.last_batch + 1 < limit)
+    damaged
 }
 
 fn hand_over(found: &Found, segment: u64, each: &mut impl FnMut(Origin, Item)) -> bool {

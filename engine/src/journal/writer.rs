@@ -27,6 +27,8 @@ pub(crate) struct JournalWriter {
     open: Option<Open>,
     next_batch: u64,
     chain: Chain,
+    /// A segment without an acknowledged batch.
+    fresh: Option<u64>,
 }
 
 /// What a written batch says to its caller.
@@ -47,7 +49,7 @@ impl JournalWriter {
         last_batch: u64,
         chain: Chain,
     ) -> Self {
-        Self { sealer, segments, space, open: None, next_batch: last_batch + 1, chain }
+        Self { sealer, segments, space, open: None, next_batch: last_batch + 1, chain, fresh: None }
     }
 
     /// The segment the next batch goes to, if it is open already.
@@ -81,8 +83,18 @@ impl JournalWriter {
             }
             Err(error) => {
                 self.open = None;
+                self.drop_unused();
                 Err(if is_full(&error) { FsError::NoSpace } else { FsError::Io })
             }
+        }
+    }
+
+    /// Removes a fresh segment that holds no acknowledged batch: a full disk must not leave one for
+    /// every attempt.
+    fn drop_unused(&mut self) {
+        let Some(fresh) = self.fresh.take() else { return };
+        if self.segments.lock().remove(fresh).is_err() {
+            tracing::warn!("a journal segment that holds nothing could not be removed");
         }
     }
 
@@ -111,6 +123,7 @@ impl JournalWriter {
         self.put_buffer(&mut open, &mut buffer)?;
         open.segment.file.sync_data()?;
         self.chain = open.chain;
+        self.fresh = None;
         let number = open.segment.number;
         self.open = Some(open);
         Ok(number)
@@ -142,8 +155,11 @@ impl JournalWriter {
             return Ok(open);
         }
         let segment = self.space.write(|| self.segments.lock().create(SegmentKind::Journal))?;
+        self.fresh = Some(segment.number);
         let header = SegmentHeader { number: segment.number, first_batch: self.next_batch, chain: self.chain };
         self.space.write(|| segment.file.write_all_at(0, &header.encode()))?;
+        // Durable before the first frame: a header that cannot be read is torn or damaged, never both.
+        segment.file.sync_data()?;
         Ok(Open { segment, end: frame::HEADER_LEN as u64, chain: header.start() })
     }
 }

@@ -112,7 +112,7 @@ impl Tables {
     /// Sets an extended attribute.
     ///
     /// # Errors
-    /// `NotFound`, `XattrExists`, `NoXattr`, `XattrTooBig`.
+    /// `NotFound`, `XattrExists`, `NoXattr`, `XattrTooBig`, `NoSpace`.
     pub fn set_xattr(&mut self, ino: Ino, name: &[u8], value: &[u8], mode: XattrMode) -> Result<(), FsError> {
         let record = &self.node(ino)?.record;
         match (mode, record.xattr(name).is_some()) {
@@ -129,6 +129,7 @@ impl Tables {
         {
             return Err(FsError::XattrTooBig);
         }
+        self.admit()?;
         self.set(ino, |node, stamp| node.record.set_xattr(name, value, stamp))
     }
 

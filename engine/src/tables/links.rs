@@ -87,7 +87,8 @@ impl Tables {
     /// Creates a node under a free name.
     ///
     /// # Errors
-    /// `Exists`, `NotFound`, `NotDir`, `NameTooLong`, `Invalid`; `NoSpace` at the node cap.
+    /// `Exists`, `NotFound`, `NotDir`, `NameTooLong`, `Invalid`; `NoSpace` at the node cap and on a full
+    /// disk.
     pub fn insert(&mut self, dir: Ino, name: &[u8], new: NewNode) -> Result<Ino, FsError> {
         let parent = self.free_name(dir, name)?;
         if new.target.is_some() != (new.kind == Kind::Symlink) {
@@ -100,6 +101,7 @@ impl Tables {
             }
             _ => {}
         }
+        self.admit()?;
         let ino = self.take_ino()?;
         let (file, link, stamp) = (self.random_file(), self.random_link(), self.stamp());
         let now = self.now;
@@ -131,6 +133,7 @@ impl Tables {
         if node.links.len() >= freehold_model::limits::LINKS_MAX {
             return Err(FsError::TooManyLinks);
         }
+        self.admit()?;
         let (link, stamp) = (self.random_link(), self.stamp());
         let place = Place { parent, name: name.to_vec() };
         self.change_record(ino, stamp)?.record.add_link(link, place, stamp)?;

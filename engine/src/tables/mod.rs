@@ -11,6 +11,7 @@ pub(crate) mod dir;
 mod kernel;
 mod links;
 pub(crate) mod node;
+mod own;
 pub(crate) mod remote;
 mod show;
 pub(crate) mod sync;
@@ -18,6 +19,7 @@ pub(crate) mod sync;
 pub(crate) mod tests;
 
 use crate::journal::item::Item;
+use crate::journal::space::Space;
 use crate::{Attr, FsError, Ino, Kind, ROOT, Time, limits};
 use freehold_model::{
     DeviceId, Dot, Entropy, FileId, Hlc, LinkId, Stamp, VersionHash, VersionVector,
@@ -27,6 +29,7 @@ use node::Node;
 use parking_lot::MutexGuard;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{ControlFlow, Deref, DerefMut};
+use std::sync::Arc;
 
 /// Fills buffers from the operating system's generator.
 pub(crate) struct OsEntropy;
@@ -79,6 +82,8 @@ pub struct Tables {
     pub(crate) unified: BTreeMap<FileId, Vec<FileId>>,
     /// Names of devices, for conflict copies.
     pub(crate) labels: BTreeMap<DeviceId, String>,
+    /// Admits changes that need room on disk; absent for a volume in memory.
+    pub(crate) space: Option<Arc<Space>>,
     /// Shown for a root whose owner nobody has set.
     pub(crate) owner: Owner,
     entropy: Box<dyn Entropy + Send>,
@@ -118,6 +123,7 @@ impl Tables {
             op: 0,
             unified: BTreeMap::new(),
             labels: BTreeMap::new(),
+            space: None,
             owner,
             entropy,
         };
@@ -187,6 +193,11 @@ impl Tables {
         let mut id = [0; LinkId::LEN];
         self.entropy.fill(&mut id);
         LinkId::from_bytes(id)
+    }
+
+    /// Whether a change that makes the tree larger may be made. Renames and deletes never ask.
+    pub(crate) fn admit(&self) -> Result<(), FsError> {
+        self.space.as_ref().map_or(Ok(()), |space| space.admit(limits::CHANGE_BYTES))
     }
 
     /// The next inode number.

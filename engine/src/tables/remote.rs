@@ -30,6 +30,10 @@ impl Tables {
         let mut refused = Vec::new();
         let mut is_simple = !self.by_file.contains_key(&LOST_AND_FOUND);
         let mut fresh = Vec::new();
+        if versions.iter().any(|remote| remote.record.trash_mark().is_some()) {
+            let unsent: Vec<Ino> = self.uncut.iter().copied().collect();
+            unsent.into_iter().for_each(|ino| self.assert_unsent(ino));
+        }
         for remote in versions {
             let file = remote.record.file();
             match self.by_file.get(&file).copied() {
@@ -44,6 +48,21 @@ impl Tables {
             self.show_all(notices);
         }
         refused
+    }
+
+    /// Writes down that a file with unsent bytes was edited, so that a deletion whose author had not
+    /// seen the edit does not win: its content itself goes into the record only when it is cut.
+    fn assert_unsent(&mut self, ino: Ino) {
+        let Some(node) = self.nodes.get(&ino) else { return };
+        if !node.body.is_dirty() || node.is_orphan() || node.successor.is_some() {
+            return;
+        }
+        let (mode, stamp) = (node.record.mode(), self.stamp());
+        if let Ok(node) = self.change_record(ino, stamp)
+            && node.record.set_mode(mode, stamp).is_err()
+        {
+            tracing::error!("a record held a mode that no record can hold");
+        }
     }
 
     /// Takes in a node nobody here knew.
@@ -88,6 +107,10 @@ impl Tables {
 
     /// Merges a version into a node; whether its names stayed, or `None` when it cannot be merged.
     fn merge(&mut self, ino: Ino, remote: RemoteVersion, notices: &mut BTreeSet<Notice>) -> Option<bool> {
+        let node = self.nodes.get(&ino)?;
+        if node.record.links().any(|link| remote.record.link(&link.id).is_none()) {
+            self.assert_unsent(ino);
+        }
         let node = self.nodes.get_mut(&ino)?;
         let mut heads: Vec<VersionHash> =
             node.sync.heads.iter().filter(|head| !remote.supersedes.contains(head)).copied().collect();

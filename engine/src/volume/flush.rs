@@ -152,17 +152,16 @@ impl Volume {
             return;
         }
         let Some(local) = &self.local else { return };
-        let mut flusher = local.flusher.lock();
-        let segments: Vec<u64> = journal_segments(local);
+        let segments = journal_segments(local);
         if segments.len() > limits::JOURNAL_SEGMENTS_MAX
             && let Some(oldest) = segments.first()
         {
             self.compact(local, *oldest);
-            if self.flush_with(local, &mut flusher).is_err() {
+            if self.flush().is_err() {
                 return;
             }
         }
-        self.collect(local, &mut flusher);
+        self.collect(local);
     }
 
     /// Makes everything that is still live in a segment due again.
@@ -199,22 +198,28 @@ impl Volume {
     }
 
     /// Deletes the oldest journal segments that nothing needs any more.
-    fn collect(&self, local: &Local, flusher: &mut Flusher) {
-        let floor = needed_from(&self.tables.lock(), flusher.writer.current());
-        let mut removable = Vec::new();
-        for segment in local.segments.lock().of(SegmentKind::Journal) {
-            if segment.number >= floor || Segments::is_held(segment) {
-                break;
-            }
-            removable.push(segment.number);
-        }
-        let Some(newest) = removable.last().copied() else { return };
-        let last = flusher.last_batch.range(..=newest).next_back().map_or(0, |(_, batch)| *batch);
+    fn collect(&self, local: &Local) {
         let Some(index) = &local.index else { return };
-        if index.durable() >= last || index.sync() {
-            remove_segments(local, removable);
-            flusher.last_batch = flusher.last_batch.split_off(&(newest + 1));
+        let (removable, last) = {
+            let flusher = local.flusher.lock();
+            let floor = needed_from(&self.tables.lock(), flusher.writer.current());
+            let segments = local.segments.lock();
+            let old = segments.of(SegmentKind::Journal);
+            let spent = old.take_while(|segment| segment.number < floor && !Segments::is_held(segment));
+            let removable: Vec<u64> = spent.map(|segment| segment.number).collect();
+            let last = removable.last().and_then(|newest| flusher.last_batch.range(..=newest).next_back());
+            let last = last.map_or(0, |(_, batch)| *batch);
+            (removable, last)
+        };
+        // Nothing is locked here: the index may take its time. What is spent stays spent.
+        if removable.is_empty() || !(index.durable() >= last || index.sync()) {
+            return;
         }
+        let batches = &mut local.flusher.lock().last_batch;
+        for segment in &removable {
+            batches.remove(segment);
+        }
+        remove_segments(local, removable);
     }
 }
 

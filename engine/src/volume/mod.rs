@@ -144,14 +144,4 @@ impl Volume {
             name_max: 255,
         }
     }
-
-    /// Whether a create or attribute change may be made.
-    ///
-    /// Creates, links, attribute changes that grow records ask first; renames and deletes never do.
-    ///
-    /// # Errors
-    /// `NoSpace`.
-    pub fn admit_change(&self) -> Result<(), crate::FsError> {
-        self.local.as_ref().map_or(Ok(()), |local| local.space.admit(limits::CHANGE_BYTES))
-    }
 }

@@ -177,6 +177,7 @@ impl Volume {
         load::load(&mut tables, loaded, history, &segments, &mut recovery)?;
         let segments = Arc::new(Mutex::new(segments));
         let space = Arc::new(Space::open(disk).map_err(disk_error("reserve space for the journal"))?);
+        tables.space = Some(Arc::clone(&space));
         let writer = JournalWriter::new(
             Arc::clone(&sealer),
             Arc::clone(&segments),

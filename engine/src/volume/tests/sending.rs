@@ -1,0 +1,143 @@
+//! Cuts, batches, commits and placement, without a server.
+
+use super::remote::{cut_all, exchange, version_of};
+use crate::testing::{Rig, file, read};
+use crate::{CutOutcome, Kind, MetaKey, NewNode, NodeState, ROOT, SetTimes, SignedCommit, Time, limits};
+use freehold_model::{CommitHash, VersionHash};
+use freehold_vault::record::Body;
+
+#[test]
+fn a_body_is_cut_once_it_is_quiet_or_busy_for_long() {
+    let rig = Rig::new();
+    let volume = rig.open();
+    let ino = volume.lock().insert(ROOT, b"a", file()).expect("free");
+    volume.write(ino, 0, b"x").expect("room");
+    assert!(volume.next_cut(false).is_none());
+    rig.clock.pass(1);
+    volume.write(ino, 1, b"x").expect("room");
+    rig.clock.pass(1);
+    assert!(volume.next_cut(false).is_none(), "one second after the last write");
+    rig.clock.pass(1);
+    let job = volume.next_cut(false).expect("quiet for two seconds");
+    assert!(volume.next_cut(true).is_none(), "one cut at a time");
+    volume.drop_cut(&job.token);
+    for _ in 0..40 {
+        volume.write(ino, 0, b"y").expect("room");
+        rig.clock.pass(1);
+    }
+    assert!(volume.next_cut(false).is_some(), "busy for more than {:?}", limits::CUT_BUSY);
+}
+
+#[test]
+fn a_snapshot_does_not_move_and_newer_bytes_wait_for_the_next_cut() {
+    let volume = Rig::new().open();
+    let ino = volume.lock().insert(ROOT, b"a", file()).expect("free");
+    volume.write(ino, 0, b"old").expect("room");
+    let job = volume.next_cut(true).expect("dirty");
+    volume.write(ino, 0, b"newer").expect("room");
+    let mut bytes = [0; 3];
+    job.reader.read_at(0, &mut bytes).expect("in memory");
+    assert_eq!((&bytes, job.size), (b"old", 3));
+    let outcome = volume.finish_cut(&job.token, Body::Inline(bytes.to_vec()), Vec::new());
+    assert_eq!(outcome, CutOutcome::InstalledWithNewer);
+    assert_eq!(read(&volume, ino), Ok(b"newer".to_vec()));
+    assert_eq!(volume.pending().dirty_bodies, 1);
+    cut_all(&volume);
+    assert_eq!(volume.pending().dirty_bodies, 0);
+    assert_eq!(read(&volume, ino), Ok(b"newer".to_vec()));
+}
+
+#[test]
+fn a_file_without_a_version_does_not_travel_and_holds_back_the_deletion_it_replaces() {
+    let volume = Rig::new().open();
+    let ino = volume.lock().insert(ROOT, b"doc", file()).expect("free");
+    volume.write(ino, 0, b"old").expect("room");
+    cut_all(&volume);
+    let batch = volume.take_batch(100, 1 << 20).expect("one record");
+    let versions = batch.records.iter().map(|record| (record.file, version_of(&record.record))).collect();
+    let signed = SignedCommit { hash: CommitHash::from_bytes([1; 32]), commit: vec![1], payload: vec![2], versions };
+    volume.commit_written(&batch, signed, Vec::new()).expect("a healthy disk");
+
+    let tmp = volume.lock().insert(ROOT, b"tmp", file()).expect("free");
+    volume.write(tmp, 0, b"new").expect("room");
+    volume.lock().move_link(ROOT, b"tmp", ROOT, b"doc").expect("there");
+    assert!(volume.take_batch(100, 1 << 20).is_none());
+    cut_all(&volume);
+    let batch = volume.take_batch(100, 1 << 20).expect("both");
+    assert_eq!(batch.records.len(), 2);
+}
+
+#[test]
+fn batches_go_out_in_the_order_of_changes_and_cover_what_they_say() {
+    let volume = Rig::new().open();
+    let dir = volume.lock().insert(ROOT, b"dir", NewNode { kind: Kind::Dir, ..file() }).expect("free");
+    for i in 0..4_u8 {
+        volume.lock().insert(dir, &[b'a' + i], file()).expect("free");
+    }
+    let first = volume.take_batch(3, 1 << 20).expect("five records wait");
+    assert_eq!(first.records.len(), 3);
+    assert_eq!(first.records[0].record.kind(), freehold_vault::record::Kind::Dir);
+    assert_eq!(first.covers, 3);
+    let second = volume.take_batch(3, 1 << 20).expect("two are left");
+    assert_eq!((second.records.len(), second.covers), (2, 0), "the first batch is not committed yet");
+    volume.return_batch(&second);
+    commit(&volume, &first, 1);
+    let second = volume.take_batch(3, 1 << 20).expect("two are left");
+    assert_eq!(second.covers, 5);
+}
+
+fn commit(volume: &crate::Volume, batch: &crate::Batch, number: u8) -> Vec<VersionHash> {
+    let versions: Vec<_> = batch.records.iter().map(|record| (record.file, version_of(&record.record))).collect();
+    let hashes = versions.iter().map(|(_, version)| *version).collect();
+    let signed =
+        SignedCommit { hash: CommitHash::from_bytes([number; 32]), commit: vec![number; 100], payload: vec![7], versions };
+    volume.commit_written(batch, signed, vec![(MetaKey::CHAIN, vec![number])]).expect("a healthy disk");
+    hashes
+}
+
+#[test]
+fn a_commit_is_durable_before_it_may_leave_and_goes_once_it_is_numbered() {
+    let rig = Rig::new();
+    let volume = rig.open();
+    let ino = volume.lock().insert(ROOT, b"a", file()).expect("free");
+    let batch = volume.take_batch(10, 1 << 20).expect("one record");
+    let versions = commit(&volume, &batch, 9);
+    let after = rig.on(rig.disk.cut(rig.disk.operations(), 0)).open();
+    assert_eq!(after.outbox().iter().map(|entry| entry.commit.clone()).collect::<Vec<_>>(), [vec![9; 100]]);
+    assert_eq!(after.meta(MetaKey::CHAIN), Some(vec![9]));
+    assert!(after.take_batch(10, 1 << 20).is_none(), "it is not sent twice");
+    assert_eq!(after.lock().sync_state(ino), Some(NodeState::Waiting));
+
+    after.commit_numbered(CommitHash::from_bytes([9; 32]));
+    after.versions_placed(&versions);
+    assert!(after.outbox().is_empty());
+    assert_eq!(after.lock().sync_state(ino), Some(NodeState::Synced));
+    assert_eq!(after.pending(), crate::Pending::default());
+}
+
+#[test]
+fn a_change_made_while_its_batch_travels_stays_unsent() {
+    let volume = Rig::new().open();
+    let ino = volume.lock().insert(ROOT, b"a", file()).expect("free");
+    let batch = volume.take_batch(10, 1 << 20).expect("one record");
+    volume.lock().set_mode(ino, 0o600).expect("there");
+    commit(&volume, &batch, 1);
+    let next = volume.take_batch(10, 1 << 20).expect("the change waits");
+    assert_eq!((next.records[0].record.mode(), next.covers), (0o600, 2));
+    assert_eq!(next.records[0].supersedes, [version_of(&batch.records[0].record)]);
+}
+
+#[test]
+fn a_touch_travels_without_new_content() {
+    let (a, b) = (Rig::device(1).open(), Rig::device(2).open());
+    let ino = a.lock().insert(ROOT, b"f", file()).expect("free");
+    a.write(ino, 0, b"content").expect("room");
+    exchange(&a, &b);
+    let mtime = Time { secs: 12_345, nanos: 678 };
+    a.lock().set_times(ino, SetTimes { mtime: Some(mtime), ..SetTimes::default() }).expect("there");
+    assert!(a.next_cut(true).is_none());
+    exchange(&a, &b);
+    let there = b.lock().child(ROOT, b"f").expect("came over");
+    assert_eq!(b.lock().attr(there).map(|attr| attr.mtime), Some(mtime));
+}
+
