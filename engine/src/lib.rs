@@ -4,18 +4,32 @@
 //! sealed journal with its staging segments, and the index. Mount and sync both work on it; neither
 //! waits for the other, and nothing here waits for the network while a lock is held.
 
+mod account;
 mod attr;
 mod body;
+mod cut;
+mod engine;
+mod engine_error;
+mod entropy;
 mod error;
 mod index;
 mod journal;
 pub mod limits;
+mod problems;
+mod server;
+mod status;
+mod sync;
 mod tables;
 #[cfg(test)]
 mod testing;
+mod transfer;
+mod vault;
 mod volume;
 
+pub use account::Identity;
 pub use attr::{Attr, Ino, Kind, NewNode, NodeState, Notice, ROOT, SetTimes, StatFs, Time};
+pub use engine::{Engine, EngineConfig, EngineDirs, SignUp};
+pub use engine_error::EngineError;
 pub use error::{FetchError, FsError, OpenError, Recovery};
 pub use tables::attrs::XattrMode;
 pub use tables::dir::FIRST_COOKIE;

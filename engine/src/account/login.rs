@@ -127,7 +127,7 @@ async fn join(
 ///
 /// # Errors
 /// `ServerUntrusted` when an entry does not parse.
-pub(crate) async fn fetch_log(client: &ServerClient) -> Result<Vec<LogEntry>, EngineError> {
+async fn fetch_log(client: &ServerClient) -> Result<Vec<LogEntry>, EngineError> {
     let log = client.account_log().await.map_err(EngineError::coord)?;
     let entries = log.entries.iter().map(|entry| LogEntry::from_bytes(entry.as_slice()));
     entries

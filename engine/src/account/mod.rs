@@ -16,7 +16,7 @@ mod session;
 mod signup;
 mod stored;
 
-pub(crate) use login::{fetch_log, login};
+pub(crate) use login::login;
 pub(crate) use secret::{load_secret, remove_secret};
 pub(crate) use session::Sessions;
 pub(crate) use signup::{NewUser, signup};

@@ -1,0 +1,282 @@
+//! The thread that cuts, and how it is woken, hurried and stopped.
+
+use super::known::Known;
+use super::seal::{CutError, Sealed, Sealer, Snapshot};
+use crate::entropy::OsEntropy;
+use crate::problems::Problems;
+use crate::transfer::download::Downloads;
+use crate::transfer::upload::Uploads;
+use crate::{CutJob, CutOutcome, CutToken, FsError, RunKind, Volume};
+use freehold_crypto::VaultKeyring;
+use freehold_model::ChunkId;
+use freehold_net::Class;
+use freehold_store::CacheStore;
+use freehold_vault::{Body, Chunked};
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Files installed behind one flush of the cache, and bytes of them.
+const BATCH_FILES: usize = 256;
+/// See [`BATCH_FILES`].
+const BATCH_BYTES: u64 = 32 * 1024 * 1024;
+
+/// How often quiet bodies are looked for.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Pause after a file that could not be cut.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// How long a cut waits for chunks of an earlier version that are not on this device.
+const FETCH: Duration = Duration::from_secs(30);
+
+/// Problem: the disk has no room for sealed pieces.
+const DISK_FULL: &str = "disk_full";
+/// Problem: changed files cannot be prepared for upload.
+const UNCUT: &str = "files_not_sealed";
+
+/// What the worker works with.
+pub(crate) struct CutParts {
+    pub(crate) volume: Arc<Volume>,
+    pub(crate) cache: Arc<CacheStore>,
+    pub(crate) keyring: Arc<VaultKeyring>,
+    pub(crate) uploads: Arc<Uploads>,
+    pub(crate) downloads: Arc<Downloads>,
+    pub(crate) problems: Arc<Problems>,
+}
+
+/// The running thread. Stop it before the volume is closed.
+pub(crate) struct CutWorker {
+    control: Arc<Control>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Default)]
+struct Control {
+    stop: AtomicBool,
+    /// Cut everything now: somebody waits until all is synced.
+    force: AtomicBool,
+    lock: Mutex<()>,
+    wake: Condvar,
+}
+
+/// A sealed file that waits for the cache's flush.
+struct Ready {
+    token: CutToken,
+    sealed: Sealed,
+    pins: Vec<ChunkId>,
+}
+
+/// What one pass over the due bodies came to.
+#[derive(Default)]
+struct Pass {
+    ready: Vec<Ready>,
+    failed: Vec<(CutToken, CutError)>,
+    /// Chunks pinned for files that failed. Others of the same pass may share them.
+    stray: Vec<ChunkId>,
+    bytes: u64,
+}
+
+impl CutWorker {
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// When the system gives none.
+    pub(crate) fn start(parts: CutParts) -> std::io::Result<Self> {
+        let control = Arc::new(Control::default());
+        let shared = Arc::clone(&control);
+        let thread = std::thread::Builder::new().name("freehold-cut".into()).spawn(move || {
+            Worker { parts, control: shared, known: Known::new() }.run();
+        })?;
+        Ok(Self { control, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// Cuts also what is not quiet yet, from now on or no longer.
+    pub(crate) fn force(&self, force: bool) {
+        if self.control.force.swap(force, Ordering::AcqRel) != force {
+            self.control.wake.notify_all();
+        }
+    }
+
+    /// Ends the thread after the piece it is at. Blocks.
+    pub(crate) fn stop(&self) {
+        self.control.stop.store(true, Ordering::Release);
+        drop(self.control.lock.lock());
+        self.control.wake.notify_all();
+        if let Some(thread) = self.thread.lock().take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the cutting thread had panicked");
+        }
+    }
+}
+
+impl Drop for CutWorker {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+struct Worker {
+    parts: CutParts,
+    control: Arc<Control>,
+    known: Known,
+}
+
+impl Worker {
+    fn run(&self) {
+        while !self.stopped() {
+            let pass = self.pass();
+            let (is_idle, failed) = (pass.ready.is_empty() && pass.failed.is_empty(), !pass.failed.is_empty());
+            let installed = self.finish(pass);
+            if failed && !installed {
+                self.sleep(RETRY);
+            } else if is_idle {
+                self.sleep(LOOK);
+            }
+        }
+    }
+
+    fn stopped(&self) -> bool {
+        self.control.stop.load(Ordering::Acquire)
+    }
+
+    fn sleep(&self, wait: Duration) {
+        let mut guard = self.control.lock.lock();
+        if !self.stopped() {
+            self.control.wake.wait_for(&mut guard, wait);
+        }
+    }
+
+    /// Seals due bodies until a batch is full. A body that fails stays taken until the pass is over,
+    /// so that it does not come up again and again.
+    fn pass(&self) -> Pass {
+        let mut pass = Pass::default();
+        while pass.ready.len() < BATCH_FILES && pass.bytes < BATCH_BYTES && !self.stopped() {
+            let Some(job) = self.parts.volume.next_cut(self.control.force.load(Ordering::Acquire)) else { break };
+            let token = job.token;
+            pass.bytes += job.size;
+            let mut pins = Vec::new();
+            match self.seal(job, &mut pins) {
+                Ok(sealed) => pass.ready.push(Ready { token, sealed, pins }),
+                Err(error) => {
+                    pass.failed.push((token, error));
+                    pass.stray.append(&mut pins);
+                }
+            }
+        }
+        pass
+    }
+
+    fn seal(&self, job: CutJob, pins: &mut Vec<ChunkId>) -> Result<Sealed, CutError> {
+        let parts = &self.parts;
+        let previous = job.previous.as_ref().and_then(|content| chunked(&content.body)).cloned();
+        let size = job.size;
+        let view = JobView { job, downloads: &parts.downloads, control: &self.control };
+        let mut entropy = OsEntropy;
+        let mut sealer =
+            Sealer { keyring: &parts.keyring, cache: &parts.cache, known: &self.known, entropy: &mut entropy };
+        sealer.seal(size, previous.as_ref(), &view, pins)
+    }
+
+    /// Flushes the cache and installs what is sealed; whether anything was.
+    fn finish(&self, pass: Pass) -> bool {
+        let Pass { ready, failed, mut stray, .. } = pass;
+        for (token, error) in failed {
+            self.parts.volume.drop_cut(&token);
+            self.report(&error);
+        }
+        let has_pins = ready.iter().any(|file| !file.pins.is_empty());
+        if has_pins && self.parts.cache.sync().is_err() {
+            ready.iter().for_each(|file| self.parts.volume.drop_cut(&file.token));
+            self.report(&CutError::Cache);
+            return false;
+        }
+        let installed = !ready.is_empty();
+        for Ready { token, sealed: Sealed { body, entries }, pins } in ready {
+            match self.parts.volume.finish_cut(&token, body, pins.clone()) {
+                CutOutcome::Installed | CutOutcome::InstalledWithNewer => {
+                    self.known.add(entries);
+                    self.parts.uploads.add(&pins);
+                }
+                CutOutcome::Gone => stray.extend(pins),
+            }
+        }
+        self.unpin(&stray);
+        if installed {
+            self.parts.problems.clear(DISK_FULL);
+            self.parts.problems.clear(UNCUT);
+        }
+        installed
+    }
+
+    /// Drops the pins of chunks that serve nobody else.
+    fn unpin(&self, pins: &[ChunkId]) {
+        let free: Vec<ChunkId> = pins.iter().filter(|chunk| !self.parts.uploads.holds(chunk)).copied().collect();
+        if self.parts.cache.unpin(&free).is_err() {
+            tracing::warn!("chunks of a file that is gone stay pinned for now");
+        }
+    }
+
+    fn report(&self, error: &CutError) {
+        match error {
+            // Nothing is wrong: the content comes when a node answers.
+            CutError::Read(FsError::Unreachable) => tracing::debug!(%error, "a file was not cut yet"),
+            CutError::NoSpace => {
+                self.parts.problems.raise(DISK_FULL, error.to_string(), "free space on this device");
+            }
+            _ => {
+                self.parts.problems.raise(UNCUT, error.to_string(), "check this device's disk; the files stay as they are");
+            }
+        }
+    }
+}
+
+/// A job as the sealer sees it.
+struct JobView<'a> {
+    job: CutJob,
+    downloads: &'a Arc<Downloads>,
+    control: &'a Control,
+}
+
+impl Snapshot for JobView<'_> {
+    fn clean_run(&self, offset: u64, len: u64) -> Option<(Chunked, u64)> {
+        let runs = self.job.reader.runs(offset, len);
+        match runs.as_slice() {
+            [(start, covered, RunKind::Clean { content, offset: at })] if (*start, *covered) == (offset, len) => {
+                Some((chunked(content)?.clone(), *at))
+            }
+            _ => None,
+        }
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FsError> {
+        loop {
+            if self.control.stop.load(Ordering::Acquire) {
+                return Err(FsError::Closed);
+            }
+            match self.job.reader.read_at(offset, buffer) {
+                Ok(()) => return Ok(()),
+                Err(Ok(missing)) => self.fetch(&missing)?,
+                Err(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    fn fetch(&self, chunks: &[ChunkId]) -> Result<(), FsError> {
+        let (told, hear) = std::sync::mpsc::channel();
+        // Nobody hears it only when this thread has ended.
+        let done = Box::new(move |result| told.send(result).unwrap_or_default());
+        self.downloads.want(chunks, Instant::now() + FETCH, Class::Bulk, done);
+        hear.recv().map_err(|_| FsError::Closed)?.map_err(FsError::from)
+    }
+}
+
+const fn chunked(body: &Body) -> Option<&Chunked> {
+    match body {
+        Body::Chunked(chunked) => Some(chunked),
+        Body::Inline(_) => None,
+    }
+}

@@ -1,0 +1,95 @@
+//! Bringing this device's changes to the server and others' changes here.
+//!
+//! [`task`] is the loop: it pulls, then pushes, then waits for a reason to do so again. [`push`] turns
+//! changed records into signed commits; [`pull`] verifies and applies commits of other devices;
+//! [`placed`] follows own versions until the nodes hold them. [`chains`], [`plan`], [`compose`] and
+//! [`pace`] decide; the rest reads and writes.
+
+pub(crate) mod chains;
+pub(crate) mod compose;
+mod events;
+mod evidence;
+pub(crate) mod limits;
+pub(crate) mod members;
+pub(crate) mod pace;
+mod placed;
+pub(crate) mod plan;
+mod pull;
+mod push;
+pub(crate) mod state;
+pub(crate) mod task;
+
+use crate::Volume;
+use crate::problems::Problems;
+use crate::server::Server;
+use crate::transfer::nodes::Nodes;
+use crate::transfer::upload::Uploads;
+use freehold_crypto::{LocalKey, VaultKeyring};
+use freehold_model::{DeviceId, VaultId};
+use freehold_net::coord::CoordError;
+use freehold_store::CacheStore;
+use freehold_trust::SignKey;
+use members::{Members, MembersError};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Problem: changes of another device whose content is on no node yet.
+pub(crate) const WAITING_FOR_DEVICE: &str = "waiting_for_device";
+
+/// What every part of sync works with.
+pub(crate) struct Parts {
+    pub(crate) vault: VaultId,
+    pub(crate) device: DeviceId,
+    pub(crate) dir: PathBuf,
+    pub(crate) volume: Arc<Volume>,
+    pub(crate) cache: Arc<CacheStore>,
+    pub(crate) keyring: Arc<VaultKeyring>,
+    pub(crate) sign_key: SignKey,
+    pub(crate) local_key: Arc<LocalKey>,
+    pub(crate) server: Arc<Server>,
+    pub(crate) nodes: Arc<Nodes>,
+    pub(crate) uploads: Arc<Uploads>,
+    pub(crate) members: Arc<Members>,
+    pub(crate) problems: Arc<Problems>,
+}
+
+/// Why a round of sync ended early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SyncError {
+    /// The server did not answer as asked.
+    #[error(transparent)]
+    Server(#[from] CoordError),
+    /// The account log could not be brought up to date.
+    #[error(transparent)]
+    Members(#[from] MembersError),
+    /// What the server shows contradicts itself or is forged; nothing of it was applied.
+    #[error(transparent)]
+    Alarm(#[from] chains::Alarm),
+    /// The server refuses commits of this device.
+    #[error("the server refuses this device's commits: {0}")]
+    Refused(freehold_api::ErrorCode),
+    /// The local disk.
+    #[error("write the local state of the vault: {0}")]
+    Local(#[from] crate::FsError),
+    /// Sealed under a key that is not here.
+    #[error("other devices' changes are sealed under a key this device does not have yet")]
+    NoKey,
+    /// A bug of ours.
+    #[error("internal error: {0}")]
+    Internal(&'static str),
+}
+
+/// A random number, for jitter only.
+pub(crate) fn random() -> u32 {
+    let mut bytes = [0; 4];
+    getrandom::fill(&mut bytes).expect("the kernel's generator does not fail after boot");
+    u32::from_be_bytes(bytes)
+}
+
+/// Runs blocking work beside the runtime.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, SyncError> + Send + 'static,
+) -> Result<T, SyncError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or(Err(SyncError::Internal("a blocking task ended early")))
+}

@@ -1,0 +1,130 @@
+//! Following own versions from their number to their place on the nodes.
+//!
+//! A version counts as safe when its commit has a number and the server has booked receipts for
+//! every chunk it reaches. Only then may its chunks leave this device's cache.
+
+use super::compose::{lists_of, reachable};
+use super::{Parts, SyncError};
+use freehold_api::bulk::{PushCommit, VersionState, VersionsRequest};
+use freehold_api::limits::VERSIONS_MAX;
+use freehold_model::{ChunkId, VersionHash};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Numbered versions with the chunks they wait for.
+#[derive(Debug, Default)]
+pub(crate) struct Awaiting {
+    versions: BTreeMap<VersionHash, Vec<ChunkId>>,
+}
+
+impl Awaiting {
+    /// Takes in the versions of a commit that has its number.
+    pub(crate) fn numbered(&mut self, push: &PushCommit) {
+        let lists = lists_of(push);
+        for version in &push.versions {
+            self.versions.insert(version.hash, reachable(&lists, version).into_iter().collect());
+        }
+    }
+
+    /// Gives out the versions none of whose chunks waits any more.
+    pub(crate) fn take_placed(&mut self, is_waiting: impl Fn(&ChunkId) -> bool) -> Vec<VersionHash> {
+        let mut placed = Vec::new();
+        self.versions.retain(|version, chunks| {
+            chunks.retain(&is_waiting);
+            if chunks.is_empty() {
+                placed.push(*version);
+            }
+            !chunks.is_empty()
+        });
+        placed
+    }
+}
+
+impl Parts {
+    /// Tells the volume which own versions are safe.
+    pub(crate) fn settle_placed(&self, awaiting: &mut Awaiting) {
+        let placed = awaiting.take_placed(|chunk| self.uploads.is_waiting(chunk));
+        if !placed.is_empty() {
+            self.volume.versions_placed(&placed);
+        }
+        self.forget_stray_pins();
+    }
+
+    /// When nothing of this device is on its way, a chunk that is still pinned serves nobody: it was
+    /// cut for a file that was gone before its version could be installed.
+    fn forget_stray_pins(&self) {
+        let pending = self.volume.pending();
+        let idle = pending.dirty_bodies == 0 && pending.dirty_records == 0 && pending.unplaced == 0;
+        if !idle || self.uploads.pending().0 != 0 {
+            return;
+        }
+        let stray = self.cache.pinned();
+        if !stray.is_empty() && self.cache.unpin(&stray).is_err() {
+            tracing::warn!("chunks that nobody needs stay pinned");
+        }
+        self.uploads.forget();
+    }
+
+    /// Asks the server about own versions whose place was not known when this device stopped.
+    ///
+    /// # Errors
+    /// `Server`.
+    pub(crate) async fn ask_about_versions(&self, awaiting: &mut Awaiting) -> Result<(), SyncError> {
+        let mut open = self.unplaced_versions();
+        open.retain(|version| !awaiting.versions.contains_key(version));
+        let mut placed = Vec::new();
+        let mut rest: &[VersionHash] = &open;
+        while !rest.is_empty() {
+            let hashes = rest.iter().copied().take(VERSIONS_MAX).collect();
+            let (vault, request) = (self.vault, &VersionsRequest { hashes });
+            let answer = self.server.ask(|client| async move { client.versions(&vault, request).await }).await?;
+            let known = answer.items.iter().filter(|item| item.state == VersionState::Placed);
+            placed.extend(known.map(|item| item.hash));
+            rest = rest.get(answer.items.len()..).unwrap_or_default();
+        }
+        if !placed.is_empty() {
+            self.volume.versions_placed(&placed);
+        }
+        Ok(())
+    }
+
+    /// Own versions that are numbered and not known to be placed.
+    fn unplaced_versions(&self) -> Vec<VersionHash> {
+        let tables = self.volume.lock();
+        let mut on_their_way = BTreeSet::new();
+        for entry in tables.outbox() {
+            if let Ok(push) = freehold_model::codec::from_slice::<PushCommit>(&entry.payload) {
+                on_their_way.extend(push.versions.iter().map(|version| version.hash));
+            }
+        }
+        let open = tables.unplaced_versions();
+        open.filter(|version| !on_their_way.contains(version)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freehold_api::bulk::{ManifestRefs, PushVersion};
+    use freehold_model::RecordId;
+
+    #[test]
+    fn a_version_is_placed_once_none_of_its_chunks_waits() {
+        let chunk = |number| ChunkId::from_bytes([number; 32]);
+        let version = |number, refs| PushVersion {
+            record: RecordId::from_bytes([number; 16]),
+            hash: VersionHash::from_bytes([number; 32]),
+            ciphertext: vec![1],
+            refs,
+        };
+        let mut awaiting = Awaiting::default();
+        awaiting.numbered(&PushCommit {
+            commit: Vec::new(),
+            versions: vec![version(1, Vec::new()), version(2, vec![chunk(1)])],
+            manifests: vec![ManifestRefs { node: chunk(1), ids: vec![chunk(2)] }],
+        });
+        assert_eq!(awaiting.take_placed(|_| true), [VersionHash::from_bytes([1; 32])]);
+        assert_eq!(awaiting.take_placed(|id| *id == chunk(2)), []);
+        assert_eq!(awaiting.take_placed(|_| false), [VersionHash::from_bytes([2; 32])]);
+        assert_eq!(awaiting.take_placed(|_| false), []);
+    }
+}

@@ -1,0 +1,213 @@
+//! Which versions to fetch: from verified commits to the newest versions of each record.
+//!
+//! A version that a later commit of the same pass replaces is never fetched, so a fresh device loads
+//! the newest state only. Versions whose chunks are not on enough nodes yet are put aside; then what
+//! they replace is wanted instead, because that stays readable until its successor is placed.
+//! Records come in the order in which they were first named, directories before what is in them.
+
+use crate::RemoteVersion;
+use freehold_model::{FileId, RecordId, VersionHash};
+use freehold_trust::commit::CommitEntry;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// One version named by a commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Named {
+    /// Its record.
+    pub(crate) record: RecordId,
+    /// The versions it replaces.
+    pub(crate) supersedes: Vec<VersionHash>,
+}
+
+/// The versions named in one pass over commits, and which of them are wanted.
+#[derive(Debug, Default)]
+pub(crate) struct FetchPlan {
+    named: BTreeMap<VersionHash, Named>,
+    superseded: BTreeSet<VersionHash>,
+    /// When each record was first named in this pass.
+    order: BTreeMap<RecordId, u64>,
+    wanted: BTreeSet<(u64, VersionHash)>,
+}
+
+impl FetchPlan {
+    /// Takes in the entries of the next commit.
+    pub(crate) fn add(&mut self, entries: &[CommitEntry]) {
+        entries.iter().for_each(|entry| self.name(entry.version, entry.record, &entry.supersedes));
+    }
+
+    /// Takes in the entries of a commit whose versions are here already.
+    pub(crate) fn add_known(&mut self, entries: &[CommitEntry]) {
+        self.add(entries);
+        entries.iter().for_each(|entry| self.unwant(&entry.version));
+    }
+
+    /// Takes in one version, also one put aside in an earlier pass.
+    pub(crate) fn name(&mut self, version: VersionHash, record: RecordId, supersedes: &[VersionHash]) {
+        let next = self.order.len() as u64;
+        let order = *self.order.entry(record).or_insert(next);
+        for old in supersedes {
+            self.superseded.insert(*old);
+            self.unwant(old);
+        }
+        self.named.insert(version, Named { record, supersedes: supersedes.to_vec() });
+        if !self.superseded.contains(&version) {
+            self.wanted.insert((order, version));
+        }
+    }
+
+    /// What a version was named as.
+    pub(crate) fn named(&self, version: &VersionHash) -> Option<&Named> {
+        self.named.get(version)
+    }
+
+    /// Up to `max` versions to fetch next; each is given once.
+    pub(crate) fn take(&mut self, max: usize) -> Vec<VersionHash> {
+        let next: Vec<(u64, VersionHash)> = self.wanted.iter().copied().take(max).collect();
+        next.iter().for_each(|entry| {
+            self.wanted.remove(entry);
+        });
+        next.into_iter().map(|(_, version)| version).collect()
+    }
+
+    /// Wants versions that the last answer left out.
+    pub(crate) fn put_back(&mut self, versions: &[VersionHash]) {
+        for version in versions {
+            if let Some(order) = self.order_of(version) {
+                self.wanted.insert((order, *version));
+            }
+        }
+    }
+
+    /// The version cannot be shown yet: wants those it replaces, as far as they came in this pass.
+    pub(crate) fn set_aside(&mut self, version: &VersionHash) {
+        let Some(named) = self.named.get(version) else { return };
+        let replaced = named.supersedes.clone();
+        self.put_back(&replaced);
+    }
+
+    fn unwant(&mut self, version: &VersionHash) {
+        if let Some(order) = self.order_of(version) {
+            self.wanted.remove(&(order, *version));
+        }
+    }
+
+    fn order_of(&self, version: &VersionHash) -> Option<u64> {
+        self.order.get(&self.named.get(version)?.record).copied()
+    }
+}
+
+/// Puts directories before what stands in them, so that everything finds its place at once.
+pub(crate) fn parents_first(versions: Vec<RemoteVersion>) -> Vec<RemoteVersion> {
+    let parent = |version: &RemoteVersion| -> Option<FileId> {
+        let record = &version.record;
+        let place = record.links().map(|link| link.place.parent).next();
+        record.newest_parent().map(|edge| edge.parent).or(place)
+    };
+    let parents: BTreeMap<FileId, Option<FileId>> =
+        versions.iter().map(|version| (version.record.file(), parent(version))).collect();
+    let depth = |file: FileId| {
+        let above = std::iter::successors(Some(file), |file| parents.get(file).copied().flatten());
+        // A cycle of moves has no top; the bound ends the walk and the view rules decide.
+        above.take(parents.len() + 1).count()
+    };
+    let mut ordered: Vec<(usize, RemoteVersion)> =
+        versions.into_iter().map(|version| (depth(version.record.file()), version)).collect();
+    ordered.sort_by_key(|(depth, _)| *depth);
+    ordered.into_iter().map(|(_, version)| version).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freehold_model::{DeviceId, Dot, Hlc, Stamp};
+    use freehold_vault::record::{NewNode, Owner, Place, ROOT, Record, Time};
+
+    fn version(number: u8) -> VersionHash {
+        VersionHash::from_bytes([number; 32])
+    }
+
+    fn entry(record: u8, new: u8, old: &[u8]) -> CommitEntry {
+        CommitEntry {
+            record: RecordId::from_bytes([record; 16]),
+            version: version(new),
+            supersedes: old.iter().map(|number| version(*number)).collect(),
+        }
+    }
+
+    #[test]
+    fn only_the_newest_versions_are_fetched_in_the_order_of_their_records() {
+        let mut plan = FetchPlan::default();
+        plan.add(&[entry(2, 10, &[])]);
+        plan.add(&[entry(1, 5, &[])]);
+        plan.add(&[entry(2, 99, &[10])]);
+        assert_eq!(plan.take(10), [version(99), version(5)]);
+        assert_eq!(plan.take(10), []);
+    }
+
+    #[test]
+    fn concurrent_versions_are_both_fetched() {
+        let mut plan = FetchPlan::default();
+        plan.add(&[entry(1, 10, &[])]);
+        plan.add(&[entry(1, 11, &[10])]);
+        plan.add(&[entry(1, 12, &[10])]);
+        assert_eq!(plan.take(10), [version(11), version(12)]);
+    }
+
+    #[test]
+    fn a_version_replaced_before_it_arrives_is_not_fetched() {
+        let mut plan = FetchPlan::default();
+        plan.add(&[entry(1, 11, &[10])]);
+        plan.add(&[entry(1, 10, &[])]);
+        assert_eq!(plan.take(10), [version(11)]);
+    }
+
+    #[test]
+    fn own_versions_are_not_fetched_and_replace_those_of_others() {
+        let mut plan = FetchPlan::default();
+        plan.add(&[entry(1, 10, &[])]);
+        plan.add_known(&[entry(1, 11, &[10])]);
+        assert_eq!(plan.take(10), []);
+    }
+
+    #[test]
+    fn an_unplaced_version_makes_its_predecessor_wanted() {
+        let mut plan = FetchPlan::default();
+        plan.add(&[entry(1, 10, &[])]);
+        plan.add(&[entry(1, 11, &[10])]);
+        plan.add(&[entry(1, 12, &[11])]);
+        assert_eq!(plan.take(10), [version(12)]);
+        plan.set_aside(&version(12));
+        assert_eq!(plan.take(10), [version(11)]);
+        plan.set_aside(&version(11));
+        assert_eq!(plan.take(10), [version(10)]);
+        plan.set_aside(&version(10));
+        assert_eq!(plan.take(10), []);
+    }
+
+    #[test]
+    fn a_short_answer_leaves_the_rest_wanted() {
+        let mut plan = FetchPlan::default();
+        plan.add(&[entry(1, 10, &[]), entry(2, 20, &[]), entry(3, 30, &[])]);
+        let asked = plan.take(2);
+        plan.put_back(&asked[1..]);
+        assert_eq!(plan.take(10), [version(20), version(30)]);
+    }
+
+    #[test]
+    fn directories_come_before_what_stands_in_them() {
+        let dir = |id: u8, parent: FileId| {
+            let new = NewNode { mode: 0o755, owner: Owner::default(), mtime: Time::default() };
+            let dot = Dot { device: DeviceId::from_bytes([1; 16]), incarnation: 0, seq: 1 };
+            let place = Place { parent, name: vec![b'a' + id] };
+            let stamp = Stamp { hlc: Hlc(1), dot };
+            let record = Record::new_dir(FileId::from_bytes([id; 16]), new, place, stamp).expect("a valid directory");
+            RemoteVersion { version: version(id), supersedes: Vec::new(), record }
+        };
+        let at = |id: u8| FileId::from_bytes([id; 16]);
+        let mixed = vec![dir(3, at(2)), dir(1, ROOT), dir(5, at(6)), dir(2, at(1)), dir(6, at(5))];
+        let order: Vec<VersionHash> = parents_first(mixed).into_iter().map(|found| found.version).collect();
+        let position = |id: u8| order.iter().position(|found| *found == version(id));
+        assert!(position(1) < position(2) && position(2) < position(3), "{order:?}");
+        assert_eq!(order.len(), 5, "a cycle loses nothing");
+    }
+}

@@ -1,0 +1,284 @@
+//! An open vault: its volume, and the tasks that keep it in step with server and nodes.
+//!
+//! Opening needs no network. The tasks are owned here: closing ends them, then the volume, and what
+//! they had not done is taken up by the next opening.
+
+use crate::account::{Sessions, StoredAccount};
+use crate::cut::{CutParts, CutWorker};
+use crate::engine_error::EngineError;
+use crate::problems::Problems;
+use crate::server::Server;
+use crate::sync::Parts;
+use crate::sync::members::Members;
+use crate::sync::task::{Progress, Signals, SyncTask};
+use crate::transfer::download::Downloads;
+use crate::transfer::nodes::{Nodes, NodesError};
+use crate::transfer::upload::Uploads;
+use crate::{Author, ChunkSource, FetchDone, Recovery, SystemClock, Volume, VolumeOptions};
+use freehold_crypto::DeviceSecret;
+use freehold_model::{ChunkId, VaultId};
+use freehold_net::coord::{CoordConfig, ServerClient, ServerUrl};
+use freehold_net::{Accept, Class, Endpoint, Identity as LinkIdentity, LinkConfig};
+use freehold_store::{CacheOptions, CacheStore};
+use parking_lot::Mutex;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+/// Problem: the storage nodes are not known.
+const NODES: &str = "storage_nodes";
+/// Problem: opening found damage in the local state.
+const DAMAGE: &str = "local_damage";
+
+/// How often a wait looks whether it is over.
+const WAIT_LOOK: Duration = Duration::from_millis(50);
+
+/// Where a vault's parts are and how large its cache may be.
+pub(crate) struct VaultDirs<'a> {
+    pub(crate) data: &'a Path,
+    pub(crate) cache: &'a Path,
+    pub(crate) cache_bytes: u64,
+}
+
+/// A vault with its tasks running.
+pub(crate) struct OpenVault {
+    parts: Arc<Parts>,
+    endpoint: Endpoint,
+    cutter: Arc<CutWorker>,
+    signals: Arc<Signals>,
+    progress: watch::Receiver<Progress>,
+    tasks: Mutex<JoinSet<()>>,
+    /// How many wait until all is synced.
+    waiting: Mutex<usize>,
+}
+
+/// The folder of a vault's local state.
+pub(crate) fn vault_dir(data: &Path, vault: &VaultId) -> PathBuf {
+    data.join(format!("vault-{vault}"))
+}
+
+/// The folder of a vault's chunk cache.
+pub(crate) fn cache_dir(cache: &Path, vault: &VaultId) -> PathBuf {
+    cache.join(format!("vault-{vault}"))
+}
+
+impl OpenVault {
+    /// Opens the local state and starts the tasks. Blocks for the disk; needs a runtime around it.
+    ///
+    /// # Errors
+    /// `Disk`, `Local`, `BadServerUrl`; `ServerUntrusted` when stored keys or log do not fit.
+    pub(crate) fn open(dirs: &VaultDirs<'_>, stored: StoredAccount, secret: &DeviceSecret) -> Result<Self, EngineError> {
+        let keyring = Arc::new(stored.vault_keyring()?);
+        let (vault, device, server_key) = (stored.vault, stored.identity.device, stored.server_key);
+        let dir = vault_dir(dirs.data, &vault);
+        let cache = Arc::new(open_cache(dirs, &vault)?);
+        make_dir(&dir)?;
+        make_dir(&dir.join("journal"))?;
+        let local_key = Arc::new(secret.local_key());
+        let options = VolumeOptions {
+            author: Author { device, incarnation: 0 },
+            uid: rustix::process::getuid().as_raw(),
+            gid: rustix::process::getgid().as_raw(),
+            local_key: Arc::clone(&local_key),
+            keyring: Arc::clone(&keyring),
+            chunks: Arc::clone(&cache),
+            clock: Box::new(SystemClock),
+        };
+        let (volume, recovery) = Volume::open(&dir, options)?;
+        let url: ServerUrl =
+            stored.identity.server.parse().map_err(|error| EngineError::BadServerUrl(format!("{error}")))?;
+        let client = ServerClient::new(url, CoordConfig::default());
+        let server = Arc::new(Server::new(client, Sessions::new(server_key, device, secret.sign_key())));
+        let endpoint = bind(&LinkIdentity::from_seed(secret.tls_seed().expose()))?;
+        let problems = Arc::new(Problems::default());
+        report_recovery(&problems, &recovery);
+        let nodes = Arc::new(Nodes::new(Arc::clone(&server), server_key, vault, endpoint.clone()));
+        let uploads = Arc::new(Uploads::new(
+            vault,
+            Arc::clone(&cache),
+            Arc::clone(&nodes),
+            Arc::clone(&server),
+            Arc::clone(&problems),
+        ));
+        let members =
+            Arc::new(Members::new(dirs.data.to_owned(), Arc::clone(&local_key), Arc::clone(&server), stored)?);
+        let downloads = Downloads::new(Arc::clone(&nodes), Arc::clone(&cache), Handle::current());
+        volume.set_source(Arc::new(Source(Arc::clone(&downloads))));
+        let parts = Arc::new(Parts {
+            vault,
+            device,
+            dir,
+            volume: Arc::clone(&volume),
+            cache: Arc::clone(&cache),
+            keyring: Arc::clone(&keyring),
+            sign_key: secret.sign_key(),
+            local_key,
+            server,
+            nodes,
+            uploads: Arc::clone(&uploads),
+            members,
+            problems: Arc::clone(&problems),
+        });
+        parts.name_devices();
+        let cut = CutParts { volume, cache, keyring, uploads, downloads, problems };
+        let cutter = CutWorker::start(cut).map_err(|error| EngineError::disk("start the cutting thread", error))?;
+        let signals = Arc::new(Signals::default());
+        let sync = SyncTask::new(Arc::clone(&parts), Arc::clone(&signals), recovery.heads_needed);
+        let progress = sync.progress();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(sync.run());
+        tasks.spawn(Arc::clone(&parts.uploads).run());
+        tasks.spawn(tend_nodes(Arc::clone(&parts)));
+        Ok(Self {
+            parts,
+            endpoint,
+            cutter: Arc::new(cutter),
+            signals,
+            progress,
+            tasks: Mutex::new(tasks),
+            waiting: Mutex::new(0),
+        })
+    }
+
+    pub(crate) fn volume(&self) -> Arc<Volume> {
+        Arc::clone(&self.parts.volume)
+    }
+
+    pub(crate) fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// How far sync is.
+    pub(crate) fn progress(&self) -> Progress {
+        *self.progress.borrow()
+    }
+
+    /// Whether a change of this device is not on the server and the nodes for good.
+    pub(crate) fn has_own_pending(&self) -> bool {
+        let (pending, outbox) = {
+            let tables = self.parts.volume.lock();
+            (tables.pending(), tables.has_outbox())
+        };
+        let is_clean = pending.dirty_bodies == 0 && pending.dirty_records == 0 && pending.unplaced == 0;
+        !is_clean || outbox || self.parts.uploads.pending().0 > 0
+    }
+
+    /// Resolves once the server was asked afresh, all it had is applied, and nothing of this device
+    /// is on its way any more. Files are cut at once meanwhile, quiet or not.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub(crate) async fn wait_synced(&self) {
+        let _hurry = Hurry::start(self);
+        let ticket = self.signals.ask();
+        let mut progress = self.progress.clone();
+        // The sender lives as long as the sync task; without it there is nothing to wait for.
+        if progress.wait_for(|progress| progress.answered >= ticket).await.is_err() {
+            return std::future::pending().await;
+        }
+        while self.has_own_pending() {
+            tokio::time::sleep(WAIT_LOOK).await;
+        }
+    }
+
+    /// Ends the tasks, then writes what the volume still holds.
+    ///
+    /// # Errors
+    /// `Disk` when that could not be written.
+    pub(crate) async fn close(&self) -> Result<(), EngineError> {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        tasks.shutdown().await;
+        let (cutter, volume) = (Arc::clone(&self.cutter), self.volume());
+        let closed = tokio::task::spawn_blocking(move || {
+            cutter.stop();
+            volume.close()
+        });
+        let closed = closed.await.map_err(|_| EngineError::Internal("closing the volume panicked"))?;
+        // The nodes notice by themselves; nobody waits for their answer for long.
+        drop(tokio::time::timeout(Duration::from_secs(1), self.endpoint.close()).await);
+        closed.map_err(|error| EngineError::disk("write the local state of the vault", std::io::Error::other(error)))
+    }
+}
+
+/// Makes the cutter cut everything while somebody waits.
+struct Hurry<'a>(&'a OpenVault);
+
+impl<'a> Hurry<'a> {
+    fn start(vault: &'a OpenVault) -> Self {
+        *vault.waiting.lock() += 1;
+        vault.cutter.force(true);
+        Self(vault)
+    }
+}
+
+impl Drop for Hurry<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.waiting.lock();
+        *waiting -= 1;
+        self.0.cutter.force(*waiting > 0);
+    }
+}
+
+/// Brings chunks for the volume's readers.
+struct Source(Arc<Downloads>);
+
+impl ChunkSource for Source {
+    fn want(&self, chunks: Vec<ChunkId>, deadline: Instant, done: FetchDone) {
+        self.0.want(&chunks, deadline, Class::MountRead, done);
+    }
+}
+
+async fn tend_nodes(parts: Arc<Parts>) {
+    let report = |refreshed: Result<(), &NodesError>| match refreshed {
+        Ok(()) => parts.problems.clear(NODES),
+        // The server's absence is told elsewhere.
+        Err(NodesError::Server(error)) if error.is_transient() => {}
+        Err(error) => {
+            parts.problems.raise(NODES, error.to_string(), "check the server; changes wait on this device meanwhile");
+        }
+    };
+    parts.nodes.tend(report).await;
+}
+
+fn open_cache(dirs: &VaultDirs<'_>, vault: &VaultId) -> Result<CacheStore, EngineError> {
+    let dir = cache_dir(dirs.cache, vault);
+    make_dir(&dir)?;
+    let opened = CacheStore::open(&dir, CacheOptions::with_cap(dirs.cache_bytes));
+    let (cache, recovery) =
+        opened.map_err(|error| EngineError::disk("open the chunk cache", std::io::Error::other(error)))?;
+    tracing::debug!(?recovery, "the chunk cache is open");
+    Ok(cache)
+}
+
+fn make_dir(dir: &Path) -> Result<(), EngineError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|error| EngineError::disk("make a folder for the vault's local state", error))
+}
+
+/// One socket for both families where the system has both.
+fn bind(identity: &LinkIdentity) -> Result<Endpoint, EngineError> {
+    let to = |addr: SocketAddr| Endpoint::bind(addr, identity.clone(), Accept::None, LinkConfig::default());
+    let bound = to((Ipv6Addr::UNSPECIFIED, 0).into()).or_else(|_| to((Ipv4Addr::UNSPECIFIED, 0).into()));
+    bound.map_err(|error| EngineError::disk("open a UDP socket", std::io::Error::other(error)))
+}
+
+fn report_recovery(problems: &Problems, recovery: &Recovery) {
+    if !recovery.damaged_files.is_empty() {
+        problems.raise(
+            DAMAGE,
+            format!("{} files lost unsent changes to damage on this device's disk", recovery.damaged_files.len()),
+            "overwrite or delete them; check the disk",
+        );
+    }
+}
+
+impl std::fmt::Debug for OpenVault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenVault").field("progress", &self.progress()).finish_non_exhaustive()
+    }
+}
