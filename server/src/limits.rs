@@ -62,6 +62,10 @@ pub(crate) const STOP_GRACE: Duration = Duration::from_secs(5);
 /// work of one commit.
 pub(crate) const VERSION_CHUNKS_MAX: usize = 4 * 1024 * 1024;
 
+/// Chunks whose reference lists are in memory for several versions of a commit at once; one
+/// version alone may reach up to [`VERSION_CHUNKS_MAX`].
+pub(crate) const GROUP_CHUNKS_MAX: usize = 128 * 1024;
+
 /// Copies wanted of each chunk while there are enough nodes.
 pub(crate) const COPIES: u8 = 3;
 

@@ -154,7 +154,7 @@ pub(super) async fn receipts(
     Id(vault): Id<VaultId>,
     Bulk(request): Bulk<ReceiptsRequest>,
 ) -> ApiResult<Json<ReceiptsAccepted>> {
-    receipts::book(&app, &caller, vault, &request).await.map(Json)
+    receipts::book(&app, &caller, vault, request).await.map(Json)
 }
 
 pub(super) async fn vault_state(

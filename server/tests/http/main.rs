@@ -6,3 +6,4 @@ mod errors;
 mod events;
 mod flow;
 mod nodes;
+mod upload;

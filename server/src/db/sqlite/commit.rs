@@ -3,12 +3,13 @@
 //! All under the write transaction, so the number taken from the vault's row is visible exactly
 //! when its commit is.
 
-use super::convert::{array, join_ids, signed, small, unsigned};
-use super::{account, placement, vault};
+use super::convert::{array, signed, small, unsigned};
+use super::version::{self, Stored};
+use super::{account, vault};
 use crate::db::StoreError;
 use crate::db::judge::{ChainFacts, judge_chain};
 use crate::db::rows::{CommitOutcome, CommitRow};
-use freehold_api::bulk::{ManifestRefs, PushVersion};
+use freehold_api::bulk::PushVersion;
 use freehold_api::{ChainHead, ErrorCode};
 use freehold_model::{CommitHash, DeviceId, VaultId, VersionHash};
 use freehold_trust::commit::{CommitEntry, CommitHeader};
@@ -46,20 +47,19 @@ async fn append(
     }
     let sent: BTreeMap<VersionHash, &PushVersion> =
         row.versions.iter().map(|version| (version.hash, version)).collect();
-    if !versions_are_known(db, vault, row.commit.entries(), &sent).await? {
+    let entries = row.commit.entries();
+    let stored = version::stored(db, vault, entries).await?;
+    if !versions_are_known(entries, &stored, &sent) {
         return Ok(CommitOutcome::Refused { code: ErrorCode::CommitInvalid, head: facts.head });
     }
     let vault_seq = next_number(db, vault).await?;
     insert_commit(db, vault, vault_seq, row, now).await?;
-    for manifest in &row.manifests {
-        insert_manifest(db, vault, manifest).await?;
-    }
-    for entry in row.commit.entries() {
-        if let Some(version) = sent.get(&entry.version) {
-            insert_version(db, vault, vault_seq, header.device, version).await?;
-        }
-        supersede(db, vault, entry).await?;
-    }
+    version::insert_manifests(db, vault, &row.manifests).await?;
+    // Two devices that seal the same merge send the same version: the first brings it.
+    let fresh: Vec<&PushVersion> =
+        sent.into_values().filter(|version| !stored.contains_key(&version.hash)).collect();
+    version::insert(db, vault, vault_seq, header.device, &fresh).await?;
+    version::supersede(db, vault, entries).await?;
     Ok(CommitOutcome::Numbered { vault_seq, fresh: true })
 }
 
@@ -110,29 +110,16 @@ pub(super) async fn chain_head(
 }
 
 /// Whether each entry's version came along or is stored already, for the same record.
-async fn versions_are_known(
-    db: &mut SqliteConnection,
-    vault: VaultId,
+fn versions_are_known(
     entries: &[CommitEntry],
+    stored: &Stored,
     sent: &BTreeMap<VersionHash, &PushVersion>,
-) -> Result<bool, StoreError> {
-    for entry in entries {
-        let stored: Option<(Vec<u8>,)> =
-            sqlx::query_as("SELECT record_id FROM version WHERE vault_id = $1 AND hash = $2")
-                .bind(vault.to_bytes().to_vec())
-                .bind(entry.version.to_bytes().to_vec())
-                .fetch_optional(&mut *db)
-                .await?;
-        let known = match (stored, sent.get(&entry.version)) {
-            (Some((record,)), _) => record == entry.record.as_bytes(),
-            (None, Some(version)) => version.record == entry.record,
-            (None, None) => false,
-        };
-        if !known {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+) -> bool {
+    entries.iter().all(|entry| {
+        let record = stored.get(&entry.version).copied();
+        let record = record.or_else(|| sent.get(&entry.version).map(|version| version.record));
+        record == Some(entry.record)
+    })
 }
 
 async fn next_number(db: &mut SqliteConnection, vault: VaultId) -> Result<u64, StoreError> {
@@ -167,82 +154,5 @@ async fn insert_commit(
     .bind(now)
     .execute(db)
     .await?;
-    Ok(())
-}
-
-async fn insert_manifest(
-    db: &mut SqliteConnection,
-    vault: VaultId,
-    manifest: &ManifestRefs,
-) -> Result<(), StoreError> {
-    insert_refs(db, vault, manifest.node.as_bytes(), join_ids(&manifest.ids)).await
-}
-
-/// The first list of an owner stays: ids are hashes, so an honest list never changes.
-async fn insert_refs(
-    db: &mut SqliteConnection,
-    vault: VaultId,
-    owner: &[u8; 32],
-    ids: Vec<u8>,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO chunk_ref (vault_id, owner, ids) VALUES ($1, $2, $3)
-         ON CONFLICT (vault_id, owner) DO NOTHING",
-    )
-    .bind(vault.to_bytes().to_vec())
-    .bind(owner.to_vec())
-    .bind(ids)
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Two devices that seal the same merge send the same version: the first brings it.
-async fn insert_version(
-    db: &mut SqliteConnection,
-    vault: VaultId,
-    vault_seq: u64,
-    device: DeviceId,
-    version: &PushVersion,
-) -> Result<(), StoreError> {
-    let fresh = sqlx::query(
-        "INSERT INTO version (vault_id, hash, record_id, vault_seq, device_id, ciphertext, head, missing)
-         VALUES ($1, $2, $3, $4, $5, $6,
-            NOT EXISTS (SELECT 1 FROM superseded WHERE vault_id = $1 AND hash = $2), 0)
-         ON CONFLICT (vault_id, hash) DO NOTHING",
-    )
-    .bind(vault.to_bytes().to_vec())
-    .bind(version.hash.to_bytes().to_vec())
-    .bind(version.record.to_bytes().to_vec())
-    .bind(signed(vault_seq))
-    .bind(device.to_bytes().to_vec())
-    .bind(version.ciphertext.as_slice())
-    .execute(&mut *db)
-    .await?;
-    if fresh.rows_affected() == 0 || version.refs.is_empty() {
-        return Ok(());
-    }
-    insert_refs(db, vault, version.hash.as_bytes(), join_ids(&version.refs)).await?;
-    placement::await_chunks(db, vault, version).await
-}
-
-async fn supersede(db: &mut SqliteConnection, vault: VaultId, entry: &CommitEntry) -> Result<(), StoreError> {
-    for old in &entry.supersedes {
-        sqlx::query(
-            "INSERT INTO superseded (vault_id, hash, by_hash) VALUES ($1, $2, $3)
-             ON CONFLICT (vault_id, hash, by_hash) DO NOTHING",
-        )
-        .bind(vault.to_bytes().to_vec())
-        .bind(old.to_bytes().to_vec())
-        .bind(entry.version.to_bytes().to_vec())
-        .execute(&mut *db)
-        .await?;
-        sqlx::query("UPDATE version SET head = $1 WHERE vault_id = $2 AND hash = $3")
-            .bind(false)
-            .bind(vault.to_bytes().to_vec())
-            .bind(old.to_bytes().to_vec())
-            .execute(&mut *db)
-            .await?;
-    }
     Ok(())
 }

@@ -7,12 +7,15 @@
 //! Statements use `$n` and plain types only, so the PostgreSQL store can share their text.
 
 mod account;
+mod batch;
 mod commit;
 mod convert;
 mod node;
 mod placement;
+mod reach;
 mod session;
 mod vault;
+mod version;
 
 use super::rows::{
     AppendEntryRow, AppendOutcome, CommitOutcome, CommitRow, CreateOutcome, DeviceRow, Heard, HeartbeatRow,

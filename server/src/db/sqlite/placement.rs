@@ -5,67 +5,83 @@
 //! version arrives (one `pending` row for each chunk) and worked off as receipts come, so nothing
 //! is ever counted twice or searched for. Receipts may come before their version.
 
-use super::convert::split_ids;
+use super::batch::Batch;
+use super::convert::{array, signed};
+use super::reach::Reach;
 use crate::db::StoreError;
 use crate::db::rows::PlacedChunk;
-use crate::limits::VERSION_CHUNKS_MAX;
 use freehold_api::bulk::PushVersion;
-use freehold_model::{ChunkId, VaultId};
+use freehold_model::{ChunkId, VaultId, VersionHash};
 use sqlx::SqliteConnection;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Notes the chunks that a new version still waits for.
+const PLACED: Batch = Batch {
+    head: "SELECT chunk_id FROM placement WHERE vault_id = $1 AND chunk_id IN (",
+    row: "@",
+    tail: ") GROUP BY chunk_id HAVING count(*) >= $2",
+    shared: 2,
+};
+
+const AWAIT: Batch = Batch {
+    head: "INSERT INTO pending (vault_id, chunk_id, version) VALUES ",
+    row: "($1, @, @)",
+    tail: "",
+    shared: 1,
+};
+
+const PLACE: Batch = Batch {
+    head: "INSERT INTO placement (vault_id, chunk_id, node_id, len_bytes, created) VALUES ",
+    row: "($1, @, @, @, $2)",
+    tail: " ON CONFLICT (vault_id, chunk_id, node_id) DO NOTHING",
+    shared: 2,
+};
+
+const RELEASE: Batch = Batch {
+    head: "DELETE FROM pending WHERE vault_id = $1 AND chunk_id IN (",
+    row: "@",
+    tail: ") RETURNING version",
+    shared: 1,
+};
+
+const LESS_MISSING: Batch = Batch {
+    head: "WITH gone (hash, chunks) AS (VALUES ",
+    row: "(@, @)",
+    tail: ") UPDATE version SET missing = missing - gone.chunks FROM gone
+           WHERE version.vault_id = $1 AND version.hash = gone.hash RETURNING missing",
+    shared: 1,
+};
+
+/// Notes the chunks that new versions still wait for; how many each waits for, by their order.
 pub(super) async fn await_chunks(
     db: &mut SqliteConnection,
     vault: VaultId,
-    version: &PushVersion,
-) -> Result<(), StoreError> {
+    versions: &[&PushVersion],
+) -> Result<Vec<i64>, StoreError> {
     let quorum = write_quorum(db).await?;
-    let mut missing: i64 = 0;
-    for chunk in reachable(db, vault, &version.refs).await? {
-        if copies(db, vault, chunk).await? >= quorum {
-            continue;
-        }
-        missing += 1;
-        sqlx::query("INSERT INTO pending (vault_id, chunk_id, version) VALUES ($1, $2, $3)")
-            .bind(vault.to_bytes().to_vec())
-            .bind(chunk.to_bytes().to_vec())
-            .bind(version.hash.to_bytes().to_vec())
-            .execute(&mut *db)
-            .await?;
-    }
-    sqlx::query("UPDATE version SET missing = $1 WHERE vault_id = $2 AND hash = $3")
-        .bind(missing)
-        .bind(vault.to_bytes().to_vec())
-        .bind(version.hash.to_bytes().to_vec())
-        .execute(db)
-        .await?;
-    Ok(())
-}
-
-/// Every chunk reachable from the roots, roots included. A loop in a hostile list ends by itself,
-/// because no chunk is followed twice.
-async fn reachable(
-    db: &mut SqliteConnection,
-    vault: VaultId,
-    roots: &[ChunkId],
-) -> Result<BTreeSet<ChunkId>, StoreError> {
-    let mut seen: BTreeSet<ChunkId> = roots.iter().copied().collect();
-    let mut open: Vec<ChunkId> = seen.iter().copied().collect();
-    while let Some(chunk) = open.pop() {
-        let row: Option<(Vec<u8>,)> =
-            sqlx::query_as("SELECT ids FROM chunk_ref WHERE vault_id = $1 AND owner = $2")
-                .bind(vault.to_bytes().to_vec())
-                .bind(chunk.to_bytes().to_vec())
-                .fetch_optional(&mut *db)
+    let mut counts = Vec::with_capacity(versions.len());
+    let mut left = versions;
+    while !left.is_empty() {
+        let (reach, taken) = Reach::load(db, vault, left).await?;
+        let (now, rest) = left.split_at(taken);
+        left = rest;
+        let placed = placed(db, vault, &reach.chunks(), quorum).await?;
+        for version in now {
+            let from = reach.from(&version.refs);
+            let missing: Vec<ChunkId> = from.into_iter().filter(|chunk| !placed.contains(chunk)).collect();
+            AWAIT
+                .execute(
+                    db,
+                    &missing,
+                    |query| query.bind(vault.to_bytes().to_vec()),
+                    |query, chunk| {
+                        query.bind(chunk.to_bytes().to_vec()).bind(version.hash.to_bytes().to_vec())
+                    },
+                )
                 .await?;
-        let Some((ids,)) = row else { continue };
-        open.extend(split_ids(&ids)?.into_iter().filter(|id| seen.insert(*id)));
-        if seen.len() > VERSION_CHUNKS_MAX {
-            return Err(StoreError::OverLimit("a version refers to more chunks than a file can have"));
+            counts.push(signed(missing.len() as u64));
         }
     }
-    Ok(seen)
+    Ok(counts)
 }
 
 /// Receipts that make a chunk placed, by the newest layout; 1 while there is none.
@@ -76,13 +92,22 @@ async fn write_quorum(db: &mut SqliteConnection) -> Result<i64, StoreError> {
     Ok(row.map_or(1, |(quorum,)| quorum))
 }
 
-async fn copies(db: &mut SqliteConnection, vault: VaultId, chunk: ChunkId) -> Result<i64, StoreError> {
-    let row: (i64,) = sqlx::query_as("SELECT count(*) FROM placement WHERE vault_id = $1 AND chunk_id = $2")
-        .bind(vault.to_bytes().to_vec())
-        .bind(chunk.to_bytes().to_vec())
-        .fetch_one(db)
+/// Those of the chunks that lie on enough nodes.
+async fn placed(
+    db: &mut SqliteConnection,
+    vault: VaultId,
+    chunks: &[ChunkId],
+    quorum: i64,
+) -> Result<BTreeSet<ChunkId>, StoreError> {
+    let rows: Vec<(Vec<u8>,)> = PLACED
+        .fetch(
+            db,
+            chunks,
+            |query| query.bind(vault.to_bytes().to_vec()).bind(quorum),
+            |query, chunk| query.bind(chunk.to_bytes().to_vec()),
+        )
         .await?;
-    Ok(row.0)
+    rows.iter().map(|(chunk,)| array(chunk, "chunk id").map(ChunkId::from_bytes)).collect()
 }
 
 /// Books receipts; the number of versions that became placed.
@@ -93,54 +118,47 @@ pub(super) async fn book(
     now: i64,
 ) -> Result<u64, StoreError> {
     let quorum = write_quorum(db).await?;
-    let mut placed = 0;
-    for placement in chunks {
-        insert(db, vault, placement, now).await?;
-        if copies(db, vault, placement.chunk).await? >= quorum {
-            placed += release(db, vault, placement.chunk).await?;
-        }
-    }
-    Ok(placed)
-}
-
-async fn insert(
-    db: &mut SqliteConnection,
-    vault: VaultId,
-    placement: &PlacedChunk,
-    now: i64,
-) -> Result<(), StoreError> {
-    sqlx::query(
-        "INSERT INTO placement (vault_id, chunk_id, node_id, len_bytes, created)
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (vault_id, chunk_id, node_id) DO NOTHING",
-    )
-    .bind(vault.to_bytes().to_vec())
-    .bind(placement.chunk.to_bytes().to_vec())
-    .bind(placement.node.to_bytes().to_vec())
-    .bind(i64::from(placement.len_bytes))
-    .bind(now)
-    .execute(db)
-    .await?;
-    Ok(())
-}
-
-/// Takes a placed chunk off every version that waits for it.
-async fn release(db: &mut SqliteConnection, vault: VaultId, chunk: ChunkId) -> Result<u64, StoreError> {
-    let waiting: Vec<(Vec<u8>,)> =
-        sqlx::query_as("DELETE FROM pending WHERE vault_id = $1 AND chunk_id = $2 RETURNING version")
-            .bind(vault.to_bytes().to_vec())
-            .bind(chunk.to_bytes().to_vec())
-            .fetch_all(&mut *db)
-            .await?;
-    let mut placed = 0;
-    for (version,) in waiting {
-        let row: (i64,) = sqlx::query_as(
-            "UPDATE version SET missing = missing - 1 WHERE vault_id = $1 AND hash = $2 RETURNING missing",
+    PLACE
+        .execute(
+            db,
+            chunks,
+            |query| query.bind(vault.to_bytes().to_vec()).bind(now),
+            |query, placed| {
+                query
+                    .bind(placed.chunk.to_bytes().to_vec())
+                    .bind(placed.node.to_bytes().to_vec())
+                    .bind(i64::from(placed.len_bytes))
+            },
         )
-        .bind(vault.to_bytes().to_vec())
-        .bind(version)
-        .fetch_one(&mut *db)
         .await?;
-        placed += u64::from(row.0 == 0);
+    let chunks: BTreeSet<ChunkId> = chunks.iter().map(|placed| placed.chunk).collect();
+    let chunks: Vec<ChunkId> = chunks.into_iter().collect();
+    let placed: Vec<ChunkId> = placed(db, vault, &chunks, quorum).await?.into_iter().collect();
+    release(db, vault, &placed).await
+}
+
+/// Takes placed chunks off every version that waits for them.
+async fn release(db: &mut SqliteConnection, vault: VaultId, chunks: &[ChunkId]) -> Result<u64, StoreError> {
+    let waiting: Vec<(Vec<u8>,)> = RELEASE
+        .fetch(
+            db,
+            chunks,
+            |query| query.bind(vault.to_bytes().to_vec()),
+            |query, chunk| query.bind(chunk.to_bytes().to_vec()),
+        )
+        .await?;
+    let mut gone: BTreeMap<VersionHash, i64> = BTreeMap::new();
+    for (version,) in &waiting {
+        *gone.entry(VersionHash::from_bytes(array(version, "version hash")?)).or_default() += 1;
     }
-    Ok(placed)
+    let gone: Vec<(VersionHash, i64)> = gone.into_iter().collect();
+    let missing: Vec<(i64,)> = LESS_MISSING
+        .fetch(
+            db,
+            &gone,
+            |query| query.bind(vault.to_bytes().to_vec()),
+            |query, (version, chunks)| query.bind(version.to_bytes().to_vec()).bind(*chunks),
+        )
+        .await?;
+    Ok(missing.iter().filter(|(missing,)| *missing == 0).count() as u64)
 }
