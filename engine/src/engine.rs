@@ -241,7 +241,8 @@ impl Engine {
             let dirs = VaultDirs { data: &dirs.data, cache: &dirs.cache, cache_bytes: config.cache_bytes };
             OpenVault::open(&dirs, stored, &secret)
         });
-        let vault = opened.await.map_err(|_| EngineError::Internal("opening the vault was interrupted"))??;
+        let vault =
+            opened.await.map_err(|_| EngineError::Internal("opening the vault was interrupted"))??;
         *self.0.current.lock() = Some(SignedIn { identity, vault_id, vault: Arc::new(vault) });
         Ok(())
     }

@@ -73,6 +73,9 @@ impl Server {
 
 impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("client", &self.client).field("reachable", &self.is_reachable()).finish()
+        f.debug_struct("Server")
+            .field("client", &self.client)
+            .field("reachable", &self.is_reachable())
+            .finish()
     }
 }

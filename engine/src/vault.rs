@@ -72,61 +72,27 @@ impl OpenVault {
     ///
     /// # Errors
     /// `Disk`, `Local`, `BadServerUrl`; `ServerUntrusted` when stored keys or log do not fit.
-    pub(crate) fn open(dirs: &VaultDirs<'_>, stored: StoredAccount, secret: &DeviceSecret) -> Result<Self, EngineError> {
-        let keyring = Arc::new(stored.vault_keyring()?);
-        let (vault, device, server_key) = (stored.vault, stored.identity.device, stored.server_key);
-        let dir = vault_dir(dirs.data, &vault);
-        let cache = Arc::new(open_cache(dirs, &vault)?);
-        make_dir(&dir)?;
-        make_dir(&dir.join("journal"))?;
-        let local_key = Arc::new(secret.local_key());
-        let options = VolumeOptions {
-            author: Author { device, incarnation: 0 },
-            uid: rustix::process::getuid().as_raw(),
-            gid: rustix::process::getgid().as_raw(),
-            local_key: Arc::clone(&local_key),
-            keyring: Arc::clone(&keyring),
-            chunks: Arc::clone(&cache),
-            clock: Box::new(SystemClock),
-        };
-        let (volume, recovery) = Volume::open(&dir, options)?;
-        let url: ServerUrl =
-            stored.identity.server.parse().map_err(|error| EngineError::BadServerUrl(format!("{error}")))?;
-        let client = ServerClient::new(url, CoordConfig::default());
-        let server = Arc::new(Server::new(client, Sessions::new(server_key, device, secret.sign_key())));
+    pub(crate) fn open(
+        dirs: &VaultDirs<'_>,
+        stored: StoredAccount,
+        secret: &DeviceSecret,
+    ) -> Result<Self, EngineError> {
         let endpoint = bind(&LinkIdentity::from_seed(secret.tls_seed().expose()))?;
-        let problems = Arc::new(Problems::default());
-        report_recovery(&problems, &recovery);
-        let nodes = Arc::new(Nodes::new(Arc::clone(&server), server_key, vault, endpoint.clone()));
-        let uploads = Arc::new(Uploads::new(
-            vault,
-            Arc::clone(&cache),
-            Arc::clone(&nodes),
-            Arc::clone(&server),
-            Arc::clone(&problems),
-        ));
-        let members =
-            Arc::new(Members::new(dirs.data.to_owned(), Arc::clone(&local_key), Arc::clone(&server), stored)?);
-        let downloads = Downloads::new(Arc::clone(&nodes), Arc::clone(&cache), Handle::current());
-        volume.set_source(Arc::new(Source(Arc::clone(&downloads))));
-        let parts = Arc::new(Parts {
-            vault,
-            device,
-            dir,
-            volume: Arc::clone(&volume),
-            cache: Arc::clone(&cache),
-            keyring: Arc::clone(&keyring),
-            sign_key: secret.sign_key(),
-            local_key,
-            server,
-            nodes,
-            uploads: Arc::clone(&uploads),
-            members,
-            problems: Arc::clone(&problems),
-        });
+        let (parts, recovery) = open_parts(dirs, stored, secret, &endpoint)?;
+        let parts = Arc::new(parts);
         parts.name_devices();
-        let cut = CutParts { volume, cache, keyring, uploads, downloads, problems };
-        let cutter = CutWorker::start(cut).map_err(|error| EngineError::disk("start the cutting thread", error))?;
+        let downloads = Downloads::new(Arc::clone(&parts.nodes), Arc::clone(&parts.cache), Handle::current());
+        parts.volume.set_source(Arc::new(Source(Arc::clone(&downloads))));
+        let cut = CutParts {
+            volume: Arc::clone(&parts.volume),
+            cache: Arc::clone(&parts.cache),
+            keyring: Arc::clone(&parts.keyring),
+            uploads: Arc::clone(&parts.uploads),
+            problems: Arc::clone(&parts.problems),
+            downloads,
+        };
+        let cutter =
+            CutWorker::start(cut).map_err(|error| EngineError::disk("start the cutting thread", error))?;
         let signals = Arc::new(Signals::default());
         let sync = SyncTask::new(Arc::clone(&parts), Arc::clone(&signals), recovery.heads_needed);
         let progress = sync.progress();
@@ -201,7 +167,9 @@ impl OpenVault {
         let closed = closed.await.map_err(|_| EngineError::Internal("closing the volume panicked"))?;
         // The nodes notice by themselves; nobody waits for their answer for long.
         drop(tokio::time::timeout(Duration::from_secs(1), self.endpoint.close()).await);
-        closed.map_err(|error| EngineError::disk("write the local state of the vault", std::io::Error::other(error)))
+        closed.map_err(|error| {
+            EngineError::disk("write the local state of the vault", std::io::Error::other(error))
+        })
     }
 }
 
@@ -234,15 +202,75 @@ impl ChunkSource for Source {
 }
 
 async fn tend_nodes(parts: Arc<Parts>) {
-    let report = |refreshed: Result<(), &NodesError>| match refreshed {
-        Ok(()) => parts.problems.clear(NODES),
+    let report = |error: Option<&NodesError>| match error {
+        None => parts.problems.clear(NODES),
         // The server's absence is told elsewhere.
-        Err(NodesError::Server(error)) if error.is_transient() => {}
-        Err(error) => {
-            parts.problems.raise(NODES, error.to_string(), "check the server; changes wait on this device meanwhile");
+        Some(NodesError::Server(error)) if error.is_transient() => {}
+        Some(error) => {
+            parts.problems.raise(
+                NODES,
+                error.to_string(),
+                "check the server; changes wait on this device meanwhile",
+            );
         }
     };
     parts.nodes.tend(report).await;
+}
+
+/// Opens what is on disk and makes what talks to the server and the nodes.
+fn open_parts(
+    dirs: &VaultDirs<'_>,
+    stored: StoredAccount,
+    secret: &DeviceSecret,
+    endpoint: &Endpoint,
+) -> Result<(Parts, Recovery), EngineError> {
+    let keyring = Arc::new(stored.vault_keyring()?);
+    let (vault, device, server_key) = (stored.vault, stored.identity.device, stored.server_key);
+    let local_key = Arc::new(secret.local_key());
+    let cache = Arc::new(open_cache(dirs, &vault)?);
+    let dir = vault_dir(dirs.data, &vault);
+    make_dir(&dir.join("journal"))?;
+    let options = VolumeOptions {
+        author: Author { device, incarnation: 0 },
+        uid: rustix::process::getuid().as_raw(),
+        gid: rustix::process::getgid().as_raw(),
+        local_key: Arc::clone(&local_key),
+        keyring: Arc::clone(&keyring),
+        chunks: Arc::clone(&cache),
+        clock: Box::new(SystemClock),
+    };
+    let (volume, recovery) = Volume::open(&dir, options)?;
+    let url: ServerUrl =
+        stored.identity.server.parse().map_err(|error| EngineError::BadServerUrl(format!("{error}")))?;
+    let client = ServerClient::new(url, CoordConfig::default());
+    let server = Arc::new(Server::new(client, Sessions::new(server_key, device, secret.sign_key())));
+    let problems = Arc::new(Problems::default());
+    report_recovery(&problems, &recovery);
+    let nodes = Arc::new(Nodes::new(Arc::clone(&server), server_key, vault, endpoint.clone()));
+    let uploads = Uploads::new(
+        vault,
+        Arc::clone(&cache),
+        Arc::clone(&nodes),
+        Arc::clone(&server),
+        Arc::clone(&problems),
+    );
+    let members = Members::new(dirs.data.to_owned(), Arc::clone(&local_key), Arc::clone(&server), stored)?;
+    let parts = Parts {
+        vault,
+        device,
+        dir,
+        volume,
+        cache,
+        keyring,
+        sign_key: secret.sign_key(),
+        local_key,
+        server,
+        nodes,
+        uploads: Arc::new(uploads),
+        members: Arc::new(members),
+        problems,
+    };
+    Ok((parts, recovery))
 }
 
 fn open_cache(dirs: &VaultDirs<'_>, vault: &VaultId) -> Result<CacheStore, EngineError> {
@@ -271,7 +299,10 @@ fn report_recovery(problems: &Problems, recovery: &Recovery) {
     if !recovery.damaged_files.is_empty() {
         problems.raise(
             DAMAGE,
-            format!("{} files lost unsent changes to damage on this device's disk", recovery.damaged_files.len()),
+            format!(
+                "{} files lost unsent changes to damage on this device's disk",
+                recovery.damaged_files.len()
+            ),
             "overwrite or delete them; check the disk",
         );
     }

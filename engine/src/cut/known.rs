@@ -66,7 +66,11 @@ struct Manifest {
 
 impl<'a> Manifests<'a> {
     /// Nothing is opened yet. `before` is the file's content before.
-    pub(crate) fn new(cache: &'a CacheStore, snapshot: &'a dyn Snapshot, before: Option<&'a Chunked>) -> Self {
+    pub(crate) fn new(
+        cache: &'a CacheStore,
+        snapshot: &'a dyn Snapshot,
+        before: Option<&'a Chunked>,
+    ) -> Self {
         Self { cache, snapshot, before, open: RefCell::default(), nodes: RefCell::default() }
     }
 

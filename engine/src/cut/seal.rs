@@ -152,7 +152,8 @@ impl Sealer<'_> {
     ) -> Result<ManifestEntry, CutError> {
         let h = self.keyring.dedup_hash(plain);
         let before = manifests.entry_before(offset).filter(|old| old.h == h);
-        let again = before.or_else(|| self.known.find(&h)).filter(|old| old.plain_len as usize == plain.len());
+        let again =
+            before.or_else(|| self.known.find(&h)).filter(|old| old.plain_len as usize == plain.len());
         if let Some(piece) = again {
             return Ok(piece);
         }

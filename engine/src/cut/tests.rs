@@ -1,0 +1,185 @@
+//! Sealing against a real cache: every byte comes back, and nothing unchanged is sealed or read again.
+
+use super::known::Known;
+use super::refs::manifest_refs;
+use super::seal::{Sealed, Sealer, Snapshot};
+use crate::FsError;
+use crate::entropy::OsEntropy;
+use freehold_crypto::{Secret32, VaultKey, VaultKeyring, open_chunk};
+use freehold_model::{ChunkId, VaultId};
+use freehold_store::{CacheOptions, CacheStore};
+use freehold_vault::compress::unfold;
+use freehold_vault::manifest::{Node, Target};
+use freehold_vault::{Body, Chunked};
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+const BLOCK: usize = 256 * 1024;
+
+struct Bench {
+    _dir: tempfile::TempDir,
+    keyring: VaultKeyring,
+    cache: CacheStore,
+    known: Known,
+}
+
+/// Content in memory; ranges of it may be part of a version.
+struct Plain<'a> {
+    bytes: &'a [u8],
+    clean: Option<(&'a Chunked, std::ops::Range<u64>)>,
+    reads: RefCell<Vec<u64>>,
+}
+
+impl Snapshot for Plain<'_> {
+    fn clean_run(&self, offset: u64, len: u64) -> Option<(Chunked, u64)> {
+        let (content, range) = self.clean.as_ref()?;
+        (range.start <= offset && offset + len <= range.end).then(|| ((*content).clone(), offset))
+    }
+
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FsError> {
+        self.reads.borrow_mut().push(offset);
+        let start = usize::try_from(offset).map_err(|_| FsError::Invalid)?;
+        let found = self.bytes.get(start..start + buffer.len()).ok_or(FsError::Invalid)?;
+        buffer.copy_from_slice(found);
+        Ok(())
+    }
+
+    fn fetch(&self, _: &[ChunkId]) -> Result<(), FsError> {
+        Err(FsError::Unreachable)
+    }
+}
+
+impl Bench {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let key = VaultKey::from_parts(1, Secret32::from_bytes([7; 32]));
+        let keyring = VaultKeyring::new(VaultId::from_bytes([1; 16]), vec![key]).expect("complete");
+        let (cache, _) = CacheStore::open(dir.path(), CacheOptions::with_cap(1 << 30)).expect("a new cache");
+        Self { _dir: dir, keyring, cache, known: Known::new() }
+    }
+
+    fn seal(&self, snapshot: &Plain<'_>, previous: Option<&Chunked>) -> (Sealed, Vec<ChunkId>) {
+        let mut entropy = OsEntropy;
+        let mut sealer =
+            Sealer { keyring: &self.keyring, cache: &self.cache, known: &self.known, entropy: &mut entropy };
+        let mut pinned = Vec::new();
+        let size = snapshot.bytes.len() as u64;
+        let sealed = sealer.seal(size, previous, snapshot, &mut pinned).expect("a healthy cache");
+        (sealed, pinned)
+    }
+
+    /// Reads a sealed content back through its manifest.
+    fn open(&self, content: &Chunked) -> Vec<u8> {
+        let sealed = self.cache.get(&content.root).expect("the root is in the cache");
+        let plain = content.cek.root_key(&content.root_salt).open(&sealed).expect("the root opens");
+        let root = Node::decode_root(&plain, content.size).expect("the root covers the content");
+        let mut bytes = Vec::new();
+        self.append(&root, &mut bytes);
+        bytes
+    }
+
+    fn append(&self, node: &Node, bytes: &mut Vec<u8>) {
+        for located in node.locate(0..u64::MAX) {
+            let (id, key, len) = match located.target {
+                Target::Piece(entry) => (&entry.chunk, &entry.key, entry.plain_len),
+                Target::Child(child) => (&child.node.chunk, &child.node.key, child.node.plain_len),
+            };
+            let sealed = self.cache.get(id).expect("every chunk is in the cache");
+            let plain = unfold(open_chunk(key, &sealed).expect("a chunk opens"), len).expect("a sound body");
+            match located.target {
+                Target::Piece(_) => bytes.extend(plain),
+                Target::Child(child) => {
+                    self.append(&node.decode_child(child, &plain).expect("a sound child"), bytes);
+                }
+            }
+        }
+    }
+}
+
+fn plain(bytes: &[u8]) -> Plain<'_> {
+    Plain { bytes, clean: None, reads: RefCell::default() }
+}
+
+fn noise(len: usize, seed: u8) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+fn chunked(sealed: &Sealed) -> &Chunked {
+    match &sealed.body {
+        Body::Chunked(chunked) => chunked,
+        Body::Inline(_) => panic!("the content is too large for the record"),
+    }
+}
+
+#[test]
+fn contents_of_every_size_class_come_back() {
+    let bench = Bench::new();
+    for len in [0, 1, 2_048] {
+        let bytes = noise(len, 1);
+        let (sealed, pinned) = bench.seal(&plain(&bytes), None);
+        assert_eq!((sealed.body, pinned.len()), (Body::Inline(bytes), 0), "{len}");
+    }
+    for len in [2_049, 65_536, 65_537, BLOCK, BLOCK + 1, 5 * BLOCK + 7] {
+        let bytes = noise(len, 2);
+        let (sealed, _) = bench.seal(&plain(&bytes), None);
+        assert!(bench.open(chunked(&sealed)) == bytes, "{len}");
+    }
+}
+
+#[test]
+fn a_content_of_many_pieces_gets_a_tree_and_lists_every_chunk() {
+    let bench = Bench::new();
+    // 200 pieces, most of them equal: two leaves under a root.
+    let mut bytes = vec![0; 200 * BLOCK];
+    bytes[150 * BLOCK..][..4].copy_from_slice(b"edit");
+    let (sealed, pinned) = bench.seal(&plain(&bytes), None);
+    assert!(bench.open(chunked(&sealed)) == bytes);
+    let lists = manifest_refs(&bench.cache, chunked(&sealed));
+    let listed: BTreeSet<ChunkId> =
+        lists.iter().flat_map(|list| list.ids.iter().copied().chain([list.node])).collect();
+    assert_eq!(listed, pinned.into_iter().collect());
+    assert_eq!(lists.len(), 3);
+}
+
+#[test]
+fn an_edit_seals_its_piece_and_the_root_and_reads_nothing_else() {
+    let bench = Bench::new();
+    let mut bytes = noise(6 * BLOCK, 3);
+    let (before, _) = bench.seal(&plain(&bytes), None);
+    bytes[2 * BLOCK + 5] ^= 1;
+    // The edit split the version's run: what is before and after it is still clean.
+    let edited =
+        Plain { clean: Some((chunked(&before), 3 * BLOCK as u64..6 * BLOCK as u64)), ..plain(&bytes) };
+    let (after, pinned) = bench.seal(&edited, Some(chunked(&before)));
+    assert!(bench.open(chunked(&after)) == bytes);
+    assert_eq!(*edited.reads.borrow(), [0, BLOCK as u64, 2 * BLOCK as u64]);
+    assert_eq!(pinned.len(), 2, "the edited piece and the root");
+    assert_eq!(chunked(&after).cek, chunked(&before).cek);
+    assert_ne!(chunked(&after).plain_hash, chunked(&before).plain_hash);
+}
+
+#[test]
+fn equal_contents_are_told_by_their_hash_whatever_was_reused() {
+    let bench = Bench::new();
+    let bytes = noise(3 * BLOCK, 4);
+    let (first, _) = bench.seal(&plain(&bytes), None);
+    let (again, pinned) = bench.seal(&plain(&bytes), Some(chunked(&first)));
+    assert_eq!(chunked(&again).plain_hash, chunked(&first).plain_hash);
+    assert_eq!(pinned, [chunked(&first).root], "the same root, and nothing else");
+    let other = Bench::new();
+    let (elsewhere, _) = other.seal(&plain(&bytes), None);
+    assert_eq!(chunked(&elsewhere).plain_hash, chunked(&first).plain_hash, "on another device too");
+}
+
+#[test]
+fn a_piece_installed_in_another_file_is_not_sealed_again() {
+    let bench = Bench::new();
+    let bytes = noise(2 * BLOCK, 5);
+    let (first, _) = bench.seal(&plain(&bytes), None);
+    bench.known.add(first.entries);
+    let (copy, pinned) = bench.seal(&plain(&bytes), None);
+    assert_eq!(pinned, [chunked(&copy).root]);
+    assert!(bench.open(chunked(&copy)) == bytes);
+}

@@ -129,7 +129,8 @@ impl Worker {
     fn run(&self) {
         while !self.stopped() {
             let pass = self.pass();
-            let (is_idle, failed) = (pass.ready.is_empty() && pass.failed.is_empty(), !pass.failed.is_empty());
+            let (is_idle, failed) =
+                (pass.ready.is_empty() && pass.failed.is_empty(), !pass.failed.is_empty());
             let installed = self.finish(pass);
             if failed && !installed {
                 self.sleep(RETRY);
@@ -155,7 +156,9 @@ impl Worker {
     fn pass(&self) -> Pass {
         let mut pass = Pass::default();
         while pass.ready.len() < BATCH_FILES && pass.bytes < BATCH_BYTES && !self.stopped() {
-            let Some(job) = self.parts.volume.next_cut(self.control.force.load(Ordering::Acquire)) else { break };
+            let Some(job) = self.parts.volume.next_cut(self.control.force.load(Ordering::Acquire)) else {
+                break;
+            };
             let token = job.token;
             pass.bytes += job.size;
             let mut pins = Vec::new();
@@ -176,8 +179,12 @@ impl Worker {
         let size = job.size;
         let view = JobView { job, downloads: &parts.downloads, control: &self.control };
         let mut entropy = OsEntropy;
-        let mut sealer =
-            Sealer { keyring: &parts.keyring, cache: &parts.cache, known: &self.known, entropy: &mut entropy };
+        let mut sealer = Sealer {
+            keyring: &parts.keyring,
+            cache: &parts.cache,
+            known: &self.known,
+            entropy: &mut entropy,
+        };
         sealer.seal(size, previous.as_ref(), &view, pins)
     }
 
@@ -214,7 +221,8 @@ impl Worker {
 
     /// Drops the pins of chunks that serve nobody else.
     fn unpin(&self, pins: &[ChunkId]) {
-        let free: Vec<ChunkId> = pins.iter().filter(|chunk| !self.parts.uploads.holds(chunk)).copied().collect();
+        let free: Vec<ChunkId> =
+            pins.iter().filter(|chunk| !self.parts.uploads.holds(chunk)).copied().collect();
         if self.parts.cache.unpin(&free).is_err() {
             tracing::warn!("chunks of a file that is gone stay pinned for now");
         }
@@ -228,7 +236,11 @@ impl Worker {
                 self.parts.problems.raise(DISK_FULL, error.to_string(), "free space on this device");
             }
             _ => {
-                self.parts.problems.raise(UNCUT, error.to_string(), "check this device's disk; the files stay as they are");
+                self.parts.problems.raise(
+                    UNCUT,
+                    error.to_string(),
+                    "check this device's disk; the files stay as they are",
+                );
             }
         }
     }
@@ -245,7 +257,9 @@ impl Snapshot for JobView<'_> {
     fn clean_run(&self, offset: u64, len: u64) -> Option<(Chunked, u64)> {
         let runs = self.job.reader.runs(offset, len);
         match runs.as_slice() {
-            [(start, covered, RunKind::Clean { content, offset: at })] if (*start, *covered) == (offset, len) => {
+            [(start, covered, RunKind::Clean { content, offset: at })]
+                if (*start, *covered) == (offset, len) =>
+            {
                 Some((chunked(content)?.clone(), *at))
             }
             _ => None,

@@ -84,7 +84,8 @@ impl Chains {
         let head = ChainHead::of(header);
         let old = self.witnesses.remove(&header.device);
         let witness = self.chains.get(&header.device).and_then(|chain| chain.witness).or(old);
-        let ahead = witness.filter(|witness| (witness.incarnation, witness.seq) > (head.incarnation, head.seq));
+        let ahead =
+            witness.filter(|witness| (witness.incarnation, witness.seq) > (head.incarnation, head.seq));
         self.chains.insert(header.device, Chain { head, covers, witness: ahead });
     }
 

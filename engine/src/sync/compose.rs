@@ -80,7 +80,8 @@ pub(crate) fn compose(frame: Frame<'_>, batch: &Batch) -> Result<Composed, Decod
     let context = CommitContext { device: place.device, incarnation: place.incarnation, seq: place.seq };
     let sealed_body = frame.keyring.seal_commit_body(&context, &body.to_bytes());
     let commit = Commit::sign(place, entries, sealed_body, frame.sign_key)?;
-    let push = PushCommit { commit: Vec::new(), versions: pushed, manifests: manifests.into_values().collect() };
+    let push =
+        PushCommit { commit: Vec::new(), versions: pushed, manifests: manifests.into_values().collect() };
     Ok(Composed { commit, push, versions })
 }
 
@@ -100,7 +101,10 @@ pub(crate) fn lists_of(push: &PushCommit) -> BTreeMap<ChunkId, &ManifestRefs> {
 }
 
 /// Every chunk a version reaches through the lists that travel with it.
-pub(crate) fn reachable(lists: &BTreeMap<ChunkId, &ManifestRefs>, version: &PushVersion) -> BTreeSet<ChunkId> {
+pub(crate) fn reachable(
+    lists: &BTreeMap<ChunkId, &ManifestRefs>,
+    version: &PushVersion,
+) -> BTreeSet<ChunkId> {
     let mut seen: BTreeSet<ChunkId> = version.refs.iter().copied().collect();
     let mut open: Vec<ChunkId> = version.refs.clone();
     while let Some(chunk) = open.pop() {
@@ -143,7 +147,8 @@ mod tests {
     #[test]
     fn a_version_reaches_every_chunk_below_its_roots_once() {
         let id = |number| ChunkId::from_bytes([number; 32]);
-        let list = |node, ids: &[u8]| ManifestRefs { node: id(node), ids: ids.iter().map(|n| id(*n)).collect() };
+        let list =
+            |node, ids: &[u8]| ManifestRefs { node: id(node), ids: ids.iter().map(|n| id(*n)).collect() };
         let version = PushVersion {
             record: RecordId::default(),
             hash: VersionHash::default(),

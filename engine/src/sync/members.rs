@@ -41,7 +41,14 @@ impl Members {
         stored: StoredAccount,
     ) -> Result<Self, EngineError> {
         let state = Mutex::new(Arc::new(stored.state()?));
-        Ok(Self { dir, local_key, server, stored: Mutex::new(stored), state, refreshing: tokio::sync::Mutex::default() })
+        Ok(Self {
+            dir,
+            local_key,
+            server,
+            stored: Mutex::new(stored),
+            state,
+            refreshing: tokio::sync::Mutex::default(),
+        })
     }
 
     /// The account as far as its log is known here.

@@ -76,7 +76,8 @@ impl Parts {
         while !rest.is_empty() {
             let hashes = rest.iter().copied().take(VERSIONS_MAX).collect();
             let (vault, request) = (self.vault, &VersionsRequest { hashes });
-            let answer = self.server.ask(|client| async move { client.versions(&vault, request).await }).await?;
+            let answer =
+                self.server.ask(|client| async move { client.versions(&vault, request).await }).await?;
             let known = answer.items.iter().filter(|item| item.state == VersionState::Placed);
             placed.extend(known.map(|item| item.hash));
             rest = rest.get(answer.items.len()..).unwrap_or_default();

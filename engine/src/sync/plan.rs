@@ -200,7 +200,8 @@ mod tests {
             let dot = Dot { device: DeviceId::from_bytes([1; 16]), incarnation: 0, seq: 1 };
             let place = Place { parent, name: vec![b'a' + id] };
             let stamp = Stamp { hlc: Hlc(1), dot };
-            let record = Record::new_dir(FileId::from_bytes([id; 16]), new, place, stamp).expect("a valid directory");
+            let record =
+                Record::new_dir(FileId::from_bytes([id; 16]), new, place, stamp).expect("a valid directory");
             RemoteVersion { version: version(id), supersedes: Vec::new(), record }
         };
         let at = |id: u8| FileId::from_bytes([id; 16]);

@@ -51,7 +51,11 @@ impl Parts {
     ///
     /// # Errors
     /// [`SyncError`]; the state is as far as what was applied durably.
-    pub(crate) async fn pull(self: &Arc<Self>, state: &mut SyncState, options: PullOptions) -> Result<u64, SyncError> {
+    pub(crate) async fn pull(
+        self: &Arc<Self>,
+        state: &mut SyncState,
+        options: PullOptions,
+    ) -> Result<u64, SyncError> {
         let mut next = state.clone();
         let mut plan = FetchPlan::default();
         let head = self.read_commits(&mut next, &mut plan, options).await?;
@@ -80,9 +84,9 @@ impl Parts {
         let vault = self.vault;
         loop {
             let after = next.cursor;
-            let page = self.server.ask(|client| async move {
-                client.commits_after(&vault, after, PAGE_COMMITS_MAX).await
-            });
+            let page = self
+                .server
+                .ask(|client| async move { client.commits_after(&vault, after, PAGE_COMMITS_MAX).await });
             let page = page.await?;
             if page.server_incarnation != next.server_incarnation || page.head < after {
                 if next.server_incarnation != 0 {
@@ -107,7 +111,11 @@ impl Parts {
     }
 
     /// Checks one commit in full and advances its chain.
-    async fn verify(self: &Arc<Self>, next: &mut SyncState, item: &NumberedCommit) -> Result<Verified, SyncError> {
+    async fn verify(
+        self: &Arc<Self>,
+        next: &mut SyncState,
+        item: &NumberedCommit,
+    ) -> Result<Verified, SyncError> {
         let checked = self.check(next, item).await;
         if let Err(SyncError::Alarm(alarm)) = &checked {
             let is_news = self.problems.raise(
@@ -122,7 +130,11 @@ impl Parts {
         checked
     }
 
-    async fn check(self: &Arc<Self>, next: &mut SyncState, item: &NumberedCommit) -> Result<Verified, SyncError> {
+    async fn check(
+        self: &Arc<Self>,
+        next: &mut SyncState,
+        item: &NumberedCommit,
+    ) -> Result<Verified, SyncError> {
         let commit = Commit::from_bytes(&item.commit).map_err(|_| Alarm::Malformed)?;
         let header = *commit.header();
         if header.vault != self.vault {
@@ -167,15 +179,25 @@ impl Parts {
         let header = commit.header();
         let is_own = header.device == self.device
             && !options.reload_own
-            && self.chain_head().is_some_and(|head| (header.incarnation, header.seq) <= (head.incarnation, head.seq));
-        if is_own { plan.add_known(commit.entries()) } else { plan.add(commit.entries()) }
+            && self
+                .chain_head()
+                .is_some_and(|head| (header.incarnation, header.seq) <= (head.incarnation, head.seq));
+        if is_own {
+            plan.add_known(commit.entries())
+        } else {
+            plan.add(commit.entries())
+        }
         for entry in commit.entries() {
             next.deferred.retain(|version, _| !entry.supersedes.contains(version) || !is_own);
         }
     }
 
     /// Fetches what the plan wants and merges it; whether anything changed.
-    async fn fetch_and_apply(self: &Arc<Self>, next: &mut SyncState, mut plan: FetchPlan) -> Result<bool, SyncError> {
+    async fn fetch_and_apply(
+        self: &Arc<Self>,
+        next: &mut SyncState,
+        mut plan: FetchPlan,
+    ) -> Result<bool, SyncError> {
         let mut gathered: Vec<VersionItem> = Vec::new();
         let (mut bytes, mut worked) = (0, false);
         loop {
@@ -204,7 +226,11 @@ impl Parts {
     }
 
     /// Asks for versions; those the answer had no room for are wanted again.
-    async fn fetch(&self, hashes: &[VersionHash], plan: &mut FetchPlan) -> Result<Vec<VersionItem>, SyncError> {
+    async fn fetch(
+        &self,
+        hashes: &[VersionHash],
+        plan: &mut FetchPlan,
+    ) -> Result<Vec<VersionItem>, SyncError> {
         let (vault, request) = (self.vault, &VersionsRequest { hashes: hashes.to_vec() });
         let answer = self.server.ask(|client| async move { client.versions(&vault, request).await }).await?;
         plan.put_back(hashes.get(answer.items.len()..).unwrap_or_default());

@@ -25,6 +25,14 @@ use std::sync::Arc;
 /// The problem raised while the server refuses this device's commits.
 pub(crate) const COMMIT_REFUSED: &str = "commit_refused";
 
+/// A commit that is durable here.
+struct Written {
+    /// The new chunks it names.
+    chunks: Vec<ChunkId>,
+    /// Whether more may be ready.
+    is_full: bool,
+}
+
 impl Parts {
     /// Asks what the server knows of this device's chain, and starts a new life where it is more
     /// than, or other than, what this device knows.
@@ -40,7 +48,7 @@ impl Parts {
             (None, None) => true,
             (Some(theirs), _) if self.is_ours(theirs) => true,
             // Nothing there: fine when everything of ours is still in the outbox.
-            (None, Some(ours)) => self.volume.outbox().first().is_some_and(|first| is_first(first)) || ours.seq == 0,
+            (None, Some(ours)) => self.volume.outbox().first().is_some_and(is_first) || ours.seq == 0,
             _ => false,
         };
         if on_our_chain {
@@ -48,7 +56,10 @@ impl Parts {
         }
         let lives = [theirs.map(|head| head.incarnation), ours.map(|head| head.incarnation)];
         let next = lives.into_iter().flatten().max().map_or(0, |newest| newest.saturating_add(1));
-        tracing::warn!(incarnation = next, "the server knows another past of this device; it goes on as a new incarnation");
+        tracing::warn!(
+            incarnation = next,
+            "the server knows another past of this device; it goes on as a new incarnation"
+        );
         let parts = Arc::clone(self);
         blocking(move || {
             let meta = vec![(MetaKey::CHAIN, theirs.map(|head| encode_head(&head)).unwrap_or_default())];
@@ -85,16 +96,19 @@ impl Parts {
         loop {
             let (parts, mut next) = (Arc::clone(self), state.clone());
             let written = blocking(move || Ok((parts.write_commit(&mut next)?, next))).await?;
-            let (Some(chunks), next) = written else { return Ok(()) };
+            let (Some(Written { chunks, is_full }), next) = written else { return Ok(()) };
             *state = next;
             self.uploads.settle(&chunks, CHUNKS_FIRST).await;
             self.send(awaiting).await?;
+            // What is left is the beginning of the next commit; its time comes.
+            if !is_full {
+                return Ok(());
+            }
         }
     }
 
-    /// Writes one commit of what is ready. The chunks it names that still wait; `None` when nothing
-    /// is ready.
-    fn write_commit(&self, state: &mut SyncState) -> Result<Option<Vec<ChunkId>>, SyncError> {
+    /// Writes one commit of what is ready; `None` when nothing is.
+    fn write_commit(&self, state: &mut SyncState) -> Result<Option<Written>, SyncError> {
         let Some(batch) = self.volume.take_batch(BATCH_ENTRIES, BATCH_BYTES) else { return Ok(None) };
         let head = self.chain_head();
         let (author, _) = self.volume.author();
@@ -118,7 +132,13 @@ impl Parts {
             now_ms,
             seen: state.chains.seen(&self.device),
             heads: is_checkpoint.then(|| self.all_heads()),
-            refs: &|content| if self.uploads.holds(&content.root) { manifest_refs(&self.cache, content) } else { Vec::new() },
+            refs: &|content| {
+                if self.uploads.holds(&content.root) {
+                    manifest_refs(&self.cache, content)
+                } else {
+                    Vec::new()
+                }
+            },
         };
         let Composed { commit, push, versions } = match compose(frame, &batch) {
             Ok(composed) => composed,
@@ -128,14 +148,22 @@ impl Parts {
                 return Err(SyncError::Internal("a commit over its limits"));
             }
         };
-        (state.since_checkpoint, state.checkpoint_time) =
-            if is_checkpoint { (0, now_ms / 1_000) } else { (state.since_checkpoint + 1, state.checkpoint_time) };
-        let chunks = push.manifests.iter().flat_map(|list| list.ids.iter().copied().chain([list.node])).collect();
+        (state.since_checkpoint, state.checkpoint_time) = if is_checkpoint {
+            (0, now_ms / 1_000)
+        } else {
+            (state.since_checkpoint + 1, state.checkpoint_time)
+        };
+        let chunks =
+            push.manifests.iter().flat_map(|list| list.ids.iter().copied().chain([list.node])).collect();
         let meta = vec![(MetaKey::CHAIN, encode_head(&ChainHead::of(commit.header()))), state.meta()];
         let signed =
             SignedCommit { hash: commit.hash(), commit: commit.to_bytes(), payload: to_vec(&push), versions };
         self.volume.commit_written(&batch, signed, meta)?;
-        Ok(Some(chunks))
+        let bytes: usize = push.versions.iter().map(|version| version.ciphertext.len()).sum();
+        Ok(Some(Written {
+            chunks,
+            is_full: batch.records.len() >= BATCH_ENTRIES || bytes >= BATCH_BYTES / 2,
+        }))
     }
 
     fn all_heads(&self) -> BTreeMap<RecordId, Vec<VersionHash>> {
@@ -169,8 +197,8 @@ impl Parts {
     async fn send_some(&self, entries: &[OutboxEntry], awaiting: &mut Awaiting) -> Result<(), SyncError> {
         let mut commits = Vec::with_capacity(entries.len());
         for entry in entries {
-            let push: PushCommit =
-                from_slice(&entry.payload).map_err(|_| SyncError::Internal("an outbox entry that cannot be read"))?;
+            let push: PushCommit = from_slice(&entry.payload)
+                .map_err(|_| SyncError::Internal("an outbox entry that cannot be read"))?;
             commits.push(PushCommit { commit: entry.commit.clone(), ..push });
         }
         let (vault, request) = (self.vault, &PushRequest { commits });
@@ -200,7 +228,11 @@ impl Parts {
         };
         // A gap, a fork and an unknown log entry mend themselves at the next contact.
         if !matches!(code, ErrorCode::ChainGap | ErrorCode::CommitFork | ErrorCode::UnknownLogHead) {
-            self.problems.raise(COMMIT_REFUSED, format!("the server refuses this device's changes: {}", code.title()), hint);
+            self.problems.raise(
+                COMMIT_REFUSED,
+                format!("the server refuses this device's changes: {}", code.title()),
+                hint,
+            );
         }
         SyncError::Refused(code)
     }

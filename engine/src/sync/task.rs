@@ -137,7 +137,8 @@ impl SyncTask {
                 placed.mark_unchanged();
                 self.parts.settle_placed(&mut self.awaiting);
             }
-            let is_asked = self.signals.pull.load(Ordering::Acquire) || self.signals.meet.load(Ordering::Acquire);
+            let is_asked =
+                self.signals.pull.load(Ordering::Acquire) || self.signals.meet.load(Ordering::Acquire);
             let wants_pull = is_asked || now >= pull_at;
             let wants_push = self.wants_push(now);
             let may = not_before.is_none_or(|at| now >= at);
@@ -170,9 +171,13 @@ impl SyncTask {
         if self.pace.due(now, 1) == Due::Never {
             return false;
         }
-        let ready = self.parts.volume.pending().dirty_records;
-        let is_left_over = ready == 0 && self.parts.volume.lock().has_outbox();
-        is_left_over || self.pace.due(now, ready) == Due::Now
+        let pending = self.parts.volume.pending();
+        if pending.dirty_records == 0 {
+            return self.parts.volume.lock().has_outbox();
+        }
+        // New files wait for their first cut; how many of the records that is, is close enough.
+        let ready = pending.dirty_records.saturating_sub(pending.dirty_bodies).max(1);
+        self.pace.due(now, ready) == Due::Now
     }
 
     /// One exchange with the server.
@@ -197,9 +202,11 @@ impl SyncTask {
     async fn pull(&mut self) -> Result<(), SyncError> {
         self.signals.pull.store(false, Ordering::Release);
         let ticket = self.signals.asked.load(Ordering::Acquire);
-        let retry_deferred = self.signals.look_again.swap(false, Ordering::AcqRel) || !self.state.deferred.is_empty();
+        let retry_deferred =
+            self.signals.look_again.swap(false, Ordering::AcqRel) || !self.state.deferred.is_empty();
         let options = PullOptions { retry_deferred, reload_own: self.reload_own };
-        let head = self.parts.pull(&mut self.state, options).await.inspect_err(|_| self.signals.look_again())?;
+        let head =
+            self.parts.pull(&mut self.state, options).await.inspect_err(|_| self.signals.look_again())?;
         self.reload_own = false;
         self.progress.send_replace(Progress {
             answered: ticket,
@@ -222,7 +229,9 @@ impl SyncTask {
         let text = error.to_string();
         match error {
             // Being away is the server's state, not a problem a person must look into.
-            SyncError::Server(error) | SyncError::Members(MembersError::Server(error)) if error.is_transient() => {
+            SyncError::Server(error) | SyncError::Members(MembersError::Server(error))
+                if error.is_transient() =>
+            {
                 tracing::debug!(%error, "a round of sync ended early");
             }
             SyncError::Server(_) | SyncError::Members(MembersError::Server(_)) => {
@@ -232,9 +241,15 @@ impl SyncTask {
                 problems.raise(ACCOUNT, text, error.hint());
             }
             // Told where they were found.
-            SyncError::Alarm(_) | SyncError::Refused(_) => tracing::debug!(%error, "a round of sync ended early"),
+            SyncError::Alarm(_) | SyncError::Refused(_) => {
+                tracing::debug!(%error, "a round of sync ended early")
+            }
             SyncError::Local(_) => {
-                problems.raise(DISK, text, "free space on this device and check its disk; nothing is lost meanwhile");
+                problems.raise(
+                    DISK,
+                    text,
+                    "free space on this device and check its disk; nothing is lost meanwhile",
+                );
             }
             SyncError::NoKey => {
                 problems.raise(KEY, text, "sign this device out and in again");

@@ -117,7 +117,8 @@ impl Downloads {
 
     /// Asks every node once for what is still wanted, the best-ranked first.
     async fn round(&self, wanted: &mut Vec<ChunkId>, class: Class) -> BTreeMap<ChunkId, Verdict> {
-        let mut tried: BTreeMap<ChunkId, Answers> = wanted.iter().map(|id| (*id, Answers::default())).collect();
+        let mut tried: BTreeMap<ChunkId, Answers> =
+            wanted.iter().map(|id| (*id, Answers::default())).collect();
         while let Some((node, batch)) = self.next(wanted, &tried) {
             let answers = self.get(node, &batch, class).await;
             for (id, fetched) in batch.iter().zip(answers) {
@@ -176,7 +177,12 @@ impl Downloads {
         fetched
     }
 
-    async fn get_once(&self, node: NodeId, ids: &[ChunkId], class: Class) -> Result<Vec<Fetched>, PeerFailure> {
+    async fn get_once(
+        &self,
+        node: NodeId,
+        ids: &[ChunkId],
+        class: Class,
+    ) -> Result<Vec<Fetched>, PeerFailure> {
         let items: Vec<GetItem> = ids.iter().copied().map(GetItem::whole).collect();
         let head = |vault_tag| to_vec(&GetRequest { vault_tag, items: items.clone() });
         let ask =
@@ -192,16 +198,18 @@ impl Downloads {
         let body = response.body;
         let stored = tokio::task::spawn_blocking(move || {
             let items = ids.iter().zip(answer.outcomes).zip(parts);
-            let judge = |((id, outcome), span): ((&ChunkId, GetOutcome), Option<std::ops::Range<u64>>)| match outcome {
-                GetOutcome::Found { total_bytes, len_bytes } => {
-                    let span = span.unwrap_or_default();
-                    let bytes = body.get(span.start as usize..span.end as usize).unwrap_or_default();
-                    if total_bytes == len_bytes { keep(&cache, node, *id, bytes) } else { Fetched::Wrong }
-                }
-                GetOutcome::Missing => Fetched::Missing,
-                GetOutcome::Damaged => Fetched::Wrong,
-                GetOutcome::Later => Fetched::Open,
-            };
+            let judge =
+                |((id, outcome), span): ((&ChunkId, GetOutcome), Option<std::ops::Range<u64>>)| match outcome
+                {
+                    GetOutcome::Found { total_bytes, len_bytes } => {
+                        let span = span.unwrap_or_default();
+                        let bytes = body.get(span.start as usize..span.end as usize).unwrap_or_default();
+                        if total_bytes == len_bytes { keep(&cache, node, *id, bytes) } else { Fetched::Wrong }
+                    }
+                    GetOutcome::Missing => Fetched::Missing,
+                    GetOutcome::Damaged => Fetched::Wrong,
+                    GetOutcome::Later => Fetched::Open,
+                };
             items.map(judge).collect::<Vec<_>>()
         });
         stored.await.map_err(|_| PeerFailure::Malformed)

@@ -55,7 +55,12 @@ struct Map {
 }
 
 impl Nodes {
-    pub(crate) fn new(server: Arc<Server>, server_key: PublicKey, vault: VaultId, endpoint: Endpoint) -> Self {
+    pub(crate) fn new(
+        server: Arc<Server>,
+        server_key: PublicKey,
+        vault: VaultId,
+        endpoint: Endpoint,
+    ) -> Self {
         Self {
             server,
             server_key,
@@ -150,10 +155,8 @@ impl Nodes {
         }
         let info = self.server.ask(|client| async move { client.layout().await }).await?;
         self.take_layout(&info)?;
-        let request = CapabilityRequest {
-            vault_id: self.vault,
-            ops: vec![ChunkOp::Have, ChunkOp::Get, ChunkOp::Put],
-        };
+        let request =
+            CapabilityRequest { vault_id: self.vault, ops: vec![ChunkOp::Have, ChunkOp::Get, ChunkOp::Put] };
         let request = &request;
         let granted = self.server.ask(|client| async move { client.capabilities(request).await }).await?;
         let mut ends = u64::MAX;
@@ -202,13 +205,13 @@ impl Nodes {
     }
 
     /// Keeps layout and capabilities fresh and a link to every node. Runs until dropped.
-    pub(crate) async fn tend(&self, report: impl Fn(Result<(), &NodesError>)) {
+    pub(crate) async fn tend(&self, report: impl Fn(Option<&NodesError>)) {
         let mut backoff = crate::sync::pace::Backoff::default();
         let mut due = Instant::now();
         loop {
             if Instant::now() >= due {
                 let refreshed = self.refresh().await;
-                report(refreshed.as_ref().map(|()| ()));
+                report(refreshed.as_ref().err());
                 due = match refreshed {
                     Ok(()) => {
                         backoff.reset();
@@ -236,6 +239,7 @@ fn renewal(ends: u64) -> Instant {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let left = Duration::from_secs(ends).saturating_sub(now);
     // With clocks apart the difference is nonsense; then the node asks when the time has come.
-    let wait = left.saturating_sub(CAPABILITY_MARGIN).clamp(Duration::from_secs(60), Duration::from_secs(3_000));
+    let wait =
+        left.saturating_sub(CAPABILITY_MARGIN).clamp(Duration::from_secs(60), Duration::from_secs(3_000));
     Instant::now() + wait
 }

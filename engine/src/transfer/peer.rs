@@ -134,6 +134,7 @@ impl Peer {
                 }
                 Err(LinkError::Refused(code)) => return Err(self.refused(&link, code.0).await),
                 Err(error) if error.is_transient() => {
+                    self.note_loss();
                     self.forget(&link).await;
                     if is_last {
                         self.note_failure();
@@ -176,7 +177,11 @@ impl Peer {
     async fn ready_link(&self, endpoint: &Endpoint) -> Result<(Link, Grant), PeerFailure> {
         let mut slot = self.link.lock().await;
         let grant = self.grant.lock().clone().ok_or(PeerFailure::NoCapability)?;
-        let current = slot.take().filter(|(link, _)| !link.is_closed());
+        let before = slot.take();
+        let current = before.clone().filter(|(link, _)| !link.is_closed());
+        if before.is_some() && current.is_none() {
+            self.note_loss();
+        }
         let link = match current {
             Some((link, shown)) if shown == grant => {
                 *slot = Some((link.clone(), shown));
@@ -240,9 +245,14 @@ impl Peer {
         *health = Health { answers: true, ..Health::default() };
     }
 
+    /// The link is gone; whether the node is, the next attempt will tell.
+    fn note_loss(&self) {
+        self.health.lock().answers = false;
+    }
+
     fn note_failure(&self) -> PeerFailure {
         let mut health = self.health.lock();
-        if health.answers || health.not_before.is_none() {
+        if health.not_before.is_none() {
             tracing::warn!(node = ?self.cert.node, "the storage node cannot be reached; trying again now and then");
         }
         health.answers = false;

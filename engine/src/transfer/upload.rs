@@ -286,7 +286,12 @@ impl Uploads {
         );
     }
 
-    async fn put(&self, node: NodeId, items: &[PutItem], body: Vec<Bytes>) -> Result<PutResponse, PeerFailure> {
+    async fn put(
+        &self,
+        node: NodeId,
+        items: &[PutItem],
+        body: Vec<Bytes>,
+    ) -> Result<PutResponse, PeerFailure> {
         let head = |vault_tag| to_vec(&PutRequest { vault_tag, items: items.to_vec() });
         let answer_bytes_max = PUT_RESPONSE_BYTES_MAX;
         let ask = Ask { method: PUT, class: Class::Bulk, head: &head, body, answer_bytes_max };
@@ -314,12 +319,13 @@ impl Uploads {
                 }
             };
             let signed = SignedReceipt::from_bytes(&bytes).ok();
-            let sound = signed.as_ref().and_then(|signed| signed.verify(&cert.sign_pk).ok()).is_some_and(|receipt| {
-                receipt.node == node
-                    && receipt.vault_tag == vault_tag
-                    && receipt.chunk == item.id
-                    && receipt.len_bytes == item.len_bytes
-            });
+            let sound =
+                signed.as_ref().and_then(|signed| signed.verify(&cert.sign_pk).ok()).is_some_and(|receipt| {
+                    receipt.node == node
+                        && receipt.vault_tag == vault_tag
+                        && receipt.chunk == item.id
+                        && receipt.len_bytes == item.len_bytes
+                });
             if sound {
                 checked.push(Checked { chunk: item.id, bytes });
             } else {
@@ -334,7 +340,8 @@ impl Uploads {
             return Ok(());
         }
         let vault = self.vault;
-        let request = &ReceiptsRequest { receipts: checked.iter().map(|receipt| receipt.bytes.clone()).collect() };
+        let request =
+            &ReceiptsRequest { receipts: checked.iter().map(|receipt| receipt.bytes.clone()).collect() };
         self.server.ask(|client| async move { client.receipts(&vault, request).await }).await.map(drop)
     }
 
