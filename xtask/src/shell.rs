@@ -20,8 +20,11 @@ pub(crate) fn dist_bin() -> PathBuf {
 }
 
 /// Runs a command in the checkout and fails with its name when it fails.
+///
+/// What it prints goes to standard error: our standard output is for answers, such as `up --json`.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     let name = describe(command);
+    command.stdout(std::io::stderr());
     let status = command.current_dir(root()).status().with_context(|| format!("could not start `{name}`"))?;
     if !status.success() {
         bail!("`{name}` failed ({status})");
