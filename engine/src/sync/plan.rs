@@ -96,13 +96,33 @@ impl FetchPlan {
     }
 }
 
+/// A directory the record says it stands in.
+fn parent(version: &RemoteVersion) -> Option<FileId> {
+    let record = &version.record;
+    let place = record.links().map(|link| link.place.parent).next();
+    record.newest_parent().map(|edge| edge.parent).or(place)
+}
+
+/// Parts versions, ordered parents first, into those whose directories are known or come before
+/// them, and those that must wait for theirs.
+pub(crate) fn hold_back(
+    versions: Vec<RemoteVersion>,
+    is_known: &dyn Fn(&FileId) -> bool,
+) -> (Vec<RemoteVersion>, Vec<RemoteVersion>) {
+    let mut coming = BTreeSet::new();
+    versions.into_iter().partition(|version| {
+        let file = version.record.file();
+        let ready = is_known(&file)
+            || parent(version).is_none_or(|parent| is_known(&parent) || coming.contains(&parent));
+        if ready {
+            coming.insert(file);
+        }
+        ready
+    })
+}
+
 /// Puts directories before what stands in them, so that everything finds its place at once.
 pub(crate) fn parents_first(versions: Vec<RemoteVersion>) -> Vec<RemoteVersion> {
-    let parent = |version: &RemoteVersion| -> Option<FileId> {
-        let record = &version.record;
-        let place = record.links().map(|link| link.place.parent).next();
-        record.newest_parent().map(|edge| edge.parent).or(place)
-    };
     let parents: BTreeMap<FileId, Option<FileId>> =
         versions.iter().map(|version| (version.record.file(), parent(version))).collect();
     let depth = |file: FileId| {
@@ -193,18 +213,34 @@ mod tests {
         assert_eq!(plan.take(10), [version(20), version(30)]);
     }
 
+    fn at(id: u8) -> FileId {
+        FileId::from_bytes([id; 16])
+    }
+
+    fn dir(id: u8, parent: FileId) -> RemoteVersion {
+        let new = NewNode { mode: 0o755, owner: Owner::default(), mtime: Time::default() };
+        let dot = Dot { device: DeviceId::from_bytes([1; 16]), incarnation: 0, seq: 1 };
+        let place = Place { parent, name: vec![b'a' + id] };
+        let stamp = Stamp { hlc: Hlc(1), dot };
+        let record =
+            Record::new_dir(FileId::from_bytes([id; 16]), new, place, stamp).expect("a valid directory");
+        RemoteVersion { version: version(id), supersedes: Vec::new(), record }
+    }
+
+    #[test]
+    fn what_comes_before_its_directory_waits_for_it() {
+        let versions =
+            parents_first(vec![dir(3, at(2)), dir(2, at(9)), dir(5, ROOT), dir(6, at(5)), dir(7, at(4))]);
+        let (ready, waiting) = hold_back(versions, &|file| *file == ROOT || *file == at(4));
+        let ids = |versions: &[RemoteVersion]| -> BTreeSet<VersionHash> {
+            versions.iter().map(|v| v.version).collect()
+        };
+        assert_eq!(ids(&ready), [5, 6, 7].into_iter().map(version).collect());
+        assert_eq!(ids(&waiting), [2, 3].into_iter().map(version).collect());
+    }
+
     #[test]
     fn directories_come_before_what_stands_in_them() {
-        let dir = |id: u8, parent: FileId| {
-            let new = NewNode { mode: 0o755, owner: Owner::default(), mtime: Time::default() };
-            let dot = Dot { device: DeviceId::from_bytes([1; 16]), incarnation: 0, seq: 1 };
-            let place = Place { parent, name: vec![b'a' + id] };
-            let stamp = Stamp { hlc: Hlc(1), dot };
-            let record =
-                Record::new_dir(FileId::from_bytes([id; 16]), new, place, stamp).expect("a valid directory");
-            RemoteVersion { version: version(id), supersedes: Vec::new(), record }
-        };
-        let at = |id: u8| FileId::from_bytes([id; 16]);
         let mixed = vec![dir(3, at(2)), dir(1, ROOT), dir(5, at(6)), dir(2, at(1)), dir(6, at(5))];
         let order: Vec<VersionHash> = parents_first(mixed).into_iter().map(|found| found.version).collect();
         let position = |id: u8| order.iter().position(|found| *found == version(id));

@@ -7,14 +7,14 @@
 
 use super::chains::{Alarm, Place};
 use super::limits::{APPLY_BYTES, APPLY_VERSIONS};
-use super::plan::{FetchPlan, parents_first};
+use super::plan::{FetchPlan, Named, hold_back, parents_first};
 use super::state::{Deferred, SyncState};
 use super::{Parts, SyncError, WAITING_FOR_DEVICE, blocking, evidence};
 use crate::RemoteVersion;
 use freehold_api::bulk::{NumberedCommit, VersionItem, VersionState, VersionsRequest};
 use freehold_api::limits::{PAGE_COMMITS_MAX, VERSIONS_MAX};
 use freehold_crypto::{CommitContext, OpenError};
-use freehold_model::VersionHash;
+use freehold_model::{RecordId, VersionHash};
 use freehold_trust::account_log::{JudgeError, Verdict};
 use freehold_trust::commit::Commit;
 use freehold_vault::CommitBody;
@@ -199,6 +199,7 @@ impl Parts {
         mut plan: FetchPlan,
     ) -> Result<bool, SyncError> {
         let mut gathered: Vec<VersionItem> = Vec::new();
+        let mut orphans: Vec<RemoteVersion> = Vec::new();
         let (mut bytes, mut worked) = (0, false);
         loop {
             let hashes = plan.take(VERSIONS_MAX);
@@ -214,10 +215,12 @@ impl Parts {
                     }
                 }
             }
-            if !gathered.is_empty() && (is_end || bytes >= APPLY_BYTES || gathered.len() >= APPLY_VERSIONS) {
+            let is_due = is_end || bytes >= APPLY_BYTES || gathered.len() >= APPLY_VERSIONS;
+            if is_due && !(gathered.is_empty() && orphans.is_empty()) {
                 worked = true;
                 bytes = 0;
-                self.apply(next, &plan, std::mem::take(&mut gathered)).await?;
+                let items = std::mem::take(&mut gathered);
+                orphans = self.apply(next, &plan, items, orphans, is_end).await?;
             }
             if is_end {
                 return Ok(worked);
@@ -252,13 +255,16 @@ impl Parts {
         }
     }
 
-    /// Opens versions and merges them.
+    /// Opens versions and merges them. Those whose directory has not come yet are given back, unless
+    /// it is the end: they would only show up in Lost and Found for a moment.
     async fn apply(
         self: &Arc<Self>,
         next: &mut SyncState,
         plan: &FetchPlan,
         items: Vec<VersionItem>,
-    ) -> Result<(), SyncError> {
+        orphans: Vec<RemoteVersion>,
+        is_end: bool,
+    ) -> Result<Vec<RemoteVersion>, SyncError> {
         let mut sealed = Vec::with_capacity(items.len());
         for item in items {
             let Some(named) = plan.named(&item.hash) else { continue };
@@ -268,20 +274,22 @@ impl Parts {
         }
         let parts = Arc::clone(self);
         blocking(move || {
-            let mut versions = Vec::with_capacity(sealed.len());
+            let mut versions = orphans;
             let mut refused = 0_usize;
-            for (item, named) in sealed {
-                match parts.open(&item, &named) {
-                    Ok(record) => versions.push(RemoteVersion {
-                        version: item.hash,
-                        supersedes: named.supersedes,
-                        record,
-                    }),
+            for (item, Named { record, supersedes }) in sealed {
+                match parts.open(&item, &record) {
+                    Ok(record) => versions.push(RemoteVersion { version: item.hash, supersedes, record }),
                     Err(OpenError::UnknownGeneration(_)) => return Err(SyncError::NoKey),
                     Err(OpenError::Refused) => refused += 1,
                 }
             }
-            refused += parts.volume.apply_remote(parents_first(versions), Vec::new()).refused.len();
+            let (ready, orphans) = if is_end {
+                (parents_first(versions), Vec::new())
+            } else {
+                let tables = parts.volume.lock();
+                hold_back(parents_first(versions), &|file| tables.by_file.contains_key(file))
+            };
+            refused += parts.volume.apply_remote(ready, Vec::new()).refused.len();
             if refused > 0 {
                 parts.problems.raise(
                     RECORDS,
@@ -289,19 +297,19 @@ impl Parts {
                     "the server or one of your devices is broken; see the log",
                 );
             }
-            Ok(())
+            Ok(orphans)
         })
         .await
     }
 
     /// Opens one version and checks that it is what the commit named.
-    fn open(&self, item: &VersionItem, named: &super::plan::Named) -> Result<Record, OpenError> {
+    fn open(&self, item: &VersionItem, id: &RecordId) -> Result<Record, OpenError> {
         if blake3::hash(&item.ciphertext).as_bytes() != item.hash.as_bytes() {
             return Err(OpenError::Refused);
         }
-        let plain = self.keyring.open_record(&named.record, &item.ciphertext)?;
+        let plain = self.keyring.open_record(id, &item.ciphertext)?;
         let record = Record::from_bytes(&plain).map_err(|_| OpenError::Refused)?;
-        let is_here = self.keyring.record_id(&record.file()) == named.record;
+        let is_here = self.keyring.record_id(&record.file()) == *id;
         if is_here { Ok(record) } else { Err(OpenError::Refused) }
     }
 
