@@ -32,6 +32,10 @@ pub const STREAM_WINDOW_BYTES: u32 = 2 * 1024 * 1024;
 /// Bytes a peer may send on one link before we read them, and bytes we keep unacknowledged.
 pub const LINK_WINDOW_BYTES: u32 = 16 * 1024 * 1024;
 
+/// Of those, bytes a peer may send that anybody may be: one whose key nobody named and who was not
+/// admitted yet. Two full heads; all links together stay at 128 MiB instead of 16 GiB.
+pub const STRANGER_WINDOW_BYTES: u32 = 128 * 1024;
+
 /// Links one endpoint serves at once. Over it a newcomer is refused.
 pub const LINKS_MAX: usize = 1_024;
 

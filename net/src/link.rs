@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     theirs: Hello,
     /// Bytes of a request body we take.
     max_body_bytes: u64,
+    /// Bytes that may wait unread once the other side is admitted.
+    window_bytes: u32,
     turns: Turns,
     /// Slots at the other side that requests of no urgency may use.
     ordinary: Arc<Semaphore>,
@@ -68,6 +70,7 @@ impl Link {
             peer,
             theirs,
             max_body_bytes: config.max_body_bytes,
+            window_bytes: config.link_window_bytes,
             turns: Turns::default(),
             ordinary: Arc::new(Semaphore::new(ordinary)),
         }))

@@ -69,6 +69,11 @@ impl Shown {
         Ok(())
     }
 
+    /// Whether there was one at all.
+    pub(crate) fn is_any(&self) -> bool {
+        !self.by_vault.is_empty()
+    }
+
     /// The terms under which an operation on a vault is allowed now.
     pub(crate) fn terms(&self, tag: &VaultTag, ops: Ops, now: u64) -> Result<&Capability, PeerError> {
         let terms = self.by_vault.get(tag).ok_or(PeerError::NoCapability)?;

@@ -19,8 +19,12 @@ pub(crate) const MEMORY_BYTES: usize = 128 * 1024 * 1024;
 /// that uploads never make a reader wait.
 pub(crate) const URGENT_MEMORY_BYTES: usize = 48 * 1024 * 1024;
 
-/// Requests worked on at once. Each may block one thread on the disk.
-pub(crate) const REQUESTS_MAX: usize = 256;
+/// Admitted requests that work on the disk at once. Each blocks one thread.
+pub(crate) const WORK_MAX: usize = 256;
+
+/// Time in which a client must have shown a capability; then its link is closed, or strangers could
+/// keep every place for ever.
+pub(crate) const ADMISSION_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Time in which the body of a request must have come; over it `TooSlow`.
 pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(120);

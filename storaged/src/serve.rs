@@ -26,7 +26,7 @@ pub(crate) struct Service {
     clock: Clock,
     memory: Arc<Semaphore>,
     urgent_memory: Arc<Semaphore>,
-    requests: Arc<Semaphore>,
+    work_slots: Arc<Semaphore>,
 }
 
 /// Answers the requests of one link.
@@ -51,7 +51,7 @@ impl Service {
             clock,
             memory: pool(limits::MEMORY_BYTES),
             urgent_memory: pool(limits::URGENT_MEMORY_BYTES),
-            requests: Arc::new(Semaphore::new(limits::REQUESTS_MAX)),
+            work_slots: Arc::new(Semaphore::new(limits::WORK_MAX)),
         }
     }
 
@@ -73,18 +73,37 @@ impl Service {
         let permits = u32::try_from(bytes / PERMIT_BYTES).expect("a pool has far fewer permits");
         Arc::clone(pool).acquire_many_owned(permits.max(1)).await.expect("the pool is never closed")
     }
+
+    /// Runs blocking work on a thread of its own; it ends even if the client goes away meanwhile.
+    /// Only the work holds one of the slots: who is refused, or slow to send or to take an answer,
+    /// keeps nobody from the disk.
+    async fn off_the_loop<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, PeerError> + Send + 'static,
+    ) -> Result<T, PeerError> {
+        let slot = Arc::clone(&self.work_slots).acquire_owned().await.expect("the slots are never closed");
+        let done = tokio::task::spawn_blocking(move || {
+            let _slot = slot;
+            work()
+        });
+        done.await.unwrap_or_else(|error| {
+            tracing::error!(%error, "a request failed inside the node");
+            Err(PeerError::Failed)
+        })
+    }
 }
 
 impl Handler for LinkHandler {
     async fn handle(&self, request: Inbound, responder: Responder) {
-        let _slot =
-            Arc::clone(&self.service.requests).acquire_owned().await.expect("the slots are never closed");
         let now = (self.service.clock)();
         let head = &request.head;
         match request.method {
             peer::AUTH => {
-                let answer = self.session.auth(head, now).map(|()| (Vec::new(), Vec::new()));
-                reply(responder, answer).await;
+                let shown = self.session.auth(head, now);
+                if shown.is_ok() {
+                    responder.admit();
+                }
+                reply(responder, shown.map(|()| (Vec::new(), Vec::new()))).await;
             }
             peer::HAVE => {
                 let answer = self.session.have(head, now, &*self.service.store);
@@ -93,6 +112,13 @@ impl Handler for LinkHandler {
             peer::PUT => self.put(request, responder, now).await,
             peer::GET => self.get(request, responder, now).await,
             _ => told(responder.refuse(RefusalCode::UNKNOWN_METHOD).await),
+        }
+    }
+
+    async fn overstayed(&self) {
+        tokio::time::sleep(limits::ADMISSION_TIMEOUT).await;
+        if self.session.is_admitted() {
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -115,7 +141,7 @@ impl LinkHandler {
             Ok(Err(error)) => return tracing::debug!(%error, "a body did not come"),
             Err(_) => return reply(responder, Err(PeerError::TooSlow)).await,
         };
-        let stored = off_the_loop(move || put.finish(body, now)).await;
+        let stored = self.service.off_the_loop(move || put.finish(body, now)).await;
         reply(responder, stored.map(|outcomes| (Vec::new(), vec![Bytes::from(outcomes)]))).await;
     }
 
@@ -127,7 +153,7 @@ impl LinkHandler {
         };
         let _memory = self.service.reserve(request.class, get.memory_bytes()).await;
         let store = Arc::clone(&self.service.store);
-        let found = off_the_loop(move || get.finish(&*store)).await;
+        let found = self.service.off_the_loop(move || get.finish(&*store)).await;
         reply(responder, found.map(|found| (found.head, found.body))).await;
     }
 }
@@ -155,16 +181,6 @@ impl Drop for Admitted {
             put.abandon(&self.service.shared);
         }
     }
-}
-
-/// Runs blocking work on a thread of its own; it ends even if the client goes away meanwhile.
-async fn off_the_loop<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, PeerError> + Send + 'static,
-) -> Result<T, PeerError> {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
-        tracing::error!(%error, "a request failed inside the node");
-        Err(PeerError::Failed)
-    })
 }
 
 async fn reply(responder: Responder, answer: Result<Answer, PeerError>) {

@@ -118,6 +118,11 @@ impl Session {
         self.shown().show(head, now)
     }
 
+    /// Whether the client ever showed a capability.
+    pub(crate) fn is_admitted(&self) -> bool {
+        self.shown().is_any()
+    }
+
     /// `HAVE`: the encoded answer.
     pub(crate) fn have(&self, head: &[u8], now: u64, store: &dyn Chunks) -> Result<Vec<u8>, PeerError> {
         let request: HaveRequest = from_slice(head).map_err(malformed)?;

@@ -78,6 +78,13 @@ impl Carrier {
         }
     }
 
+    /// Lets the other side send so many bytes before they are read.
+    pub(crate) fn admit(&self, window_bytes: u32) {
+        match self {
+            Self::Quic(carrier) => carrier.admit(window_bytes),
+        }
+    }
+
     /// Ends the link.
     pub(crate) fn close(&self, code: CloseCode) {
         match self {

@@ -19,6 +19,12 @@ pub trait Handler: Send + Sync + 'static {
     /// the request up or the link closes, so everything it holds must be free to go at any await.
     /// A handler that ends without answering gives the request up: the caller sees `Cancelled`.
     fn handle(&self, request: Inbound, responder: Responder) -> impl Future<Output = ()> + Send;
+
+    /// Completes when the link is to be closed although no rule of it was broken, as for one who did
+    /// not show in time what it may do here. Never, unless a handler says otherwise.
+    fn overstayed(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
 }
 
 /// A request from the other side.
@@ -63,6 +69,12 @@ impl Responder {
     #[must_use]
     pub const fn credit(&self) -> Credit {
         self.credit
+    }
+
+    /// The other side has shown that it may be here: it gets the link's whole window. Until then a
+    /// peer that an endpoint took by [`crate::Accept::AnyKey`] may leave only a little unread.
+    pub fn admit(&self) {
+        self.link.carrier.admit(self.link.window_bytes);
     }
 
     /// Answers with a head and a whole body.

@@ -84,6 +84,10 @@ impl QuicCarrier {
         self.0.close_reason().is_some()
     }
 
+    pub(crate) fn admit(&self, window_bytes: u32) {
+        self.0.set_receive_window(VarInt::from_u32(window_bytes));
+    }
+
     pub(crate) fn close(&self, code: CloseCode) {
         close(&self.0, code);
     }

@@ -40,6 +40,11 @@ pub(crate) fn client(identity: &Identity, peer: PeerKey, serving: bool, config: 
 
 /// Settings of connections others make to us.
 pub(crate) fn server(identity: &Identity, accept: Accept, config: &LinkConfig) -> ServerConfig {
+    let mut transport = transport(true, config);
+    if accept == Accept::AnyKey {
+        let window = config.link_window_bytes.min(limits::STRANGER_WINDOW_BYTES);
+        transport.receive_window(VarInt::from_u32(window));
+    }
     let tls = tls::server_config(identity, accept, ALPN);
     let tls =
         QuicServerConfig::with_initial(tls, initial_suite()).expect("a TLS 1.3 configuration fits QUIC");
@@ -47,7 +52,7 @@ pub(crate) fn server(identity: &Identity, accept: Accept, config: &LinkConfig) -
     let mut tokens = ValidationTokenConfig::default();
     tokens.sent(0);
     let (one, all) = limits::WAITING_BYTES;
-    server.transport_config(Arc::new(transport(true, config)));
+    server.transport_config(Arc::new(transport));
     server.validation_token_config(tokens);
     server.max_incoming(limits::WAITING_MAX).incoming_buffer_size(one).incoming_buffer_size_total(all);
     server

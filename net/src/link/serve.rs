@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::body::BodyReader;
 use super::call::Credit;
-use super::carrier::{Rx, Tx};
+use super::carrier::{CloseCode, Rx, Tx};
 use super::handler::{Handler, Inbound, Responder};
 use super::{LinkError, Shared};
 use crate::wire::{BodyMeter, RefusalCode, RequestHead};
@@ -15,6 +15,9 @@ use crate::wire::{BodyMeter, RefusalCode, RequestHead};
 /// Serves until the link closes; every request's task ends with this future.
 pub(super) async fn run<H: Handler>(link: Arc<Shared>, handler: Arc<H>) -> LinkError {
     let mut tasks = JoinSet::new();
+    let by = Arc::clone(&handler);
+    let overstayed = by.overstayed();
+    tokio::pin!(overstayed);
     loop {
         tokio::select! {
             lane = link.carrier.accept() => match lane {
@@ -23,6 +26,10 @@ pub(super) async fn run<H: Handler>(link: Arc<Shared>, handler: Arc<H>) -> LinkE
                 }
                 Err(error) => return error,
             },
+            () = &mut overstayed => {
+                link.carrier.close(CloseCode::Done);
+                return LinkError::Closed;
+            }
             Some(done) = tasks.join_next() => {
                 if done.is_err_and(|error| error.is_panic()) {
                     tracing::error!("a request handler panicked; its request was refused");

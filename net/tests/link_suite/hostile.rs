@@ -1,9 +1,11 @@
 //! Peers that hold a good key and break every other rule. Frames are written out byte by byte here,
 //! so that a change of the format cannot hide behind its own encoder.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use freehold_net::{Accept, Class, Credit, LinkConfig, LinkError};
+use freehold_net::limits::STRANGER_WINDOW_BYTES;
+use freehold_net::{Accept, Class, Credit, Handler, Inbound, LinkConfig, LinkError, Responder};
 
 use crate::kit::{
     CLOSE_PROTOCOL, Event, Kind, RawLane, RawLink, RawServer, RawTls, assert_alive, connect, key_of, method,
@@ -212,4 +214,40 @@ fn with(bytes: &[u8], index: usize, value: u8) -> Vec<u8> {
     let mut changed = bytes.to_vec();
     changed[index] = value;
     changed
+}
+
+pub(crate) async fn a_stranger_may_leave_little_unread_until_it_is_admitted<K: Kind>() {
+    let (addr, key, _bell) = serve::<K>(1, Accept::AnyKey, LinkConfig::default());
+    let raw = K::raw_connect(addr, key, RawTls::Good(5)).await.expect("a good key");
+    raw.say_hello(&HELLO).await;
+    let much = vec![0x55; 8 << 20];
+    let mut admit = raw.open_lane().await;
+    admit.write(&request_head(3, method::ADMIT, 0, 0, 0)).await;
+    admit.end();
+    let mut unread = raw.open_lane().await;
+    unread.write(&request_head(3, method::HANG, 0, 8 << 20, 0)).await;
+    let first = unread.offer(&much).await;
+    assert!(first <= STRANGER_WINDOW_BYTES as usize, "{first} bytes before anybody knew who it is");
+    admit.read_all().await.expect("an answer");
+    let mut body = raw.open_lane().await;
+    body.write(&request_head(3, method::HANG, 0, 8 << 20, 0)).await;
+    let second = body.offer(&much).await;
+    assert!(second > STRANGER_WINDOW_BYTES as usize, "{second} bytes once it is admitted");
+}
+
+/// Has no patience at all.
+struct Impatient;
+
+impl Handler for Impatient {
+    async fn handle(&self, _: Inbound, _: Responder) {}
+
+    async fn overstayed(&self) {}
+}
+
+pub(crate) async fn who_overstays_is_told_that_the_link_is_closed<K: Kind>() {
+    let endpoint = K::bind(1, Accept::AnyKey, LinkConfig::default());
+    let (addr, key) = (endpoint.local_addr().expect("a bound socket has an address"), endpoint.public_key());
+    tokio::spawn(async move { endpoint.serve(|_| Arc::new(Impatient)).await });
+    let link = connect::<K>(addr, key, LinkConfig::default()).await;
+    assert_eq!(link.closed().await, LinkError::Closed);
 }

@@ -55,6 +55,8 @@ pub(crate) trait RawLink: Send {
 /// One request and its response, byte by byte.
 pub(crate) trait RawLane: Send {
     async fn write(&mut self, bytes: &[u8]);
+    /// Hands over what the other side has room for at once; how much that was.
+    async fn offer(&mut self, bytes: &[u8]) -> usize;
     fn end(&mut self);
     /// Everything the other side says until it ends or gives up.
     async fn read_all(&mut self) -> Result<Vec<u8>, String>;
@@ -97,6 +99,8 @@ pub(crate) mod method {
     pub(crate) const COUNT: u16 = 12;
     /// Reports when it starts, reads the body, reports how that went.
     pub(crate) const REPORT: u16 = 13;
+    /// Admits the link, answers.
+    pub(crate) const ADMIT: u16 = 14;
 }
 
 /// What a handler tells the test.
@@ -212,6 +216,10 @@ impl Desk {
                 let read = request.body.collect(1 << 20).await;
                 self.report(Event::Body(read.map(|body| body.len() as u64)));
                 Ok(())
+            }
+            method::ADMIT => {
+                responder.admit();
+                responder.reply(Bytes::new(), Bytes::new()).await
             }
             _ => responder.refuse(RefusalCode::UNKNOWN_METHOD).await,
         }

@@ -80,6 +80,8 @@ mod over_quic {
             request_shorter_than_announced_is_a_protocol_error,
             response_over_credit_is_a_protocol_error,
             hostile_link_does_not_disturb_another,
+            a_stranger_may_leave_little_unread_until_it_is_admitted,
+            who_overstays_is_told_that_the_link_is_closed,
         }
     }
 }

@@ -93,6 +93,10 @@ impl RawLane for QuicLane {
         let _ = self.0.write_all(bytes).await;
     }
 
+    async fn offer(&mut self, bytes: &[u8]) -> usize {
+        self.0.write(bytes).await.expect("the other side listens")
+    }
+
     fn end(&mut self) {
         let _ = self.0.finish();
     }

@@ -273,3 +273,45 @@ async fn many_clients_at_once_get_what_each_put() {
     }
     running.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_who_leave_their_refusals_unread_keep_nobody_from_the_node() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path());
+    // A window of a few bytes: after the first refusals the node cannot send this client more.
+    let config = LinkConfig { link_window_bytes: 64, ..LinkConfig::default() };
+    let mut strangers = Vec::new();
+    for seed in [40, 41] {
+        let identity = Identity::from_seed(&[seed; 32]);
+        let endpoint = Endpoint::bind(LOOPBACK, identity, Accept::None, config).unwrap();
+        let node = Identity::from_seed(&NODE_SEED).public_key();
+        let link = endpoint.connect(running.addr, node).await.unwrap();
+        for _ in 0..200 {
+            let head = Bytes::from_static(b"no capability");
+            let request = Request { method: peer::AUTH, class: Class::Bulk, head, body: Body::empty() };
+            strangers.push(link.call(request, Credit::NONE).await.unwrap());
+        }
+    }
+    let honest = async {
+        let link = running.client(10).await;
+        put(&link, &[chunk(1)]).await.unwrap()
+    };
+    let served = timeout(std::time::Duration::from_secs(60), honest).await;
+    assert!(is_stored(&served.expect("the node serves others meanwhile")[0]));
+    drop(strangers);
+    running.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_link_without_a_capability_ends_and_one_with_it_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, _) = NodeStore::open(dir.path(), NodeOptions::default()).unwrap();
+    let authority = Authority { node: node(), server: server().public() };
+    let service = Arc::new(Service::new(authority, SignKey::from_seed(&NODE_SEED), Arc::new(store), || NOW));
+    let peer = PeerInfo { key: Identity::from_seed(&[10; 32]).public_key(), addr: LOOPBACK };
+    let (stranger, client) = (service.handler(peer), service.handler(peer));
+    client.session.auth(&signed(terms(10)), NOW).unwrap();
+    let day = std::time::Duration::from_secs(86_400);
+    assert!(timeout(day, stranger.overstayed()).await.is_ok());
+    assert!(timeout(day, client.overstayed()).await.is_err());
+}
