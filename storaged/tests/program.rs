@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test stops on its own mistake")]
 
+use bytes::Bytes;
 use freehold_api::{Blob, NodeJoin, NodeJoined};
-use freehold_model::NodeId;
+use freehold_model::{ChunkId, NodeId, VaultTag};
+use freehold_store::{NodeOptions, NodeStore, PutStatus};
 use freehold_trust::{NodeCert, PublicKey, SignKey, SignedNodeCert};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -151,6 +153,36 @@ fn it_joins_once_and_later_starts_without_token_or_server() {
     assert!(again.starts_with("ready ") && again.trim_end().ends_with(words[2]), "{again}");
     assert!(stop(child).status.success());
     assert!(home.path().join("storaged/node.key").exists());
+}
+
+#[test]
+fn every_file_of_a_node_is_on_the_threat_models_page() {
+    let home = tempfile::tempdir().unwrap();
+    let server = FakeServer::start();
+    let (child, _) =
+        start(home.path(), &[&ANY_PORT[..], &["--server", &server.0, "--join", "right"]].concat());
+    assert!(stop(child).status.success());
+    let dir = home.path().join("storaged");
+    let (store, _) = NodeStore::open(&dir.join("chunks"), NodeOptions::default()).unwrap();
+    let bytes = Bytes::from_static(b"a chunk");
+    let id = ChunkId::from_bytes(*blake3::hash(&bytes).as_bytes());
+    let stored = store.put_batch(vec![(VaultTag::from_bytes([1; 16]), id, bytes)]);
+    assert_eq!(stored, [PutStatus::Stored]);
+    let page = include_str!("../../docs/threat-model.md");
+    let listed = |name: &str| {
+        let name = if name.ends_with(".seg") { "chunks/*.seg" } else { name };
+        page.lines().any(|line| line.split_whitespace().take(2).eq(["node", name]))
+    };
+    let names = |dir: &Path, before: &str| -> Vec<String> {
+        let entries = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
+        let files = entries.filter(|entry| entry.path().is_file());
+        files.map(|entry| format!("{before}{}", entry.file_name().to_str().unwrap())).collect()
+    };
+    let files = [names(&dir, ""), names(&dir.join("chunks"), "chunks/")].concat();
+    assert!(files.iter().any(|name| name.ends_with(".seg")), "{files:?}");
+    for name in files {
+        assert!(listed(&name), "say in docs/threat-model.md what {name} gives away");
+    }
 }
 
 #[test]
