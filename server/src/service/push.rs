@@ -75,12 +75,13 @@ fn judge(state: &AccountState, row: &CommitRow) -> Option<ErrorCode> {
     }
 }
 
+/// Also for a repeated push: its first answer may have been lost, and what was to follow it too.
 fn tell(app: &App, caller: &DeviceCaller, vault: VaultId, outcomes: &[CommitOutcome]) {
-    let fresh = outcomes.iter().filter_map(|outcome| match outcome {
-        CommitOutcome::Numbered { vault_seq, fresh: true } => Some(*vault_seq),
-        CommitOutcome::Numbered { .. } | CommitOutcome::Refused { .. } => None,
+    let numbers = outcomes.iter().filter_map(|outcome| match outcome {
+        CommitOutcome::Numbered { vault_seq, .. } => Some(*vault_seq),
+        CommitOutcome::Refused { .. } => None,
     });
-    if let Some(vault_seq) = fresh.max() {
+    if let Some(vault_seq) = numbers.max() {
         app.push(Some(caller.account), Event::Commit { vault, vault_seq });
     }
 }

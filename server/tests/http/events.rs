@@ -53,6 +53,20 @@ async fn commits_placements_and_layouts_are_pushed_to_their_account() {
 }
 
 #[tokio::test]
+async fn a_push_repeated_after_a_lost_answer_is_told_again() {
+    let server = Server::start().await;
+    let user = User::register(&server, 1).await;
+    let commit = [user.commit(b"a", &[])];
+    user.push(&server, &commit).await;
+    let mut socket = connect(&server, &user.token).await.expect("a connection");
+    assert!(matches!(next(&mut socket).await, Some(Event::Hello { .. })));
+    user.push(&server, &commit).await;
+    // Says that the server still speaks, should the first thing it says not be the commit.
+    server.join_node(7).await;
+    assert_eq!(next(&mut socket).await, Some(Event::Commit { vault: user.vault, vault_seq: 1 }));
+}
+
+#[tokio::test]
 async fn a_stranger_hears_nothing() {
     let server = Server::start().await;
     let refused = connect(&server, "made up").await;
