@@ -70,7 +70,9 @@ pub enum FsError {
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum OpenError {
     /// A directory or file could not be made, listed or read.
-    #[error("cannot open the local state of the vault: {what}: {source}; check the disk and the directory's owner")]
+    #[error(
+        "cannot open the local state of the vault: {what}: {source}; check the disk and the directory's owner"
+    )]
     Disk {
         /// What was attempted.
         what: &'static str,

@@ -34,9 +34,7 @@ pub use error::{FetchError, FsError, OpenError, Recovery};
 pub use tables::attrs::XattrMode;
 pub use tables::dir::FIRST_COOKIE;
 pub use tables::remote::RemoteVersion;
-pub use tables::sync::{
-    Batch, BatchRecord, CutOutcome, CutToken, OutboxEntry, Pending, SignedCommit,
-};
+pub use tables::sync::{Batch, BatchRecord, CutOutcome, CutToken, OutboxEntry, Pending, SignedCommit};
 pub use tables::{Author, Tables, TablesGuard};
 pub use volume::meta::MetaKey;
 pub use volume::{

@@ -51,7 +51,13 @@ impl CleanReader {
     ///
     /// # Errors
     /// `Missing`; `Failed(Damaged)` when the version does not have the range, or does not open.
-    pub(crate) fn read(&self, body: &Body, range: Range<u64>, plain: &PlainCache, out: &mut Vec<u8>) -> Result<(), Blocked> {
+    pub(crate) fn read(
+        &self,
+        body: &Body,
+        range: Range<u64>,
+        plain: &PlainCache,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Blocked> {
         match body {
             Body::Inline(bytes) => {
                 let range = usize::try_from(range.start).ok().zip(usize::try_from(range.end).ok());
@@ -89,7 +95,8 @@ impl CleanReader {
     fn root(&self, chunked: &Chunked) -> Result<Arc<Node>, Blocked> {
         self.node(&chunked.root, || {
             let sealed = self.chunk(&chunked.root)?;
-            let plain = chunked.cek.root_key(&chunked.root_salt).open(&sealed).map_err(|_| FsError::Damaged)?;
+            let plain =
+                chunked.cek.root_key(&chunked.root_salt).open(&sealed).map_err(|_| FsError::Damaged)?;
             Ok(Node::decode_root(&plain, chunked.size).map_err(|_| FsError::Damaged)?)
         })
     }
@@ -111,7 +118,13 @@ impl CleanReader {
     }
 
     /// Collects the pieces of a range; a missing inner node does not hide its missing neighbours.
-    fn pieces(&self, node: &Node, range: &Range<u64>, base: u64, found: &mut Vec<Piece>) -> Result<(), Blocked> {
+    fn pieces(
+        &self,
+        node: &Node,
+        range: &Range<u64>,
+        base: u64,
+        found: &mut Vec<Piece>,
+    ) -> Result<(), Blocked> {
         let mut missing = Vec::new();
         let within = range.start.saturating_sub(base)..range.end.saturating_sub(base);
         for located in node.locate(within) {
@@ -123,7 +136,8 @@ impl CleanReader {
                     found.push(Piece { entry: entry.clone(), range: narrow(from)?..narrow(to)? });
                 }
                 Target::Child(child) => {
-                    let walked = self.child(node, child).and_then(|below| self.pieces(&below, range, start, found));
+                    let walked =
+                        self.child(node, child).and_then(|below| self.pieces(&below, range, start, found));
                     match walked {
                         Err(Blocked::Missing(ids)) => missing.extend(ids),
                         other => other?,

@@ -35,7 +35,9 @@ impl Source {
                 let by = u32::try_from(by).expect("an extent is no longer than its piece");
                 Self::Piece { piece: Arc::clone(piece), skip: skip + by }
             }
-            Self::Clean { content, offset } => Self::Clean { content: Arc::clone(content), offset: offset + by },
+            Self::Clean { content, offset } => {
+                Self::Clean { content: Arc::clone(content), offset: offset + by }
+            }
         }
     }
 }

@@ -32,6 +32,9 @@ enum Next {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct BodyLog {
     next: Next,
+    /// Whether a batch with all of the body was taken, written or still on its way: changes since
+    /// then must follow it.
+    told: bool,
     /// Number of the last item the journal has of this body; 0 for none.
     pub(crate) generation: u64,
     /// The segment of the last full item: from there on the journal is needed.
@@ -47,6 +50,11 @@ pub(crate) enum Due {
 }
 
 impl BodyLog {
+    /// The log of a body that was read back from the journal.
+    pub(crate) const fn restored(generation: u64, segment: u64) -> Self {
+        Self { next: Next::Nothing, told: true, generation, segment: Some(segment) }
+    }
+
     /// The body becomes dirty: all of it must be written.
     pub(crate) fn begin(&mut self) {
         self.next = Next::Full;
@@ -54,12 +62,15 @@ impl BodyLog {
 
     /// The body is its record's content again.
     pub(crate) fn clean(&mut self) {
-        self.next = if self.segment.is_some() { Next::Clean } else { Next::Nothing };
+        self.next = if self.told || self.segment.is_some() { Next::Clean } else { Next::Nothing };
     }
 
-    /// That the body is clean must be said again.
+    /// That the body is clean could not be said: it must be said again, unless the body is dirty by now.
     pub(crate) fn clean_again(&mut self) {
-        self.next = Next::Clean;
+        self.told = true;
+        if matches!(self.next, Next::Nothing) {
+            self.next = Next::Clean;
+        }
     }
 
     /// All of it must be written again.
@@ -73,7 +84,7 @@ impl BodyLog {
     pub(crate) fn note(&mut self, op: Op) {
         match &mut self.next {
             Next::Delta(ops) => ops.push(op),
-            Next::Nothing if self.segment.is_some() => self.next = Next::Delta(vec![op]),
+            Next::Nothing if self.told => self.next = Next::Delta(vec![op]),
             Next::Nothing | Next::Clean | Next::Full => {}
         }
     }
@@ -82,8 +93,14 @@ impl BodyLog {
     pub(crate) fn take(&mut self) -> Option<Due> {
         match std::mem::take(&mut self.next) {
             Next::Nothing => None,
-            Next::Clean => Some(Due::Clean),
-            Next::Full => Some(Due::Full),
+            Next::Clean => {
+                self.told = false;
+                Some(Due::Clean)
+            }
+            Next::Full => {
+                self.told = true;
+                Some(Due::Full)
+            }
             Next::Delta(ops) => Some(Due::Delta(ops)),
         }
     }
@@ -101,5 +118,41 @@ impl BodyLog {
     /// Whether the journal has extents of this body.
     pub(crate) const fn is_durable(&self) -> bool {
         self.segment.is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_while_the_first_batch_is_on_its_way_goes_into_the_next() {
+        let mut log = BodyLog::default();
+        log.begin();
+        let first = log.take().expect("all of it");
+        log.note(Op::Size(7));
+        log.written(&first, 1, 3);
+        assert!(matches!(log.take(), Some(Due::Delta(ops)) if ops.len() == 1));
+        assert!(log.take().is_none());
+    }
+
+    #[test]
+    fn a_body_that_settles_while_its_batch_is_on_its_way_is_said_to_be_clean() {
+        let mut log = BodyLog::default();
+        log.begin();
+        let first = log.take().expect("all of it");
+        log.clean();
+        log.written(&first, 1, 3);
+        assert!(matches!(log.take(), Some(Due::Clean)));
+    }
+
+    #[test]
+    fn a_failure_to_say_clean_does_not_forget_newer_bytes() {
+        let mut log = BodyLog::restored(1, 3);
+        log.clean();
+        assert!(matches!(log.take(), Some(Due::Clean)));
+        log.begin();
+        log.clean_again();
+        assert!(matches!(log.take(), Some(Due::Full)));
     }
 }

@@ -4,11 +4,11 @@
 //! versions, so what is read is one moment of the file, whatever is written meanwhile.
 
 use crate::FsError;
+use crate::body::Source;
 use crate::body::cache::{Key, PlainCache};
 use crate::body::clean::{Blocked, CleanReader};
 use crate::body::extents::Stretch;
 use crate::body::piece::{Piece, Place};
-use crate::body::Source;
 use crate::journal::Sealer;
 use std::sync::Arc;
 
@@ -56,10 +56,13 @@ impl Reader {
         let skip = skip as usize;
         match piece.place() {
             Place::Lost => return Err(FsError::Damaged),
-            Place::Memory(bytes) => out.extend_from_slice(bytes.get(skip..skip + len).ok_or(FsError::Damaged)?),
+            Place::Memory(bytes) => {
+                out.extend_from_slice(bytes.get(skip..skip + len).ok_or(FsError::Damaged)?)
+            }
             Place::Stored(loc) => {
                 let sealer = self.sealer.as_ref().ok_or(FsError::Io)?;
-                let opened = self.plain.get_or(Key::Piece(loc.segment.number, loc.offset), || loc.read(sealer))?;
+                let opened =
+                    self.plain.get_or(Key::Piece(loc.segment.number, loc.offset), || loc.read(sealer))?;
                 out.extend_from_slice(opened.get(skip..skip + len).ok_or(FsError::Damaged)?);
             }
         }

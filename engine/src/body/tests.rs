@@ -125,8 +125,19 @@ fn ranges_across_chunks_and_frames_read_equal() {
     let plain = content(3 * BLOCK + 777);
     let (volume, ino, remote) = remote_file(&rig, &plain);
     source(&rig, &volume, remote);
-    for (at, len) in [(0, 1), (16_383, 2), (BLOCK - 1, 2), (BLOCK, 16_384), (2 * BLOCK - 7, BLOCK + 700), (plain.len() - 3, 3)] {
-        assert_eq!(read_at(&volume, ino, at as u64, len as u32), Ok(plain[at..at + len].to_vec()), "{at} {len}");
+    for (at, len) in [
+        (0, 1),
+        (16_383, 2),
+        (BLOCK - 1, 2),
+        (BLOCK, 16_384),
+        (2 * BLOCK - 7, BLOCK + 700),
+        (plain.len() - 3, 3),
+    ] {
+        assert_eq!(
+            read_at(&volume, ino, at as u64, len as u32),
+            Ok(plain[at..at + len].to_vec()),
+            "{at} {len}"
+        );
     }
     assert_eq!(read_at(&volume, ino, plain.len() as u64 - 2, 100), Ok(plain[plain.len() - 2..].to_vec()));
 }

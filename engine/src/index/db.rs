@@ -56,7 +56,8 @@ impl Db {
                 for suffix in ["", "-wal", "-shm"] {
                     let from = with_suffix(path, suffix);
                     if from.exists() {
-                        std::fs::rename(&from, with_suffix(path, &format!("{suffix}.damaged"))).map_err(|_| IndexError::Disk)?;
+                        std::fs::rename(&from, with_suffix(path, &format!("{suffix}.damaged")))
+                            .map_err(|_| IndexError::Disk)?;
                     }
                 }
                 Self::open(path, sealer)
@@ -67,7 +68,9 @@ impl Db {
 
     fn open(path: &Path, sealer: Arc<Sealer>) -> Result<(Self, Loaded), IndexError> {
         let is_new = !path.exists();
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.execute_batch(
             "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;
@@ -76,7 +79,9 @@ impl Db {
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
         match version {
             0 => {
-                connection.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"))?;
+                connection.execute_batch(&format!(
+                    "BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
+                ))?;
             }
             SCHEMA_VERSION => {}
             _ => return Err(IndexError::Damaged),
@@ -101,7 +106,11 @@ impl Db {
     }
 
     /// Writes rows and the batch they belong to, all or nothing.
-    pub(crate) fn apply(&mut self, rows: &BTreeMap<RowKey, Option<Vec<u8>>>, batch: u64) -> Result<(), IndexError> {
+    pub(crate) fn apply(
+        &mut self,
+        rows: &BTreeMap<RowKey, Option<Vec<u8>>>,
+        batch: u64,
+    ) -> Result<(), IndexError> {
         let transaction = self.connection.transaction()?;
         {
             let mut put = transaction.prepare_cached("INSERT OR REPLACE INTO row VALUES (?1, ?2, ?3)")?;

@@ -80,9 +80,18 @@ impl Index {
     ///
     /// # Errors
     /// When the file can be neither read nor replaced.
-    pub(crate) fn open(path: &Path, sealer: Arc<Sealer>, keyring: Arc<VaultKeyring>) -> Result<(Self, Loaded), IndexError> {
+    pub(crate) fn open(
+        path: &Path,
+        sealer: Arc<Sealer>,
+        keyring: Arc<VaultKeyring>,
+    ) -> Result<(Self, Loaded), IndexError> {
         let (db, loaded) = Db::open_or_replace(path, sealer)?;
-        let state = State { submitted: loaded.applied, applied: loaded.applied, durable: loaded.applied, ..State::default() };
+        let state = State {
+            submitted: loaded.applied,
+            applied: loaded.applied,
+            durable: loaded.applied,
+            ..State::default()
+        };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
         let worker = Arc::clone(&shared);
         let thread = std::thread::Builder::new()

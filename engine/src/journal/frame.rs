@@ -160,7 +160,14 @@ pub(crate) fn scan(segment: &Segment, bytes: &[u8], sealer: &Sealer) -> Option<S
                 };
                 let after_damage = before != chain;
                 chain = advance(&before, &head, sealed);
-                scan.found.push(Found { batch: frame.batch, last, items, end: end as u64, after_damage, chain });
+                scan.found.push(Found {
+                    batch: frame.batch,
+                    last,
+                    items,
+                    end: end as u64,
+                    after_damage,
+                    chain,
+                });
             }
         }
         at = end;
@@ -192,7 +199,9 @@ fn open_state(
 /// The next offset at which a state frame opens.
 fn resync(segment: &Segment, bytes: &[u8], from: usize, sealer: &Sealer) -> Option<usize> {
     let mut at = from;
-    while let Some(skip) = bytes.get(at..)?.windows(FRAME_MAGIC.len()).position(|window| window == FRAME_MAGIC) {
+    while let Some(skip) =
+        bytes.get(at..)?.windows(FRAME_MAGIC.len()).position(|window| window == FRAME_MAGIC)
+    {
         at += skip;
         if let Some((frame, sealed)) = frame_at(bytes, at)
             && matches!(frame.kind, FrameKind::State { .. })

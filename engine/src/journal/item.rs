@@ -36,13 +36,7 @@ pub(crate) struct NodeImage {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Run {
     /// A sealed piece of this device.
-    Piece {
-        segment: u64,
-        offset: u64,
-        sealed_len: u32,
-        piece_len: u32,
-        skip: u32,
-    },
+    Piece { segment: u64, offset: u64, sealed_len: u32, piece_len: u32, skip: u32 },
     /// Bytes of a version: `content` counts in the image's own list.
     Clean { content: u32, offset: u64 },
     /// Bytes lost to damage.
@@ -252,7 +246,9 @@ impl Encode for Item {
             Self::Body(image) => out.u8(3).put(image),
             Self::BodyGone { file, detached } => out.u8(4).put(file).u64(*detached),
             Self::Meta { key, value } => out.u8(5).u16(*key).var_bytes(value),
-            Self::Outbox { hash, commit, payload } => out.u8(6).put(hash).var_bytes(commit).var_bytes(payload),
+            Self::Outbox { hash, commit, payload } => {
+                out.u8(6).put(hash).var_bytes(commit).var_bytes(payload)
+            }
             Self::OutboxGone(hash) => out.u8(7).put(hash),
             Self::Pins { file, chunks } => {
                 out.u8(8).put(file);

@@ -52,7 +52,9 @@ impl Loc {
         let mut sealed = vec![0; len];
         match self.segment.file.read_exact_at(self.offset, &mut sealed) {
             Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Err(crate::FsError::Damaged),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+                return Err(crate::FsError::Damaged);
+            }
             Err(_) => return Err(crate::FsError::Io),
         }
         sealer.open_piece(&self.segment, self.offset, &sealed).ok_or(crate::FsError::Damaged)

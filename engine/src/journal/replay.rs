@@ -105,7 +105,8 @@ fn acknowledged_end(scan: &Scan, is_newest: bool) -> u64 {
         && follows
         && !scan.header_is_damaged
         && scan.found.iter().any(|found| found.after_damage && Some(found.batch) == newest);
-    let complete = scan.found.iter().rev().find(|found| found.last && !(is_torn && Some(found.batch) == newest));
+    let complete =
+        scan.found.iter().rev().find(|found| found.last && !(is_torn && Some(found.batch) == newest));
     complete.map_or(frame::HEADER_LEN as u64, |found| found.end)
 }
 

@@ -41,12 +41,29 @@ impl Sealer {
     }
 
     /// Seals a part of a batch for its place.
-    pub(crate) fn seal_frame(&self, segment: u64, offset: u64, header: &FrameHeader, plain: &[u8]) -> Vec<u8> {
-        self.key.seal(LocalPurpose::JournalFrame, &frame_place(segment, offset, header), plain, &mut OsEntropy)
+    pub(crate) fn seal_frame(
+        &self,
+        segment: u64,
+        offset: u64,
+        header: &FrameHeader,
+        plain: &[u8],
+    ) -> Vec<u8> {
+        self.key.seal(
+            LocalPurpose::JournalFrame,
+            &frame_place(segment, offset, header),
+            plain,
+            &mut OsEntropy,
+        )
     }
 
     /// Opens a part of a batch.
-    pub(crate) fn open_frame(&self, segment: u64, offset: u64, header: &FrameHeader, sealed: &[u8]) -> Option<Vec<u8>> {
+    pub(crate) fn open_frame(
+        &self,
+        segment: u64,
+        offset: u64,
+        header: &FrameHeader,
+        sealed: &[u8],
+    ) -> Option<Vec<u8>> {
         self.key.open(LocalPurpose::JournalFrame, &frame_place(segment, offset, header), sealed).ok()
     }
 

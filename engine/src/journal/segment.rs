@@ -28,7 +28,10 @@ pub(crate) struct Segment {
 
 impl std::fmt::Debug for Segment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Segment").field("kind", &self.kind).field("number", &self.number).finish_non_exhaustive()
+        f.debug_struct("Segment")
+            .field("kind", &self.kind)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
     }
 }
 

@@ -54,7 +54,10 @@ impl Space {
     /// `NoSpace`.
     pub(crate) fn admit(&self, len: u64) -> Result<(), FsError> {
         let mut state = self.state.lock();
-        if state.since_bytes >= limits::SPACE_SAMPLE_BYTES || state.free_bytes < len.saturating_add(limits::RESERVE_MARGIN_BYTES) || !state.held {
+        if state.since_bytes >= limits::SPACE_SAMPLE_BYTES
+            || state.free_bytes < len.saturating_add(limits::RESERVE_MARGIN_BYTES)
+            || !state.held
+        {
             self.sample(&mut state);
         }
         if !state.held {
@@ -75,7 +78,11 @@ impl Space {
     pub(crate) fn check(&self, len: u64) -> Result<(), FsError> {
         let mut state = self.state.lock();
         self.sample(&mut state);
-        if state.held && state.free_bytes >= len.saturating_add(limits::RESERVE_MARGIN_BYTES) { Ok(()) } else { Err(FsError::NoSpace) }
+        if state.held && state.free_bytes >= len.saturating_add(limits::RESERVE_MARGIN_BYTES) {
+            Ok(())
+        } else {
+            Err(FsError::NoSpace)
+        }
     }
 
     /// Runs a disk write; when the disk is full, gives the reservation up and tries once more.

@@ -53,7 +53,8 @@ impl Staging {
         let fits = state.current.as_ref().is_some_and(|(_, end)| *end + len <= limits::STAGING_SEGMENT_BYTES);
         if !fits {
             let created = self.space.write(|| self.segments.lock().create(SegmentKind::Staging));
-            let segment = created.map_err(|error| if is_full(&error) { FsError::NoSpace } else { FsError::Io })?;
+            let segment =
+                created.map_err(|error| if is_full(&error) { FsError::NoSpace } else { FsError::Io })?;
             state.current = Some((segment, 0));
         }
         let Some((segment, end)) = &mut state.current else { return Err(FsError::Io) };

@@ -210,7 +210,10 @@ fn the_headers_are_as_drawn() {
     let header = SegmentHeader { number: 2, first_batch: 3, chain: [4; 32] };
     let bytes = header.encode();
     assert_eq!(bytes.len(), frame::HEADER_LEN);
-    assert_eq!(bytes[..24], *b"FHJRNL\x00\x01\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x03");
+    assert_eq!(
+        bytes[..24],
+        *b"FHJRNL\x00\x01\x00\x00\x00\x00\x00\x00\x00\x02\x00\x00\x00\x00\x00\x00\x00\x03"
+    );
     assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
     let frame = FrameHeader { kind: FrameKind::State { last: true }, batch: 5, sealed_len: 258 };
     assert_eq!(frame.encode(), *b"FHJF\x03\x00\x00\x00\x00\x00\x01\x02\x00\x00\x00\x00\x00\x00\x00\x05");

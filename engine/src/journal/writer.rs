@@ -156,7 +156,8 @@ impl JournalWriter {
         }
         let segment = self.space.write(|| self.segments.lock().create(SegmentKind::Journal))?;
         self.fresh = Some(segment.number);
-        let header = SegmentHeader { number: segment.number, first_batch: self.next_batch, chain: self.chain };
+        let header =
+            SegmentHeader { number: segment.number, first_batch: self.next_batch, chain: self.chain };
         self.space.write(|| segment.file.write_all_at(0, &header.encode()))?;
         // Durable before the first frame: a header that cannot be read is torn or damaged, never both.
         segment.file.sync_data()?;

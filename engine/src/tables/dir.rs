@@ -61,7 +61,9 @@ impl Directory {
     /// Entries with a cookie above `after`, in cookie order.
     pub(crate) fn after(&self, after: u64) -> impl Iterator<Item = (u64, &Arc<[u8]>, Ino)> {
         let from = after.saturating_add(1);
-        self.by_cookie.range(from..).filter_map(|(cookie, name)| Some((*cookie, name, self.by_name.get(name)?.ino)))
+        self.by_cookie
+            .range(from..)
+            .filter_map(|(cookie, name)| Some((*cookie, name, self.by_name.get(name)?.ino)))
     }
 
     /// Number of entries.

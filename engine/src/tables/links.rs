@@ -178,7 +178,13 @@ impl Tables {
     }
 
     /// Puts a name of a node elsewhere, in the record and in the tree.
-    fn relink(&mut self, ino: Ino, from: (Ino, &[u8]), to: (Ino, &[u8]), stamp: Stamp) -> Result<(), FsError> {
+    fn relink(
+        &mut self,
+        ino: Ino,
+        from: (Ino, &[u8]),
+        to: (Ino, &[u8]),
+        stamp: Stamp,
+    ) -> Result<(), FsError> {
         let id = self.detach(ino, from.0, from.1)?;
         self.place(ino, id, to, stamp)
     }
@@ -202,7 +208,13 @@ impl Tables {
     ///
     /// # Errors
     /// `NotFound`, `NotDir`, `IsDir`, `NotEmpty`, `NameTooLong`; `Invalid` for a directory into itself.
-    pub fn move_link(&mut self, dir: Ino, name: &[u8], new_dir: Ino, new_name: &[u8]) -> Result<Option<Ino>, FsError> {
+    pub fn move_link(
+        &mut self,
+        dir: Ino,
+        name: &[u8],
+        new_dir: Ino,
+        new_name: &[u8],
+    ) -> Result<Option<Ino>, FsError> {
         name::validate(new_name)?;
         let ino = self.child(dir, name).ok_or(FsError::NotFound)?;
         self.directory(new_dir)?;
@@ -235,7 +247,13 @@ impl Tables {
     ///
     /// # Errors
     /// `NotFound`; `Invalid` when a directory would come to lie below itself.
-    pub fn exchange(&mut self, dir: Ino, name: &[u8], other_dir: Ino, other_name: &[u8]) -> Result<(), FsError> {
+    pub fn exchange(
+        &mut self,
+        dir: Ino,
+        name: &[u8],
+        other_dir: Ino,
+        other_name: &[u8],
+    ) -> Result<(), FsError> {
         let ino = self.child(dir, name).ok_or(FsError::NotFound)?;
         let other = self.child(other_dir, other_name).ok_or(FsError::NotFound)?;
         if ino == other {

@@ -21,9 +21,7 @@ pub(crate) mod tests;
 use crate::journal::item::Item;
 use crate::journal::space::Space;
 use crate::{Attr, FsError, Ino, Kind, ROOT, Time, limits};
-use freehold_model::{
-    DeviceId, Dot, Entropy, FileId, Hlc, LinkId, Stamp, VersionHash, VersionVector,
-};
+use freehold_model::{DeviceId, Dot, Entropy, FileId, Hlc, LinkId, Stamp, VersionHash, VersionVector};
 use freehold_vault::record::{NewNode, Owner, Record};
 use node::Node;
 use parking_lot::MutexGuard;
@@ -102,8 +100,10 @@ impl Tables {
     /// vault agree without a write: mode 0700, shown as `owner`'s until somebody sets an owner.
     pub(crate) fn new(author: Author, owner: Owner, now: Time, entropy: Box<dyn Entropy + Send>) -> Self {
         let dot = Dot { device: DeviceId::default(), incarnation: 0, seq: 1 };
-        let new = NewNode { mode: 0o700, owner: Owner::default(), mtime: freehold_vault::record::Time::default() };
-        let record = Record::new_root(new, Stamp { hlc: Hlc::default(), dot }).expect("a valid mode and time");
+        let new =
+            NewNode { mode: 0o700, owner: Owner::default(), mtime: freehold_vault::record::Time::default() };
+        let record =
+            Record::new_root(new, Stamp { hlc: Hlc::default(), dot }).expect("a valid mode and time");
         let mut tables = Self {
             nodes: HashMap::new(),
             by_file: HashMap::new(),
@@ -167,7 +167,8 @@ impl Tables {
     /// The stamp of one operation. Everything it changes carries the same one.
     pub(crate) fn stamp(&mut self) -> Stamp {
         self.write_seq += 1;
-        let dot = Dot { device: self.author.device, incarnation: self.author.incarnation, seq: self.write_seq };
+        let dot =
+            Dot { device: self.author.device, incarnation: self.author.incarnation, seq: self.write_seq };
         self.seen.observe(dot);
         Stamp { hlc: Hlc::from_millis(self.now.millis()), dot }
     }

@@ -26,7 +26,11 @@ pub struct RemoteVersion {
 impl Tables {
     /// Merges versions and shows the result. The ids of records that could not be merged come back:
     /// no honest device wrote them.
-    pub(crate) fn apply(&mut self, versions: Vec<RemoteVersion>, notices: &mut BTreeSet<Notice>) -> Vec<FileId> {
+    pub(crate) fn apply(
+        &mut self,
+        versions: Vec<RemoteVersion>,
+        notices: &mut BTreeSet<Notice>,
+    ) -> Vec<FileId> {
         let mut refused = Vec::new();
         let mut is_simple = !self.by_file.contains_key(&LOST_AND_FOUND);
         let mut fresh = Vec::new();
@@ -90,12 +94,20 @@ impl Tables {
             return false;
         }
         let places: Vec<_> = match (node.record.newest_parent(), node.record.dir_name()) {
-            (Some(edge), Some(name)) => vec![(edge.parent, name.value.clone(), freehold_model::LinkId::default())],
-            _ => node.record.links().map(|link| (link.place.parent, link.place.name.clone(), link.id)).collect(),
+            (Some(edge), Some(name)) => {
+                vec![(edge.parent, name.value.clone(), freehold_model::LinkId::default())]
+            }
+            _ => node
+                .record
+                .links()
+                .map(|link| (link.place.parent, link.place.name.clone(), link.id))
+                .collect(),
         };
         let mut shown = Vec::new();
         for (parent, name, link) in places {
-            let Some(dir) = self.by_file.get(&parent).copied().filter(|dir| self.is_live_dir(*dir)) else { return false };
+            let Some(dir) = self.by_file.get(&parent).copied().filter(|dir| self.is_live_dir(*dir)) else {
+                return false;
+            };
             if self.child(dir, &name).is_some() || shown.iter().any(|(d, n, _)| (*d, n) == (dir, &name)) {
                 return false;
             }
@@ -168,8 +180,7 @@ impl Tables {
         fresh.sync = std::mem::take(&mut node.sync);
         fresh.links = std::mem::take(&mut node.links);
         fresh.atime = node.atime;
-        fresh.body.log.segment = node.body.log.segment.take();
-        fresh.body.log.generation = std::mem::take(&mut node.body.log.generation);
+        fresh.body.log = std::mem::take(&mut node.body.log);
         node.successor = Some(new_ino);
         node.ctime = now;
         let links = fresh.links.clone();
@@ -203,8 +214,12 @@ fn same_names(node: &Node, merged: &Record) -> bool {
             && merged.trash_mark().is_none()
             && !node.is_orphan();
     }
-    let places = |record: &Record| record.links().map(|link| (link.id, link.place.clone())).collect::<Vec<_>>();
+    let places =
+        |record: &Record| record.links().map(|link| (link.id, link.place.clone())).collect::<Vec<_>>();
     places(record) == places(merged)
         && node.links.len() == merged.links().count()
-        && node.links.iter().all(|shown| merged.link(&shown.id).is_some_and(|link| link.place.name == *shown.name))
+        && node
+            .links
+            .iter()
+            .all(|shown| merged.link(&shown.id).is_some_and(|link| link.place.name == *shown.name))
 }

@@ -23,15 +23,17 @@ impl Tables {
         while self.settle(&tree) {
             tree = self.view();
         }
-        self.unified = tree.unified.iter().fold(BTreeMap::new(), |mut all: BTreeMap<_, Vec<_>>, (from, into)| {
-            all.entry(*into).or_default().push(*from);
-            all
-        });
+        self.unified =
+            tree.unified.iter().fold(BTreeMap::new(), |mut all: BTreeMap<_, Vec<_>>, (from, into)| {
+                all.entry(*into).or_default().push(*from);
+                all
+            });
         if tree.dirs.contains_key(&LOST_AND_FOUND) {
             self.make_lost_and_found();
         }
         let wanted = self.wanted(&tree);
-        let shown: Vec<Ino> = self.nodes.values().filter(|node| node.children.len() > 0).map(|node| node.ino).collect();
+        let shown: Vec<Ino> =
+            self.nodes.values().filter(|node| node.children.len() > 0).map(|node| node.ino).collect();
         let empty = BTreeMap::new();
         for dir in shown {
             self.hide_others(dir, wanted.get(&dir).unwrap_or(&empty), notices);
@@ -63,7 +65,8 @@ impl Tables {
             for Leaf { name, link, copy, .. } in leaves {
                 let (Some(dot), Some(link)) = (copy, link) else { continue };
                 let owner = self.by_file.values().filter_map(|ino| self.nodes.get(ino)).find(|node| {
-                    node.record.link(link).is_some() && node.record.contents().iter().any(|c| c.stamp.dot == *dot)
+                    node.record.link(link).is_some()
+                        && node.record.contents().iter().any(|c| c.stamp.dot == *dot)
                 });
                 if let Some(node) = owner {
                     losers.push((node.file(), Place { parent: *dir, name: name.clone() }, *dot));
@@ -122,7 +125,12 @@ impl Tables {
     }
 
     /// Removes the entries of a directory that lead elsewhere than wanted.
-    fn hide_others(&mut self, dir: Ino, wanted: &BTreeMap<Vec<u8>, (Ino, LinkId)>, notices: &mut BTreeSet<Notice>) {
+    fn hide_others(
+        &mut self,
+        dir: Ino,
+        wanted: &BTreeMap<Vec<u8>, (Ino, LinkId)>,
+        notices: &mut BTreeSet<Notice>,
+    ) {
         let Some(node) = self.nodes.get(&dir) else { return };
         let entries: Vec<(Arc<[u8]>, Ino)> =
             node.children.after(0).map(|(_, name, ino)| (Arc::clone(name), ino)).collect();
@@ -153,7 +161,14 @@ impl Tables {
         notices.insert(Notice::Attr { ino });
     }
 
-    pub(crate) fn show_name(&mut self, ino: Ino, dir: Ino, name: &[u8], link: LinkId, notices: &mut BTreeSet<Notice>) {
+    pub(crate) fn show_name(
+        &mut self,
+        ino: Ino,
+        dir: Ino,
+        name: &[u8],
+        link: LinkId,
+        notices: &mut BTreeSet<Notice>,
+    ) {
         let now = self.now;
         let name: Arc<[u8]> = name.into();
         let Some(node) = self.nodes.get_mut(&ino) else { return };

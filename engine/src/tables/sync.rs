@@ -5,9 +5,9 @@
 //! file without any version waits for its cut, and the deletion of what it replaced waits with it:
 //! no other device ever sees the old one gone and the new one empty.
 
+use crate::journal::item::Item;
 use crate::tables::Tables;
 use crate::tables::node::{Node, record_time};
-use crate::journal::item::Item;
 use crate::{Ino, Kind, Notice, Time, limits};
 use freehold_model::{ChunkId, CommitHash, FileId, VersionHash};
 use freehold_vault::record::{self, Record};
@@ -157,7 +157,8 @@ impl Tables {
         } else {
             node.body.shown = Some(own.stamp.dot);
             node.body.first_write_ms = self.now.millis();
-            node.body.base = (node.body.base.is_some() || target != token.ino).then(|| Box::new(fork.clone()));
+            node.body.base =
+                (node.body.base.is_some() || target != token.ino).then(|| Box::new(fork.clone()));
         }
         if is_whole {
             self.uncut.remove(&token.ino);
@@ -273,7 +274,10 @@ impl Tables {
     pub(crate) fn versions_placed(&mut self, versions: &[VersionHash]) -> Vec<ChunkId> {
         let mut free = Vec::new();
         for version in versions {
-            let Some(ino) = self.by_version.get(version).and_then(|file| self.by_file.get(file)).copied() else { continue };
+            let Some(ino) = self.by_version.get(version).and_then(|file| self.by_file.get(file)).copied()
+            else {
+                continue;
+            };
             let Some(node) = self.nodes.get_mut(&ino) else { continue };
             let Some(index) = node.sync.unplaced.iter().position(|known| known == version) else { continue };
             // An older version that was superseded meanwhile is of no interest any more.
@@ -294,7 +298,11 @@ impl Tables {
     /// Keeps the list of waiting nodes true.
     pub(crate) fn update_waiting(&mut self, ino: Ino) {
         let waits = self.nodes.get(&ino).is_some_and(|node| node.sync.is_waiting() || node.body.is_dirty());
-        if waits { self.waiting.insert(ino) } else { self.waiting.remove(&ino) };
+        if waits {
+            self.waiting.insert(ino)
+        } else {
+            self.waiting.remove(&ino)
+        };
     }
 
     /// What is not on the server for good.

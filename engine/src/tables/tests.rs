@@ -33,7 +33,12 @@ fn a_created_name_leads_to_its_node() {
 #[test]
 fn bad_names_are_refused() {
     let mut tables = tables();
-    for (name, error) in [(&b""[..], FsError::Invalid), (b"..", FsError::Invalid), (b"a/b", FsError::Invalid), (&[b'x'; 256], FsError::NameTooLong)] {
+    for (name, error) in [
+        (&b""[..], FsError::Invalid),
+        (b"..", FsError::Invalid),
+        (b"a/b", FsError::Invalid),
+        (&[b'x'; 256], FsError::NameTooLong),
+    ] {
         assert_eq!(tables.insert(ROOT, name, new(Kind::File)), Err(error));
     }
     assert!(tables.insert(ROOT, &[b'x'; 255], new(Kind::File)).is_ok());
@@ -59,7 +64,10 @@ fn link_count_is_zero_after_the_last_unlink_and_the_node_stays_until_forgotten()
 #[test]
 fn rename_over_replaces_in_one_step_and_names_the_victim() {
     let mut tables = tables();
-    let (a, b) = (tables.insert(ROOT, b"a", new(Kind::File)).expect("free"), tables.insert(ROOT, b"b", new(Kind::File)).expect("free"));
+    let (a, b) = (
+        tables.insert(ROOT, b"a", new(Kind::File)).expect("free"),
+        tables.insert(ROOT, b"b", new(Kind::File)).expect("free"),
+    );
     tables.remember(b, 1);
     assert_eq!(tables.move_link(ROOT, b"a", ROOT, b"b"), Ok(Some(b)));
     assert_eq!((tables.child(ROOT, b"a"), tables.child(ROOT, b"b")), (None, Some(a)));
@@ -125,7 +133,10 @@ fn xattr_modes_are_obeyed() {
     assert_eq!(tables.set_xattr(ROOT, b"user.a", b"2", XattrMode::Create), Err(FsError::XattrExists));
     tables.set_xattr(ROOT, b"user.a", b"2", XattrMode::Set).expect("any");
     assert_eq!(tables.xattr(ROOT, b"user.a"), Some(&b"2"[..]));
-    assert_eq!(tables.set_xattr(ROOT, b"user.b", &vec![0; 20_000], XattrMode::Set), Err(FsError::XattrTooBig));
+    assert_eq!(
+        tables.set_xattr(ROOT, b"user.b", &vec![0; 20_000], XattrMode::Set),
+        Err(FsError::XattrTooBig)
+    );
     tables.remove_xattr(ROOT, b"user.a").expect("there");
     assert_eq!(tables.remove_xattr(ROOT, b"user.a"), Err(FsError::NoXattr));
 }

@@ -69,7 +69,9 @@ impl TraceDisk {
                 }
                 Op::Remove(_) => names.push(op.clone()),
                 Op::SyncDir => names.drain(..).for_each(|op| rename(&mut image, &op)),
-                Op::Write(file, ..) | Op::SetLen(file, _) => pending.entry(*file).or_default().push(op.clone()),
+                Op::Write(file, ..) | Op::SetLen(file, _) => {
+                    pending.entry(*file).or_default().push(op.clone())
+                }
                 Op::Sync(file) => {
                     let ops = pending.remove(file).unwrap_or_default();
                     ops.iter().for_each(|op| change(&mut image, op, &mut |_| true));

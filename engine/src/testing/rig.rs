@@ -47,9 +47,11 @@ impl Rig {
 
     pub(crate) fn device(device: u8) -> Self {
         let options = CacheOptions::with_cap(1 << 30);
-        let (chunks, _) = CacheStore::open_on(Arc::new(TraceDisk::default()), options).expect("an empty disk");
+        let (chunks, _) =
+            CacheStore::open_on(Arc::new(TraceDisk::default()), options).expect("an empty disk");
         let key = VaultKey::from_parts(1, Secret32::from_bytes([9; 32]));
-        let keyring = VaultKeyring::new(VaultId::from_bytes([3; 16]), vec![key]).expect("one first generation");
+        let keyring =
+            VaultKeyring::new(VaultId::from_bytes([3; 16]), vec![key]).expect("one first generation");
         Self {
             disk: TraceDisk::default(),
             index: None,

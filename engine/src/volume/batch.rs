@@ -261,7 +261,9 @@ fn encode_op(op: &Op, contents: &mut Contents) -> BodyOp {
 
 fn run(source: &Source, contents: &mut Contents) -> Run {
     match source {
-        Source::Clean { content, offset } => Run::Clean { content: contents.number(content), offset: *offset },
+        Source::Clean { content, offset } => {
+            Run::Clean { content: contents.number(content), offset: *offset }
+        }
         Source::Piece { piece, skip } => match piece.loc() {
             Ok(loc) => Run::Piece {
                 segment: loc.segment.number,

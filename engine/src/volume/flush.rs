@@ -76,7 +76,9 @@ impl Volume {
                 Ok(())
             }
             Err(error) => {
-                tracing::error!("a flush of the journal failed; fsync reports it and the state is written again");
+                tracing::error!(
+                    "a flush of the journal failed; fsync reports it and the state is written again"
+                );
                 snapshot.failed(&mut self.tables.lock(), true);
                 Err(error)
             }
@@ -84,7 +86,12 @@ impl Volume {
     }
 
     /// Pieces, then the batch. Small batches carry their pieces with them.
-    fn write_batch(&self, local: &Local, flusher: &mut Flusher, snapshot: &Snapshot) -> Result<(Written, Vec<Item>), FsError> {
+    fn write_batch(
+        &self,
+        local: &Local,
+        flusher: &mut Flusher,
+        snapshot: &Snapshot,
+    ) -> Result<(Written, Vec<Item>), FsError> {
         let pieces = snapshot.pieces();
         let total: usize = pieces.iter().map(|(_, bytes)| bytes.len()).sum();
         let is_small = total <= limits::FLUSH_INLINE_BYTES_MAX;
@@ -97,7 +104,8 @@ impl Volume {
             self.rescue(local, &failed);
             return Err(FsError::Io);
         }
-        let inline: Vec<_> = if is_small { pieces.iter().map(|(_, bytes)| bytes.clone()).collect() } else { Vec::new() };
+        let inline: Vec<_> =
+            if is_small { pieces.iter().map(|(_, bytes)| bytes.clone()).collect() } else { Vec::new() };
         let mut items = Vec::new();
         let written = flusher.writer.write(&inline, |locs| {
             for ((piece, _), loc) in pieces.iter().zip(locs) {

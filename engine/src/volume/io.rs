@@ -59,13 +59,21 @@ impl Volume {
     }
 
     /// Reads, or fetches what is missing and reads again: each level of a manifest may add to it.
-    fn attempt(self: &Arc<Self>, stretches: Arc<Vec<Stretch>>, deadline: Instant, attempts: u32, done: ReadDone) {
+    fn attempt(
+        self: &Arc<Self>,
+        stretches: Arc<Vec<Stretch>>,
+        deadline: Instant,
+        attempts: u32,
+        done: ReadDone,
+    ) {
         let missing = match self.reader.read(&stretches) {
             Ok(bytes) => return done(Ok(bytes.into())),
             Err(Blocked::Failed(error)) => return done(Err(error)),
             Err(Blocked::Missing(ids)) => ids,
         };
-        let (Some(source), true) = (self.source(), attempts > 0) else { return done(Err(FsError::Unreachable)) };
+        let (Some(source), true) = (self.source(), attempts > 0) else {
+            return done(Err(FsError::Unreachable));
+        };
         let volume = Arc::clone(self);
         source.want(
             missing,
@@ -81,12 +89,16 @@ impl Volume {
     /// reader that comes for the first bytes mostly comes for the next.
     fn prefetch(&self, stretches: &[Stretch], deadline: Instant) {
         let (Some(clean), Some(source)) = (&self.reader.clean, self.source()) else { return };
-        let Some(Stretch { len, source: Some(Source::Clean { content, offset }), .. }) = stretches.last() else { return };
+        let Some(Stretch { len, source: Some(Source::Clean { content, offset }), .. }) = stretches.last()
+        else {
+            return;
+        };
         let record::Body::Chunked(chunked) = &**content else { return };
         if clean.missing_after(chunked, *offset, *len, 1).is_empty() {
             return;
         }
-        let after = clean.missing_after(chunked, offset + len, limits::PREFETCH_BYTES, limits::PREFETCH_CHUNKS);
+        let after =
+            clean.missing_after(chunked, offset + len, limits::PREFETCH_BYTES, limits::PREFETCH_CHUNKS);
         if !after.is_empty() {
             source.want(after, deadline, Box::new(|_| {}));
         }
@@ -124,7 +136,9 @@ impl Volume {
     fn pieces(&self, ino: Ino, bytes: &[u8]) -> Result<Vec<Arc<Piece>>, FsError> {
         let runs = bytes.chunks(limits::PIECE_BYTES_MAX);
         let Some(local) = &self.local else {
-            return Ok(runs.map(|run| Piece::in_memory(Bytes::copy_from_slice(run), &self.in_memory)).collect());
+            return Ok(runs
+                .map(|run| Piece::in_memory(Bytes::copy_from_slice(run), &self.in_memory))
+                .collect());
         };
         local.space.admit(bytes.len() as u64 + limits::CHANGE_BYTES)?;
         if bytes.len() <= limits::INLINE_WRITE_BYTES_MAX {
@@ -191,7 +205,14 @@ impl Volume {
     ///
     /// # Errors
     /// `NotFound`, `IsDir`, `FileTooBig`; `Invalid` when the ranges overlap in one file.
-    pub fn copy_range(&self, from: Ino, from_offset: u64, to: Ino, to_offset: u64, len: u64) -> Result<u64, FsError> {
+    pub fn copy_range(
+        &self,
+        from: Ino,
+        from_offset: u64,
+        to: Ino,
+        to_offset: u64,
+        len: u64,
+    ) -> Result<u64, FsError> {
         let mut tables = self.lock();
         let source = tables.node(from)?;
         let len = len.min(source.body.size.saturating_sub(from_offset));

@@ -4,7 +4,7 @@
 //! unsent bytes are never in the index. The tree is shown once everything is in.
 
 use crate::body::piece::Piece;
-use crate::body::{Body, ExtentMap, Source};
+use crate::body::{Body, BodyLog, ExtentMap, Source};
 use crate::index::Loaded;
 use crate::journal::item::{BodyImage, BodyMode, BodyOp, Item, NodeImage, Run};
 use crate::journal::replay::Origin;
@@ -150,8 +150,10 @@ impl Found {
         if recovery.heads_needed {
             self.meta.remove(&meta::MetaKey::CURSOR.number());
         }
-        let counters = self.meta.iter().find_map(|(key, value)| meta::read_counters(*key, value).ok().flatten());
-        if let Some(counters) = counters.filter(|counters| counters.incarnation >= tables.author.incarnation) {
+        let counters =
+            self.meta.iter().find_map(|(key, value)| meta::read_counters(*key, value).ok().flatten());
+        if let Some(counters) = counters.filter(|counters| counters.incarnation >= tables.author.incarnation)
+        {
             tables.author.incarnation = counters.incarnation;
             tables.write_seq = counters.write_seq;
             tables.next_ino = counters.next_ino;
@@ -256,7 +258,8 @@ fn attach(tables: &mut Tables, file: FileId, detached: Ino, unsent: Unsent, reco
     if node.record.is_trashed() && detached == 0 {
         return;
     }
-    let mut body = Body { extents: unsent.extents, size: unsent.size, shown: node.body.shown, ..Body::default() };
+    let mut body =
+        Body { extents: unsent.extents, size: unsent.size, shown: node.body.shown, ..Body::default() };
     if unsent.damaged {
         lose(&mut body);
     }
@@ -265,8 +268,11 @@ fn attach(tables: &mut Tables, file: FileId, detached: Ino, unsent: Unsent, reco
     }
     body.base = unsent.base.map(Box::new);
     body.writes = 1;
-    body.log.generation = unsent.generation;
-    body.log.segment = Some(unsent.segment);
+    let damaged = body.is_damaged();
+    body.log = BodyLog::restored(unsent.generation, unsent.segment);
+    if damaged {
+        body.log.rewrite();
+    }
     node.body = body;
     tables.uncut.insert(ino);
     tables.waiting.insert(ino);
@@ -289,7 +295,8 @@ fn lose(body: &mut Body) {
 
 /// Files that were open without a name when the process ended, and that nobody else knows.
 fn drop_orphans(tables: &mut Tables) {
-    let orphans: Vec<Ino> = tables.nodes.values().filter(|node| node.is_orphan()).map(|node| node.ino).collect();
+    let orphans: Vec<Ino> =
+        tables.nodes.values().filter(|node| node.is_orphan()).map(|node| node.ino).collect();
     for ino in orphans {
         let Some(node) = tables.nodes.get(&ino) else { continue };
         if node.record.is_trashed() {

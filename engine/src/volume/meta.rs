@@ -51,8 +51,7 @@ pub(crate) fn read_counters(key: u16, value: &[u8]) -> Result<Option<Counters>, 
         return Ok(None);
     }
     let mut input = Reader::new(value);
-    let counters =
-        Counters { incarnation: input.u32()?, write_seq: input.u64()?, next_ino: input.u64()? };
+    let counters = Counters { incarnation: input.u32()?, write_seq: input.u64()?, next_ino: input.u64()? };
     input.finish()?;
     Ok(Some(counters))
 }

@@ -150,16 +150,19 @@ impl Volume {
     ) -> Result<(Arc<Self>, Recovery), OpenError> {
         let sealer = Arc::new(Sealer::new(Arc::clone(&options.local_key)));
         check_key(&*disk, &sealer)?;
-        let mut segments = Segments::open(Arc::clone(&disk)).map_err(disk_error("list the journal directory"))?;
+        let mut segments =
+            Segments::open(Arc::clone(&disk)).map_err(disk_error("list the journal directory"))?;
         let mut history = Vec::new();
-        let report = replay(&mut segments, &sealer, |origin: Origin, item: Item| history.push((origin, item)))
-            .map_err(disk_error("read the journal"))?;
+        let report =
+            replay(&mut segments, &sealer, |origin: Origin, item: Item| history.push((origin, item)))
+                .map_err(disk_error("read the journal"))?;
         let mut recovery = Recovery {
             torn_bytes: report.torn_bytes,
             damaged_segments: report.damaged_segments.clone(),
             ..Recovery::default()
         };
-        let opened = index.map(|path| open_index(&path, &sealer, &options.keyring, report.first_batch)).transpose()?;
+        let opened =
+            index.map(|path| open_index(&path, &sealer, &options.keyring, report.first_batch)).transpose()?;
         let (index, loaded, is_stale) = match opened {
             Some((index, loaded, is_stale)) => (Some(index), loaded, is_stale),
             None => (None, Loaded { applied: 0, is_new: true, items: Vec::new() }, false),
@@ -167,10 +170,11 @@ impl Volume {
         let had_history = report.first_batch.is_some_and(|first| first > 1);
         recovery.heads_needed = is_stale || (loaded.is_new && had_history);
         let last_batch = report.last_batch.max(loaded.applied);
-        let last_in_segments = history.iter().fold(BTreeMap::new(), |mut all: BTreeMap<u64, u64>, (origin, _)| {
-            all.insert(origin.segment, origin.batch);
-            all
-        });
+        let last_in_segments =
+            history.iter().fold(BTreeMap::new(), |mut all: BTreeMap<u64, u64>, (origin, _)| {
+                all.insert(origin.segment, origin.batch);
+                all
+            });
         let now = options.clock.now();
         let owner = Owner { uid: options.uid, gid: options.gid };
         let mut tables = Tables::new(options.author, owner, now, Box::new(OsEntropy));
@@ -186,7 +190,11 @@ impl Volume {
             report.chain,
         );
         let staging = Staging::new(Arc::clone(&sealer), Arc::clone(&segments), Arc::clone(&space));
-        let flushed_op = if tables.dirty.is_empty() && tables.gone.is_empty() && tables.pending.is_empty() { tables.op } else { 0 };
+        let flushed_op = if tables.dirty.is_empty() && tables.gone.is_empty() && tables.pending.is_empty() {
+            tables.op
+        } else {
+            0
+        };
         let flusher = Mutex::new(Flusher { writer, flushed_op, last_batch: last_in_segments });
         let reader = Reader {
             sealer: Some(Arc::clone(&sealer)),

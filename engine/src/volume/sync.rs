@@ -3,9 +3,9 @@
 //! Everything here is durable when it returns only where it says so. Notices go out after the lock
 //! is dropped, on the caller's thread.
 
+use crate::body::Source;
 use crate::body::clean::Blocked;
 use crate::body::extents::ExtentMap;
-use crate::body::Source;
 use crate::journal::item::Item;
 use crate::tables::remote::RemoteVersion;
 use crate::tables::sync::{Batch, CutOutcome, CutToken, OutboxEntry, Pending, SignedCommit};

@@ -41,7 +41,8 @@ fn everything_survives_a_clean_stop() {
     let volume = rig.open();
     let dir = {
         let mut tables = volume.lock();
-        let dir = tables.insert(ROOT, b"dir", NewNode { kind: Kind::Dir, mode: 0o755, ..file() }).expect("free");
+        let dir =
+            tables.insert(ROOT, b"dir", NewNode { kind: Kind::Dir, mode: 0o755, ..file() }).expect("free");
         let ino = tables.insert(dir, b"f", file()).expect("free");
         tables.add_link(ino, ROOT, b"hard").expect("free");
         let link = NewNode { kind: Kind::Symlink, target: Some(b"dir/f".to_vec()), ..file() };

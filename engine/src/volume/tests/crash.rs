@@ -76,7 +76,9 @@ fn every_power_cut_leaves_a_state_that_existed_and_every_fsynced_byte() {
             let (volume, recovery) = rig.on(rig.disk.cut(cut, seed)).open_reporting();
             let found = shape(&volume);
             let at = states.iter().position(|state| *state == found);
-            let at = at.unwrap_or_else(|| panic!("cut {cut} seed {seed}: a state that never was: {:?}", found.keys()));
+            let at = at.unwrap_or_else(|| {
+                panic!("cut {cut} seed {seed}: a state that never was: {:?}", found.keys())
+            });
             assert!(at >= floor, "cut {cut} seed {seed}: state {at}, but {floor} was fsynced");
             assert_eq!(recovery.damaged_segments, Vec::<u64>::new(), "cut {cut} seed {seed}");
             assert_eq!(recovery.damaged_files, Vec::<u64>::new(), "cut {cut} seed {seed}");
@@ -144,7 +146,8 @@ fn a_failed_staging_flush_is_told_and_its_bytes_are_stored_elsewhere() {
 fn one_flush_serves_everybody_who_waits() {
     let rig = Rig::new();
     let volume = rig.open();
-    let inos: Vec<_> = (0..20_u8).map(|i| volume.lock().insert(ROOT, &[b'a' + i], file()).expect("free")).collect();
+    let inos: Vec<_> =
+        (0..20_u8).map(|i| volume.lock().insert(ROOT, &[b'a' + i], file()).expect("free")).collect();
     volume.fsync(Some(inos[0])).expect("a healthy disk");
     let before = rig.disk.operations();
     for ino in inos {

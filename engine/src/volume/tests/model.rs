@@ -226,7 +226,9 @@ impl Pair {
                 bytes.resize(usize::from(size), 0);
             }
             Step::Punch { offset, len, .. } => {
-                self.volume.preallocate(ino, u64::from(offset), u64::from(len), Preallocate::Punch).expect("there");
+                self.volume
+                    .preallocate(ino, u64::from(offset), u64::from(len), Preallocate::Punch)
+                    .expect("there");
                 let end = bytes.len().min(usize::from(offset) + usize::from(len));
                 if usize::from(offset) < end {
                     bytes[usize::from(offset)..end].fill(0);

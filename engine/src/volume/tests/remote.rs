@@ -25,7 +25,8 @@ pub(super) fn cut_all(volume: &Arc<Volume>) {
 pub(super) fn exchange(from: &Arc<Volume>, to: &Arc<Volume>) {
     cut_all(from);
     while let Some(batch) = from.take_batch(1_000, 1 << 20) {
-        let versions: Vec<_> = batch.records.iter().map(|record| (record.file, version_of(&record.record))).collect();
+        let versions: Vec<_> =
+            batch.records.iter().map(|record| (record.file, version_of(&record.record))).collect();
         let hash = CommitHash::from_bytes(*blake3::hash(&batch.covers.to_be_bytes()).as_bytes());
         let signed = SignedCommit { hash, commit: vec![1], payload: Vec::new(), versions: versions.clone() };
         from.commit_written(&batch, signed, Vec::new()).expect("a healthy disk");

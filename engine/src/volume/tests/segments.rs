@@ -19,7 +19,8 @@ fn send_all(volume: &Arc<Volume>, number: u8) {
     cut_all(volume);
     let hash = CommitHash::from_bytes([number; 32]);
     let batch = volume.take_batch(10_000, 1 << 30).expect("something to send");
-    let versions: Vec<_> = batch.records.iter().map(|record| (record.file, version_of(&record.record))).collect();
+    let versions: Vec<_> =
+        batch.records.iter().map(|record| (record.file, version_of(&record.record))).collect();
     let signed = SignedCommit { hash, commit: vec![number], payload: Vec::new(), versions: versions.clone() };
     volume.commit_written(&batch, signed, Vec::new()).expect("a healthy disk");
     volume.commit_numbered(hash);

@@ -55,7 +55,8 @@ fn a_file_without_a_version_does_not_travel_and_holds_back_the_deletion_it_repla
     cut_all(&volume);
     let batch = volume.take_batch(100, 1 << 20).expect("one record");
     let versions = batch.records.iter().map(|record| (record.file, version_of(&record.record))).collect();
-    let signed = SignedCommit { hash: CommitHash::from_bytes([1; 32]), commit: vec![1], payload: vec![2], versions };
+    let signed =
+        SignedCommit { hash: CommitHash::from_bytes([1; 32]), commit: vec![1], payload: vec![2], versions };
     volume.commit_written(&batch, signed, Vec::new()).expect("a healthy disk");
 
     let tmp = volume.lock().insert(ROOT, b"tmp", file()).expect("free");
@@ -87,10 +88,15 @@ fn batches_go_out_in_the_order_of_changes_and_cover_what_they_say() {
 }
 
 fn commit(volume: &crate::Volume, batch: &crate::Batch, number: u8) -> Vec<VersionHash> {
-    let versions: Vec<_> = batch.records.iter().map(|record| (record.file, version_of(&record.record))).collect();
+    let versions: Vec<_> =
+        batch.records.iter().map(|record| (record.file, version_of(&record.record))).collect();
     let hashes = versions.iter().map(|(_, version)| *version).collect();
-    let signed =
-        SignedCommit { hash: CommitHash::from_bytes([number; 32]), commit: vec![number; 100], payload: vec![7], versions };
+    let signed = SignedCommit {
+        hash: CommitHash::from_bytes([number; 32]),
+        commit: vec![number; 100],
+        payload: vec![7],
+        versions,
+    };
     volume.commit_written(batch, signed, vec![(MetaKey::CHAIN, vec![number])]).expect("a healthy disk");
     hashes
 }
@@ -140,4 +146,3 @@ fn a_touch_travels_without_new_content() {
     let there = b.lock().child(ROOT, b"f").expect("came over");
     assert_eq!(b.lock().attr(there).map(|attr| attr.mtime), Some(mtime));
 }
-
