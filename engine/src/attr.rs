@@ -44,6 +44,13 @@ impl Time {
         let millis = i128::from(self.secs) * 1000 + i128::from(self.nanos / 1_000_000);
         u64::try_from(millis.max(0)).unwrap_or(u64::MAX)
     }
+
+    /// The time of a stamp: milliseconds since 1970.
+    #[must_use]
+    pub fn from_millis(millis: u64) -> Self {
+        let nanos = u32::try_from(millis % 1000).unwrap_or_default() * 1_000_000;
+        Self { secs: i64::try_from(millis / 1000).unwrap_or(i64::MAX), nanos }
+    }
 }
 
 /// The attributes of one node.

@@ -8,7 +8,7 @@
 use crate::tables::Tables;
 use crate::tables::node::{Link, Node};
 use crate::{Ino, Notice};
-use freehold_model::{DeviceId, Dot, FileId, LinkId, Stamp};
+use freehold_model::{DeviceId, Dot, FileId, Hlc, LinkId, Stamp};
 use freehold_vault::record::{LOST_AND_FOUND, NewNode, Place, Record, Time};
 use freehold_vault::view::Tree;
 use freehold_vault::view::tree::{LOST_AND_FOUND_NAME, Leaf};
@@ -147,10 +147,10 @@ impl Tables {
 
     pub(crate) fn hide_name(&mut self, ino: Ino, dir: Ino, name: &[u8], notices: &mut BTreeSet<Notice>) {
         let now = self.now;
+        let when = self.nodes.get(&ino).map_or_else(Hlc::default, |node| node.record.newest_hlc());
         if let Some(parent) = self.nodes.get_mut(&dir) {
             parent.children.remove(name);
-            parent.mtime = now;
-            parent.ctime = now;
+            entry_changed(parent, when, now);
         }
         if let Some(node) = self.nodes.get_mut(&ino) {
             node.links.retain(|link| !(link.dir == dir && &*link.name == name));
@@ -173,14 +173,32 @@ impl Tables {
         let name: Arc<[u8]> = name.into();
         let Some(node) = self.nodes.get_mut(&ino) else { return };
         let is_dir = node.is_dir();
+        let when = placed_at(&node.record, &link);
         node.links.push(Link { dir, name: Arc::clone(&name), id: link });
         if let Some(parent) = self.nodes.get_mut(&dir) {
             parent.children.insert(Arc::clone(&name), ino, is_dir);
-            parent.mtime = now;
-            parent.ctime = now;
+            entry_changed(parent, when, now);
         }
         notices.insert(Notice::Entry { parent: dir, name: name.to_vec() });
         notices.insert(Notice::Listing { dir });
         notices.insert(Notice::Attr { ino });
+    }
+}
+
+/// When a node came to stand where it does.
+fn placed_at(record: &Record, link: &LinkId) -> Hlc {
+    let moved = [record.newest_parent().map(|edge| edge.stamp), record.dir_name().map(|name| name.stamp)];
+    let linked = record.link(link).map(|link| link.placed);
+    moved.into_iter().flatten().chain(linked).map(|stamp| stamp.hlc).max().unwrap_or_default()
+}
+
+/// Times of a directory in which an entry came or went elsewhere: the modification time follows the change,
+/// unless a program has set it since. A copied tree therefore keeps its times on every device.
+fn entry_changed(dir: &mut Node, when: Hlc, now: crate::Time) {
+    dir.ctime = now;
+    let set = dir.record.mtime_stamp().map(|stamp| stamp.hlc).unwrap_or_default();
+    let time = crate::Time::from_millis(when.millis());
+    if when > set && time > dir.mtime {
+        dir.mtime = time;
     }
 }

@@ -178,6 +178,17 @@ impl Record {
         }
     }
 
+    /// The write that set the explicit modification time. `None` for files, whose time is their content's.
+    #[must_use]
+    pub const fn mtime_stamp(&self) -> Option<Stamp> {
+        match &self.node {
+            Node::File { .. } => None,
+            Node::Dir { mtime, .. } | Node::Symlink { mtime, .. } | Node::Special { mtime, .. } => {
+                Some(mtime.stamp)
+            }
+        }
+    }
+
     /// The value of an extended attribute.
     #[must_use]
     pub fn xattr(&self, name: &[u8]) -> Option<&[u8]> {

@@ -1,7 +1,7 @@
 //! Records of other devices: merged, shown, told, and the same everywhere.
 
 use crate::testing::{Rig, file, names, read};
-use crate::{Ino, Kind, MetaKey, NewNode, Notice, ROOT, RemoteVersion, SignedCommit, Volume};
+use crate::{Ino, Kind, MetaKey, NewNode, Notice, ROOT, RemoteVersion, SetTimes, SignedCommit, Time, Volume};
 use freehold_model::{CommitHash, VersionHash};
 use freehold_vault::record::{Body, Record};
 use parking_lot::Mutex;
@@ -75,6 +75,25 @@ fn a_tree_comes_over_with_links_and_kinds() {
     assert_eq!(b.lock().attr(hard).map(|attr| attr.nlink), Some(2));
     assert_eq!(read(&b, hard), Ok(b"content".to_vec()));
     assert_eq!(b.pending(), crate::Pending::default(), "nothing to send back");
+}
+
+#[test]
+fn a_folder_keeps_the_time_a_program_set_whatever_order_its_entries_arrive_in() {
+    let (rig, b) = (Rig::device(1), Rig::device(2).open());
+    let a = rig.open();
+    let dir = make_dir(&a, ROOT, b"dir");
+    a.lock().insert(dir, b"f", file()).expect("free");
+    rig.clock.pass(5);
+    let set = Time { secs: 1_000, nanos: 123_456_789 };
+    a.lock().set_times(dir, SetTimes { mtime: Some(set), ..SetTimes::default() }).expect("there");
+    exchange(&a, &b);
+    let there = b.lock().child(ROOT, b"dir").expect("came over");
+    assert_eq!(b.lock().attr(there).map(|attr| attr.mtime), Some(set));
+    rig.clock.pass(5);
+    a.lock().insert(dir, b"later", file()).expect("free");
+    exchange(&a, &b);
+    let after = b.lock().attr(there).map(|attr| attr.mtime).expect("there");
+    assert_eq!(after.millis(), a.lock().attr(dir).map(|attr| attr.mtime.millis()).expect("there"));
 }
 
 #[test]
