@@ -33,7 +33,7 @@ impl Tables {
         let (now, stamp, successor) = (self.now, self.stamp(), self.successor(ino));
         // A removed directory would come back to life by a write to its record.
         let node = self.node(successor)?;
-        if node.is_dir() && node.is_orphan() {
+        if node.is_dir() && node.is_deleted() {
             self.change(successor)?.ctime = now;
             return Ok(());
         }
@@ -87,7 +87,7 @@ impl Tables {
         let Some(mtime) = times.mtime.filter(|mtime| *mtime != node.mtime) else { return Ok(()) };
         node.mtime = mtime;
         let rides_with_content = node.kind() == Kind::File && node.body.is_dirty();
-        if rides_with_content || node.is_orphan() {
+        if rides_with_content || node.is_deleted() || node.successor.is_some() {
             // The cut reads it; make sure it does, though no byte changed since its snapshot.
             if rides_with_content {
                 node.body.touch(now.millis());

@@ -43,6 +43,9 @@ impl Tables {
         if node.lookups > 0 || !node.links.is_empty() || ino == ROOT {
             return;
         }
+        if node.successor.is_none() && !node.is_deleted() {
+            return;
+        }
         if node.successor.is_some() {
             if !node.body.is_dirty() {
                 self.drop_detached(ino);

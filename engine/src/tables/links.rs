@@ -63,6 +63,7 @@ impl Tables {
         let is_dir = node.is_dir();
         node.ctime = now;
         node.links.push(Link { dir, name: Arc::clone(&name), id });
+        self.needs_show |= !self.is_plain;
         let parent = self.change(dir)?;
         parent.mtime = now;
         parent.ctime = now;
@@ -77,6 +78,7 @@ impl Tables {
         parent.mtime = now;
         parent.ctime = now;
         parent.children.remove(name);
+        self.needs_show |= !self.is_plain;
         let node = self.change(ino)?;
         node.ctime = now;
         let index = node.links.iter().position(|link| link.dir == dir && &*link.name == name);

@@ -78,6 +78,10 @@ pub struct Tables {
     pub(crate) op: u64,
     /// Directories shown as part of another one of the same name, by the one shown.
     pub(crate) unified: BTreeMap<FileId, Vec<FileId>>,
+    /// Every live node is shown under exactly the names its record has.
+    pub(crate) is_plain: bool,
+    /// The names shown may not be those the records ask for; see [`Tables::show_all`].
+    pub(crate) needs_show: bool,
     /// Names of devices, for conflict copies.
     pub(crate) labels: BTreeMap<DeviceId, String>,
     /// Admits changes that need room on disk; absent for a volume in memory.
@@ -122,6 +126,8 @@ impl Tables {
             meta: BTreeMap::new(),
             op: 0,
             unified: BTreeMap::new(),
+            is_plain: true,
+            needs_show: false,
             labels: BTreeMap::new(),
             space: None,
             owner,

@@ -120,7 +120,13 @@ impl Node {
         self.file() == record::LOST_AND_FOUND
     }
 
-    /// Whether no name leads here any more.
+    /// Whether the node was deleted and is the current version of its file. One that only is not
+    /// shown (part of another directory, below a deleted one) is not: it lives on other devices.
+    pub(crate) fn is_deleted(&self) -> bool {
+        self.successor.is_none() && self.record.is_trashed()
+    }
+
+    /// Whether no name shown leads here.
     pub(crate) fn is_orphan(&self) -> bool {
         self.links.is_empty() && self.ino != ROOT
     }

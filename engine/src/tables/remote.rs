@@ -9,7 +9,7 @@ use crate::tables::Tables;
 use crate::tables::node::{Node, shown_time};
 use crate::{Ino, Notice};
 use freehold_model::{FileId, VersionHash};
-use freehold_vault::record::{LOST_AND_FOUND, Record};
+use freehold_vault::record::Record;
 use std::collections::BTreeSet;
 
 /// A version of a record that another device wrote, opened and verified.
@@ -32,7 +32,7 @@ impl Tables {
         notices: &mut BTreeSet<Notice>,
     ) -> Vec<FileId> {
         let mut refused = Vec::new();
-        let mut is_simple = !self.by_file.contains_key(&LOST_AND_FOUND);
+        let mut is_simple = self.is_plain && !self.needs_show;
         let mut fresh = Vec::new();
         if versions.iter().any(|remote| remote.record.trash_mark().is_some()) {
             let unsent: Vec<Ino> = self.uncut.iter().copied().collect();
@@ -58,7 +58,7 @@ impl Tables {
     /// seen the edit does not win: its content itself goes into the record only when it is cut.
     fn assert_unsent(&mut self, ino: Ino) {
         let Some(node) = self.nodes.get(&ino) else { return };
-        if !node.body.is_dirty() || node.is_orphan() || node.successor.is_some() {
+        if !node.body.is_dirty() || node.is_deleted() || node.successor.is_some() {
             return;
         }
         let (mode, stamp) = (node.record.mode(), self.stamp());

@@ -7,7 +7,7 @@
 
 use crate::tables::Tables;
 use crate::tables::node::{Link, Node};
-use crate::{Ino, Notice};
+use crate::{Ino, Notice, ROOT};
 use freehold_model::{DeviceId, Dot, FileId, Hlc, LinkId, Stamp};
 use freehold_vault::record::{LOST_AND_FOUND, NewNode, Place, Record, Time};
 use freehold_vault::view::Tree;
@@ -45,6 +45,31 @@ impl Tables {
                 }
             }
         }
+        self.needs_show = false;
+        self.is_plain =
+            self.by_file.values().filter_map(|ino| self.nodes.get(ino)).all(|node| self.is_shown_plain(node));
+    }
+
+    /// Whether a node stands exactly where its record says, under the names it says.
+    fn is_shown_plain(&self, node: &Node) -> bool {
+        if node.record.is_trashed() || node.ino == ROOT || node.is_local_only() {
+            return node.links.is_empty();
+        }
+        let stands = |dir: Ino, parent: FileId| self.nodes.get(&dir).is_some_and(|dir| dir.file() == parent);
+        if node.is_dir() {
+            let (Some(link), Some(edge)) = (node.links.first(), node.record.newest_parent()) else {
+                return false;
+            };
+            let name = node.record.dir_name().map(|name| name.value.as_slice());
+            return stands(link.dir, edge.parent) && name == Some(&*link.name);
+        }
+        node.links.len() == node.record.links().count()
+            && node.links.iter().all(|shown| {
+                let link = node.record.link(&shown.id);
+                link.is_some_and(|link| {
+                    *shown.name == *link.place.name && stands(shown.dir, link.place.parent)
+                })
+            })
     }
 
     fn view(&self) -> Tree {

@@ -104,8 +104,14 @@ pub enum CutOutcome {
 
 impl Node {
     /// Whether the record must wait for the body's first version.
-    const fn is_held(&self) -> bool {
-        self.body.is_dirty() && !self.sync.is_known() && !self.sync.has_version
+    fn is_held(&self) -> bool {
+        self.body.is_dirty() && !self.sync.is_known() && !self.sync.has_version && !self.is_deleted()
+    }
+
+    /// Whether the record has a change that will travel. A file that was unlinked before any other
+    /// device heard of it lives on here for those who have it open, and nowhere else.
+    fn is_unsent(&self) -> bool {
+        self.sync.dirty_since != 0 && (!self.is_deleted() || self.sync.is_known())
     }
 }
 
@@ -120,7 +126,7 @@ impl Tables {
                 let due = force
                     || now_ms.saturating_sub(body.last_write_ms) >= quiet
                     || now_ms.saturating_sub(body.first_write_ms) >= busy;
-                due && !body.in_cut && !body.is_damaged() && (!node.is_orphan() || node.successor.is_some())
+                due && !body.in_cut && !body.is_damaged() && !node.is_deleted()
             })
         })
     }
@@ -135,7 +141,7 @@ impl Tables {
     ) -> CutOutcome {
         let Some(node) = self.nodes.get_mut(&token.ino) else { return CutOutcome::Gone };
         node.body.in_cut = false;
-        if node.is_orphan() && node.successor.is_none() {
+        if node.is_deleted() {
             return CutOutcome::Gone;
         }
         let target = self.successor(token.ino);
@@ -191,7 +197,7 @@ impl Tables {
         let is_conflict = node.record.contents().len() > 1;
         self.pending.push(item);
         self.follow_content(ino, old, notices);
-        if is_conflict {
+        if is_conflict || !self.is_plain {
             self.show_all(notices);
         }
     }
@@ -200,7 +206,7 @@ impl Tables {
     pub(crate) fn take_batch(&mut self, max_entries: usize, max_bytes: usize) -> Option<Batch> {
         let mut order: Vec<(u64, Ino)> = Vec::new();
         for ino in &self.waiting {
-            let Some(node) = self.nodes.get(ino).filter(|node| node.sync.dirty_since != 0) else { continue };
+            let Some(node) = self.nodes.get(ino).filter(|node| node.is_unsent()) else { continue };
             order.push((node.sync.dirty_since, *ino));
         }
         order.sort_unstable();
@@ -310,13 +316,13 @@ impl Tables {
     pub fn pending(&self) -> Pending {
         let mut pending = Pending::default();
         for node in self.waiting.iter().filter_map(|ino| self.nodes.get(ino)) {
-            if node.body.is_dirty() && (!node.is_orphan() || node.successor.is_some()) {
+            if node.body.is_dirty() && !node.is_deleted() {
                 pending.dirty_bodies += 1;
                 pending.dirty_bytes += node.body.size;
                 let oldest = pending.oldest_write_ms.unwrap_or(u64::MAX);
                 pending.oldest_write_ms = Some(oldest.min(node.body.first_write_ms));
             }
-            pending.dirty_records += usize::from(node.sync.dirty_since != 0);
+            pending.dirty_records += usize::from(node.is_unsent());
             pending.unplaced += usize::from(!node.sync.unplaced.is_empty());
         }
         pending

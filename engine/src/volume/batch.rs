@@ -171,7 +171,7 @@ fn body_part(node: &mut Node) -> Option<BodyPart> {
     let detached = if node.successor.is_some() { node.ino } else { 0 };
     let due = node.body.log.take()?;
     // The bytes of an unlinked file die with this process.
-    if node.is_orphan() && detached == 0 && !matches!(due, Due::Clean) {
+    if node.is_deleted() && !matches!(due, Due::Clean) {
         return None;
     }
     let extents = if matches!(due, Due::Full) { node.body.extents.clone() } else { ExtentMap::default() };

@@ -296,11 +296,6 @@ fn lose(body: &mut Body) {
 /// Files that were open without a name when the process ended, and that nobody else knows.
 fn drop_orphans(tables: &mut Tables) {
     let orphans: Vec<Ino> =
-        tables.nodes.values().filter(|node| node.is_orphan()).map(|node| node.ino).collect();
-    for ino in orphans {
-        let Some(node) = tables.nodes.get(&ino) else { continue };
-        if node.record.is_trashed() {
-            tables.reap(ino);
-        }
-    }
+        tables.nodes.values().filter(|node| node.is_deleted()).map(|node| node.ino).collect();
+    orphans.into_iter().for_each(|ino| tables.reap(ino));
 }

@@ -230,6 +230,19 @@ impl Volume {
         ApplyOutcome { refused }
     }
 
+    /// Shows names again after local changes in a tree with conflicts: removing one of two files of
+    /// one name gives the plain name to the other.
+    pub(crate) fn show_again(&self) {
+        let mut notices = BTreeSet::new();
+        {
+            let mut tables = self.lock();
+            if tables.needs_show {
+                tables.show_all(&mut notices);
+            }
+        }
+        self.tell(notices);
+    }
+
     /// A value of sync state.
     #[must_use]
     pub fn meta(&self, key: MetaKey) -> Option<Vec<u8>> {
