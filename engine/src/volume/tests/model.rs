@@ -280,11 +280,22 @@ fn cut_small(volume: &Arc<Volume>) {
     }
 }
 
-/// Paths to contents; `None` for directories. Hard links show as equal inode classes by content.
-type Shape = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
+/// Paths to contents, `None` for directories, with the first path of the same node: names that share a
+/// file show as that.
+type Shape = BTreeMap<Vec<u8>, (Option<Vec<u8>>, Vec<u8>)>;
+
+/// A shape from paths, nodes and contents.
+fn class(found: BTreeMap<Vec<u8>, (u64, Option<Vec<u8>>)>) -> Shape {
+    let mut first = BTreeMap::new();
+    let named = found.into_iter().map(|(path, (node, bytes))| {
+        let first: &Vec<u8> = first.entry(node).or_insert_with(|| path.clone());
+        (path, (bytes, first.clone()))
+    });
+    named.collect()
+}
 
 fn shape(model: &Model) -> Shape {
-    let mut shape = Shape::new();
+    let mut found = BTreeMap::new();
     let mut dirs = vec![(0, Vec::new())];
     while let Some((dir, path)) = dirs.pop() {
         for ((_, name), node) in model.entries.range((dir, 0)..=(dir, u8::MAX)) {
@@ -292,14 +303,14 @@ fn shape(model: &Model) -> Shape {
             if model.dirs.contains_key(node) {
                 dirs.push((*node, path.clone()));
             }
-            shape.insert(path, model.files.get(node).cloned());
+            found.insert(path, (u64::from(*node), model.files.get(node).cloned()));
         }
     }
-    shape
+    class(found)
 }
 
 fn tree(volume: &Arc<Volume>) -> Shape {
-    let mut shape = Shape::new();
+    let mut found = BTreeMap::new();
     let mut dirs = vec![(ROOT, Vec::new())];
     while let Some((dir, path)) = dirs.pop() {
         for name in names(volume, dir) {
@@ -307,13 +318,13 @@ fn tree(volume: &Arc<Volume>) -> Shape {
             let path = [&path[..], b"/", name.as_bytes()].concat();
             if volume.lock().kind(ino) == Some(Kind::Dir) {
                 dirs.push((ino, path.clone()));
-                shape.insert(path, None);
+                found.insert(path, (ino, None));
             } else {
-                shape.insert(path, Some(read(volume, ino).expect("local")));
+                found.insert(path, (ino, Some(read(volume, ino).expect("local"))));
             }
         }
     }
-    shape
+    class(found)
 }
 
 proptest! {
