@@ -235,7 +235,9 @@ impl Volume {
 /// The oldest journal segment whose state is not in the index or on the server for good.
 fn needed_from(tables: &Tables, current: Option<u64>) -> u64 {
     let Some(current) = current else { return 0 };
-    let nodes = tables.waiting.union(&tables.uncut).filter_map(|ino| tables.nodes.get(ino));
+    // Dirty ones too: that a body is clean again may not be durable yet.
+    let inos = tables.waiting.iter().chain(&tables.uncut).chain(&tables.dirty);
+    let nodes = inos.filter_map(|ino| tables.nodes.get(ino));
     let states = nodes.flat_map(|node| {
         let image = node.sync.is_waiting().then_some(node.sync.image_segment).filter(|segment| *segment > 0);
         image.into_iter().chain(node.body.log.segment)
