@@ -8,7 +8,7 @@
 use crate::tables::Tables;
 use crate::tables::node::{Link, Node};
 use crate::{Ino, Notice, ROOT};
-use freehold_model::{DeviceId, Dot, FileId, Hlc, LinkId, Stamp};
+use freehold_model::{DeviceId, Dot, FileId, LinkId, Stamp};
 use freehold_vault::record::{LOST_AND_FOUND, NewNode, Place, Record, Time};
 use freehold_vault::view::Tree;
 use freehold_vault::view::tree::{LOST_AND_FOUND_NAME, Leaf};
@@ -163,7 +163,14 @@ impl Tables {
             let link = self.nodes.get(&ino).and_then(|node| {
                 node.links.iter().find(|link| link.dir == dir && link.name == name).map(|link| link.id)
             });
-            if wanted.get(&*name).copied() == link.map(|link| (ino, link)) {
+            let stays = wanted.get(&*name).copied();
+            if stays == link.map(|link| (ino, link)) {
+                continue;
+            }
+            if let Some((_, new)) = stays.filter(|(wanted, _)| *wanted == ino) {
+                // The same file under the same name, by another of its links: nobody need hear of it.
+                let links = self.nodes.get_mut(&ino).into_iter().flat_map(|node| &mut node.links);
+                links.filter(|link| link.dir == dir && link.name == name).for_each(|link| link.id = new);
                 continue;
             }
             self.hide_name(ino, dir, &name, notices);
@@ -172,7 +179,7 @@ impl Tables {
 
     pub(crate) fn hide_name(&mut self, ino: Ino, dir: Ino, name: &[u8], notices: &mut BTreeSet<Notice>) {
         let now = self.now;
-        let when = self.nodes.get(&ino).map_or_else(Hlc::default, |node| node.record.newest_hlc());
+        let when = self.nodes.get(&ino).and_then(|node| left_at(&node.record));
         if let Some(parent) = self.nodes.get_mut(&dir) {
             parent.children.remove(name);
             entry_changed(parent, when, now);
@@ -210,20 +217,40 @@ impl Tables {
     }
 }
 
-/// When a node came to stand where it does.
-fn placed_at(record: &Record, link: &LinkId) -> Hlc {
+/// The write by which a node came to stand where it does.
+fn placed_at(record: &Record, link: &LinkId) -> Option<Stamp> {
     let moved = [record.newest_parent().map(|edge| edge.stamp), record.dir_name().map(|name| name.stamp)];
     let linked = record.link(link).map(|link| link.placed);
-    moved.into_iter().flatten().chain(linked).map(|stamp| stamp.hlc).max().unwrap_or_default()
+    moved.into_iter().flatten().chain(linked).max()
+}
+
+/// The write by which a node came to stand elsewhere, or nowhere.
+fn left_at(record: &Record) -> Option<Stamp> {
+    let links = record.links().map(|link| link.placed);
+    let edges = record.parents().iter().map(|edge| edge.stamp);
+    let dir = [record.dir_name().map(|name| name.stamp), record.trash_mark().map(|trash| trash.stamp)];
+    links.chain(edges).chain(dir.into_iter().flatten()).max()
 }
 
 /// Times of a directory in which an entry came or went elsewhere: the modification time follows the change,
 /// unless a program has set it since. A copied tree therefore keeps its times on every device.
-fn entry_changed(dir: &mut Node, when: Hlc, now: crate::Time) {
+fn entry_changed(dir: &mut Node, change: Option<Stamp>, now: crate::Time) {
     dir.ctime = now;
-    let set = dir.record.mtime_stamp().map(|stamp| stamp.hlc).unwrap_or_default();
-    let time = crate::Time::from_millis(when.millis());
-    if when > set && time > dir.mtime {
+    let time = change.map_or(now, |stamp| crate::Time::from_millis(stamp.hlc.millis()));
+    let set = dir.record.mtime_stamp();
+    let is_later = change.is_none_or(|change| set.is_none_or(|set| is_after(&change, &set)));
+    if is_later && time > dir.mtime {
         dir.mtime = time;
+    }
+}
+
+/// Whether one write came after another. Writes of one device life are counted; clocks of different records differ
+/// within a millisecond, so between lives only the milliseconds tell.
+fn is_after(write: &Stamp, other: &Stamp) -> bool {
+    let life = |stamp: &Stamp| (stamp.dot.device, stamp.dot.incarnation);
+    if life(write) == life(other) {
+        write.dot.seq > other.dot.seq
+    } else {
+        write.hlc.millis() > other.hlc.millis()
     }
 }
