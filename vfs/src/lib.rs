@@ -1,6 +1,6 @@
 //! The mount: POSIX semantics over a volume, and a thin FUSE adapter.
 //!
-//! [`mount`] serves a volume of `freehold-engine` on a directory. Inside, from top to bottom: the
+//! [`mount()`] serves a volume of `freehold-engine` on a directory. Inside, from top to bottom: the
 //! kernel's requests arrive through a transport (`fuse`, by fuser), each becomes one call of the
 //! filesystem (`fs`, one operation a file), which works on the volume's tables and bodies. Remote
 //! changes travel the other way: the volume publishes them and then tells the invalidation queue

@@ -1,7 +1,7 @@
 //! STREAM: a long plaintext as frames that cannot be dropped, reordered or swapped.
 //!
 //! The construction is that of Hoang, Reyhanitabar, Rogaway and Vizár (CRYPTO 2015), as age uses it
-//! (C2SP age.md): nonce = prefix[19] ‖ frame index u32 ‖ last flag u8, the header as AAD of every
+//! (C2SP age.md): nonce = `prefix[19]` ‖ frame index u32 ‖ last flag u8, the header as AAD of every
 //! frame. A frame opens alone, in its own place only.
 
 use crate::aead::XChaCha;
