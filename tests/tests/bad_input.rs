@@ -283,3 +283,33 @@ fn a_full_disk_on_the_node_loses_nothing_and_goes_on_when_there_is_room() -> Res
     assert_eq!(fs::read(second.mount_point().join("big"))?, content);
     Ok(())
 }
+
+#[test]
+fn a_device_killed_before_its_chunks_were_placed_goes_on_by_itself() -> Result<()> {
+    let mut world = World::start()?;
+    let mut device = world.first_device("first")?;
+    let before = device.wait()?["applied_seq"].as_u64();
+    world.stop_node()?;
+    let content = pseudo_random(11, 2_000_000);
+    fs::write(device.mount_point().join("file"), &content)?;
+    // The commit goes ahead of its chunks, which no node takes.
+    let numbered =
+        |status: &serde_json::Value| status["pending"]["commits"] == 0 && status["pending"]["files"] == 0;
+    let seen = |device: &Device| -> Result<bool> {
+        let status = device.ok(&["status"])?;
+        Ok(status["applied_seq"].as_u64() > before && numbered(&status) && status["pending"]["chunks"] != 0)
+    };
+    for _ in 0..200 {
+        if seen(&device)? {
+            break;
+        }
+        device.cli(&["wait", "--timeout", "1"])?;
+    }
+    assert!(seen(&device)?, "the commit has its number, the chunks wait: {}", device.ok(&["status"])?);
+    device.kill()?;
+    world.start_node()?;
+    device.restart()?;
+    let outcome = device.cli(&["wait", "--timeout", "40"])?;
+    assert_eq!(outcome.code, 0, "{}", outcome.json);
+    Ok(())
+}

@@ -68,7 +68,7 @@ impl Parts {
     ///
     /// # Errors
     /// `Server`.
-    pub(crate) async fn ask_about_versions(&self, awaiting: &mut Awaiting) -> Result<(), SyncError> {
+    pub(crate) async fn ask_about_versions(&self, awaiting: &Awaiting) -> Result<(), SyncError> {
         let mut open = self.unplaced_versions();
         open.retain(|version| !awaiting.versions.contains_key(version));
         let mut placed = Vec::new();

@@ -189,10 +189,12 @@ impl SyncTask {
             self.parts.members.refresh().await?;
             self.parts.name_devices();
             self.parts.meet().await?;
-            self.parts.ask_about_versions(&mut self.awaiting).await?;
             self.has_met = true;
         }
         if wants_pull {
+            // Versions numbered before this start are in no list here: only the server knows when
+            // their chunks, which are uploaded meanwhile, are all placed.
+            self.parts.ask_about_versions(&self.awaiting).await?;
             self.pull().await?;
         }
         self.pace.committed(Instant::now());
