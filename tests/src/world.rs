@@ -106,6 +106,23 @@ impl World {
         Ok(())
     }
 
+    /// Starts the server with its clock two hours slow: what it signs has expired when it is signed.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn start_slow_server(&mut self) -> Result<()> {
+        // The library itself: the `faketime` command would stay in between and take our signals.
+        let folders = std::fs::read_dir("/usr/lib").context("/usr/lib")?.flatten();
+        let library =
+            folders.map(|folder| folder.path().join("faketime/libfaketime.so.1")).find(|path| path.exists());
+        let mut slow = self.server_command();
+        slow.env("LD_PRELOAD", library.context("the package faketime is not installed")?);
+        slow.envs([("FAKETIME", "-2h"), ("DONT_FAKE_MONOTONIC", "1")]);
+        let log = self.dir().join("server.log");
+        self.server = Some(Daemon::start(&mut slow, &log).context("freehold-server under faketime")?);
+        Ok(())
+    }
+
     /// Stops the server.
     ///
     /// # Errors

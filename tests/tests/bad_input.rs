@@ -313,3 +313,27 @@ fn a_device_killed_before_its_chunks_were_placed_goes_on_by_itself() -> Result<(
     assert_eq!(outcome.code, 0, "{}", outcome.json);
     Ok(())
 }
+
+#[test]
+fn expired_capabilities_stop_uploads_only_and_fresh_ones_resume_them() -> Result<()> {
+    let mut world = World::start()?;
+    let mut device = world.first_device("first")?;
+    device.wait()?;
+    device.stop()?;
+    world.stop_server()?;
+    world.start_slow_server()?;
+    device.restart()?;
+    let content = pseudo_random(12, 1_000_000);
+    fs::write(device.mount_point().join("file"), &content)?;
+    let outcome = device.cli(&["wait", "--timeout", "10"])?;
+    assert_eq!(outcome.code, 11, "{}", outcome.json);
+    assert_one_line(&message(&outcome), &["not everything is synced", "chunks"]);
+    assert_eq!(fs::read(device.mount_point().join("file"))?, content);
+    world.stop_server()?;
+    world.start_server()?;
+    device.wait()?;
+    let second = world.next_device("second")?;
+    second.wait()?;
+    assert_eq!(fs::read(second.mount_point().join("file"))?, content);
+    Ok(())
+}
