@@ -3,42 +3,42 @@
 //! device.key → account file → account root → vault keys → records (from the server) → file keys → manifests (from
 //! the node) → chunk keys. Only a device can do this; the test stands in for one that is stopped afterwards.
 
+use super::derived;
 use anyhow::{Context, Result, ensure};
 use freehold_api::bulk::VersionsRequest;
-use freehold_api::{Blob, CapabilityRequest, ChunkOp, DeviceSessionRequest};
+use freehold_api::{Blob, CapabilityRequest, ChunkOp, DeviceSessionRequest, LoginStart};
 use freehold_crypto::{
     AccountKeyring, AccountRoot, ChunkKey, DeviceSecret, LocalPurpose, RecoveryKey, Secret32, VaultKeyring,
 };
 use freehold_model::codec::Reader;
-use freehold_model::{AccountId, ChunkId, DeviceId, VaultId, VaultTag};
+use freehold_model::{AccountId, ChunkId, DeviceId, Entropy, VaultId, VaultTag};
 use freehold_net::coord::{CoordConfig, ServerClient};
 use freehold_store::{NodeOptions, NodeStore};
-use freehold_tests::{Device, Needles, World};
+use freehold_tests::{Device, Needles, PASSWORD, World};
 use freehold_trust::commit::Commit;
-use freehold_trust::{PublicKey, SessionProof, SignedCapability, SignedSessionProof};
+use freehold_trust::opaque::{Login, Parties};
+use freehold_trust::{KdfParams, PublicKey, SessionProof, SignedCapability, SignedSessionProof};
 use freehold_vault::{Body, Node, Record};
 
 /// What the account file holds, as its module documents it.
 struct Account {
     server_key: PublicKey,
+    account: AccountId,
     device: DeviceId,
-    root: [u8; 32],
     vault: VaultId,
     keyring: VaultKeyring,
 }
 
 /// Adds the device secret, what derives from it, roots, vault keys, file keys and chunk keys.
 pub(crate) fn add_all(world: &World, device: &Device, words: &str, needles: &mut Needles) -> Result<()> {
-    let bytes = std::fs::read(device.home().join("client/device.key"))?;
-    let secret = DeviceSecret::from_bytes(bytes.as_slice().try_into().context("32 bytes")?);
-    needles.add_key(secret.expose(), "the device secret");
-    needles.add_key(secret.tls_seed().expose(), "the device's TLS seed");
+    let secret = device_secret(device)?;
+    derived::device(&secret, needles)?;
     needles.add(words.as_bytes(), "the recovery words");
     let recovery = RecoveryKey::from_words(words).context("24 good words")?;
-    needles.add_key(recovery.expose(), "the recovery key");
     let account = open_account(device, &secret, needles)?;
-    needles.add_key(&account.root, "the account root");
     let runtime = tokio::runtime::Runtime::new()?;
+    let export_key = runtime.block_on(export_key(world, &account))?;
+    derived::unlock(&account.account, &export_key, &recovery, needles)?;
     let records = runtime.block_on(fetch_records(world, &account, &secret))?;
     let tag = runtime.block_on(vault_tag(world, &account, &secret))?;
     let store = copy_of_node(world)?;
@@ -46,9 +46,8 @@ pub(crate) fn add_all(world: &World, device: &Device, words: &str, needles: &mut
     for record in &records {
         for content in record.contents() {
             let Body::Chunked(chunked) = &content.body else { continue };
-            needles.add_key(chunked.cek.expose(), "a file key");
+            derived::file(&chunked.cek, &chunked.root_salt, needles)?;
             let key = chunked.cek.root_key(&chunked.root_salt);
-            needles.add_key(key.expose(), "a manifest key");
             let sealed = stored(&store.1, tag, chunked.root)?;
             let plain = key.open(&sealed).ok().context("the root manifest opens")?;
             let node = Node::decode_root(&plain, chunked.size)?;
@@ -66,6 +65,12 @@ pub(crate) fn add_all(world: &World, device: &Device, words: &str, needles: &mut
     println!("S5: keys of {} records, {files} chunked files, {chunks} chunks recomputed", records.len());
     ensure!(files > 10 && chunks > 20, "the tree has many chunked files");
     Ok(())
+}
+
+/// The one plain secret of a device.
+pub(crate) fn device_secret(device: &Device) -> Result<DeviceSecret> {
+    let bytes = std::fs::read(device.home().join("client/device.key"))?;
+    Ok(DeviceSecret::from_bytes(bytes.as_slice().try_into().context("32 bytes")?))
 }
 
 fn open_account(device: &Device, secret: &DeviceSecret, needles: &mut Needles) -> Result<Account> {
@@ -93,10 +98,12 @@ fn open_account(device: &Device, secret: &DeviceSecret, needles: &mut Needles) -
     input.finish()?;
     let newest = || AccountRoot::from_parts(generation, Secret32::from_bytes(root));
     let key = newest().open_vault_key(&account, &vault, generation, boxes.first().context("a box")?);
-    needles.add_key(key.ok().context("the vault key opens")?.expose(), "the vault key");
+    let key = key.ok().context("the vault key opens")?;
+    derived::root(&account, generation, &root, needles);
     let keyring = AccountKeyring::unfold(account, newest(), previous.iter().map(Vec::as_slice))?;
     let keyring = keyring.open_vault(vault, boxes.iter().map(Vec::as_slice))?;
-    Ok(Account { server_key, device, root, vault, keyring })
+    derived::vault(&vault, key.expose(), &keyring, needles)?;
+    Ok(Account { server_key, account, device, vault, keyring })
 }
 
 async fn client(world: &World, account: &Account, secret: &DeviceSecret) -> Result<ServerClient> {
@@ -111,6 +118,26 @@ async fn client(world: &World, account: &Account, secret: &DeviceSecret) -> Resu
     let request = DeviceSessionRequest { device_id: account.device, nonce, signature: Blob(signature) };
     client.set_session(&client.device_session(&request).await?)?;
     Ok(client)
+}
+
+/// What the password yields through OPAQUE, as a new device would get it.
+async fn export_key(world: &World, account: &Account) -> Result<[u8; 64]> {
+    let client = ServerClient::new(world.url().parse()?, CoordConfig::default());
+    let (login, ke1) = Login::start(PASSWORD.as_bytes(), &mut Fixed)?;
+    let start = LoginStart { user: "eva".into(), ke1: Blob(ke1) };
+    let started = client.login_start(&start).await?;
+    let kdf = KdfParams::new(started.kdf.m_kib, started.kdf.t, started.kdf.p)?;
+    let parties = Parties { user: b"eva", server: &account.server_key };
+    Ok(*login.finish(started.ke2.as_slice(), &parties, &kdf, &mut Fixed)?.export_key)
+}
+
+/// Bytes for a login that is never finished: no secret depends on them.
+struct Fixed;
+
+impl Entropy for Fixed {
+    fn fill(&mut self, buffer: &mut [u8]) {
+        buffer.copy_from_slice(&freehold_tests::pseudo_random(5, buffer.len()));
+    }
 }
 
 async fn fetch_records(world: &World, account: &Account, secret: &DeviceSecret) -> Result<Vec<Record>> {
@@ -168,7 +195,7 @@ fn add_chunk_keys(node: &Node, needles: &mut Needles, fetch: &Fetch<'_>) -> Resu
     match node {
         Node::Leaf(entries) => {
             for entry in entries {
-                needles.add_key(entry.key.expose(), "a chunk key");
+                derived::chunk(entry.key.expose(), "a chunk key", needles);
             }
             Ok(entries.len())
         }

@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "the figures of a scenario are its result")]
 
+mod derived;
 mod keys;
 
 use anyhow::{Context, Result};
@@ -75,10 +76,10 @@ fn nothing_readable_and_no_key_is_in_any_file_log_or_datagram() -> Result<()> {
     first.wait()?;
 
     needles.add(PASSWORD.as_bytes(), "the password");
+    derived::device(&keys::device_secret(&first)?, &mut needles)?;
     keys::add_all(&world, &second, &words, &mut needles)?;
     first.stop()?;
     second.stop()?;
-    drop(world_stopped(&world));
     let bytes = capture.finish()?;
     println!(
         "S5: {contents} windows of content and {} keys and canaries; {bytes} bytes captured",
@@ -103,9 +104,4 @@ fn nothing_readable_and_no_key_is_in_any_file_log_or_datagram() -> Result<()> {
 /// The device secret in `device.key`, and nothing else anywhere.
 fn is_the_one_place(path: &Path, what: &str) -> bool {
     path.ends_with("client/device.key") && what.starts_with("the device secret at 0")
-}
-
-/// Gives the server and the node a moment of quiet: their files are read while they run, as a thief would.
-fn world_stopped(world: &World) -> Result<fs::Metadata> {
-    Ok(fs::metadata(world.server_dir())?)
 }
