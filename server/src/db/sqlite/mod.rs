@@ -7,6 +7,7 @@
 //! Statements use `$n` and plain types only, so the PostgreSQL store can share their text.
 
 mod account;
+mod addresses;
 mod batch;
 mod commit;
 mod convert;
@@ -247,6 +248,14 @@ impl MetaStore for SqliteStore {
 
     fn device(&self, device: DeviceId) -> StoreFuture<'_, Option<DeviceRow>> {
         read!(self, |db| account::device(db, device))
+    }
+
+    fn put_addresses(&self, device: DeviceId, time: i64, statement: Vec<u8>) -> StoreFuture<'_, bool> {
+        write!(self, |db| addresses::put(db, device, time, &statement))
+    }
+
+    fn addresses(&self, account: AccountId) -> StoreFuture<'_, Vec<Vec<u8>>> {
+        read!(self, |db| addresses::list(db, account))
     }
 
     fn put_session(&self, token: TokenHash, session: SessionRow) -> StoreFuture<'_, ()> {
