@@ -10,6 +10,7 @@ mod daemon;
 mod device;
 mod full_disk;
 mod needles;
+mod patience;
 mod tree;
 mod world;
 
@@ -19,5 +20,6 @@ pub use daemon::{Daemon, free_port, program, root};
 pub use device::{Device, Outcome};
 pub use full_disk::SmallDisk;
 pub use needles::{Needles, windows};
-pub use tree::{add_oddities, pseudo_random, real_tree};
+pub use patience::{ARRIVAL, wait_for_content, wait_until};
+pub use tree::{add_oddities, copy_tree, entries_of, pseudo_random, real_tree};
 pub use world::{PASSWORD, World};
