@@ -6,6 +6,9 @@
 use bolero::check;
 use freehold_api::bulk::{CommitPage, PushRequest, ReceiptsRequest, VersionsRequest, VersionsResponse};
 use freehold_api::control::{Credentials, Status};
+use freehold_api::device_peer::{
+    CommitsRequest, CommitsResponse, DeviceVersionsRequest, Heads, LogResponse,
+};
 use freehold_api::peer::{GetRequest, GetResponse, HaveRequest, HaveResponse, PutRequest, PutResponse};
 use freehold_crypto::{ChunkKey, ChunkOpener, KeyBoxHeader, RecoveryKey, UnlockBox, open_chunk};
 use freehold_model::VersionVector;
@@ -13,7 +16,7 @@ use freehold_model::codec::{Decode, Encode, from_slice, to_vec};
 use freehold_trust::account_log::LogEntry;
 use freehold_trust::commit::Commit;
 use freehold_trust::{
-    SignedCapability, SignedDeviceCert, SignedHeartbeat, SignedLayout, SignedNodeCert, SignedReceipt,
+    SignedCapability, SignedDeviceAddresses, SignedDeviceCert, SignedHeartbeat, SignedLayout, SignedNodeCert, SignedReceipt,
     SignedSessionProof,
 };
 use freehold_vault::{CommitBody, Node, Record};
@@ -102,6 +105,7 @@ targets! {
     capabilities: bytes => if let Ok(it) = SignedCapability::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
     receipts: bytes => if let Ok(it) = SignedReceipt::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
     device_certificates: bytes => if let Ok(it) = SignedDeviceCert::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
+    device_addresses: bytes => if let Ok(it) = SignedDeviceAddresses::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
     node_certificates: bytes => if let Ok(it) = SignedNodeCert::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
     layouts: bytes => if let Ok(it) = SignedLayout::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
     heartbeats: bytes => if let Ok(it) = SignedHeartbeat::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
@@ -125,6 +129,11 @@ targets! {
     put_responses: bytes => canonical::<PutResponse>(bytes);
     get_requests: bytes => canonical::<GetRequest>(bytes);
     get_responses: bytes => canonical::<GetResponse>(bytes);
+    device_heads: bytes => canonical::<Heads>(bytes);
+    device_commits_requests: bytes => canonical::<CommitsRequest>(bytes);
+    device_commits_responses: bytes => canonical::<CommitsResponse>(bytes);
+    device_versions_requests: bytes => canonical::<DeviceVersionsRequest>(bytes);
+    device_log_responses: bytes => canonical::<LogResponse>(bytes);
     control_bodies: bytes => {
         drop(serde_json::from_slice::<Status>(bytes));
         drop(serde_json::from_slice::<Credentials>(bytes));

@@ -15,7 +15,7 @@ use freehold_trust::account_log::{
 use freehold_trust::commit::{Commit, CommitEntry, CommitPlace};
 use freehold_trust::opaque::{Login, Parties, Registration, ServerSetup, login_finish};
 use freehold_trust::{
-    Capability, DeviceCert, DeviceName, Heartbeat, HolderHash, KdfParams, Label, Layout, LayoutNode,
+    Capability, DeviceAddresses, DeviceCert, DeviceName, Heartbeat, HolderHash, KdfParams, Label, Layout, LayoutNode,
     NodeCert, Ops, Receipt, SessionProof, SignKey, Signed, SignedDeviceCert, XWingPublic, limits,
 };
 use serde_json::{Map, Value, json};
@@ -67,6 +67,8 @@ fn statements_match_their_vectors() {
     let beat =
         Heartbeat::new(NODE, TIME, 4_096, 1 << 40, vec!["node.example:4433".into(), "[::1]:4433".into()]);
     let proof = SessionProof { server: server.public(), nonce: [0x5e; 32], device: device_id(1) };
+    let found = vec!["192.0.2.7:4711".parse().expect("an address"), "[2001:db8::7]:4711".parse().expect("an address")];
+    let found = DeviceAddresses::new(ACCOUNT, device_id(1), TIME * 1_000, found);
     compare(
         "trust-statements",
         &json!({
@@ -80,6 +82,7 @@ fn statements_match_their_vectors() {
             "receipt": hex(&Signed::sign(receipt, &node).to_bytes()),
             "layout": hex(&Signed::sign(layout.expect("canonical"), &server).to_bytes()),
             "heartbeat": hex(&Signed::sign(beat.expect("printable"), &node).to_bytes()),
+            "device_addresses": hex(&Signed::sign(found.expect("specified"), &device_key(1)).to_bytes()),
             "session_proof": hex(&Signed::sign(proof, &device_key(1)).to_bytes()),
         }),
     );

@@ -189,7 +189,7 @@ fn every_seed_ends_with_one_tree_and_takes_the_same_steps_twice() {
         }
     });
     let failed = failed.into_inner();
-    assert!(failed.is_empty(), "run one again with FREEHOLD_SIM_FIRST=seed FREEHOLD_SIM_SEEDS=1: {failed:?}");
+    assert!(failed.is_empty(), "run one again with `./x sim --seeds 1 --first SEED`: {failed:?}");
 }
 
 /// Seeds that failed once. Each found a mistake; none may come back.

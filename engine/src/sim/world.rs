@@ -50,6 +50,7 @@ impl World {
     }
 
     /// Adds a step to the trace.
+    #[expect(clippy::print_stderr, reason = "a person asked to see the steps of a failed seed")]
     pub(super) fn note(&mut self, what: &str) {
         if std::env::var_os("FREEHOLD_SIM_TRACE").is_some() {
             eprintln!("{what}");
