@@ -6,9 +6,7 @@
 use bolero::check;
 use freehold_api::bulk::{CommitPage, PushRequest, ReceiptsRequest, VersionsRequest, VersionsResponse};
 use freehold_api::control::{Credentials, Status};
-use freehold_api::device_peer::{
-    CommitsRequest, CommitsResponse, DeviceVersionsRequest, Heads, LogResponse,
-};
+use freehold_api::device_peer::{CommitsRequest, CommitsResponse, DeviceVersionsRequest, Heads, LogResponse};
 use freehold_api::peer::{GetRequest, GetResponse, HaveRequest, HaveResponse, PutRequest, PutResponse};
 use freehold_crypto::{ChunkKey, ChunkOpener, KeyBoxHeader, RecoveryKey, UnlockBox, open_chunk};
 use freehold_model::VersionVector;
@@ -16,8 +14,8 @@ use freehold_model::codec::{Decode, Encode, from_slice, to_vec};
 use freehold_trust::account_log::LogEntry;
 use freehold_trust::commit::Commit;
 use freehold_trust::{
-    SignedCapability, SignedDeviceAddresses, SignedDeviceCert, SignedHeartbeat, SignedLayout, SignedNodeCert, SignedReceipt,
-    SignedSessionProof,
+    SignedCapability, SignedDeviceAddresses, SignedDeviceCert, SignedHeartbeat, SignedLayout, SignedNodeCert,
+    SignedReceipt, SignedSessionProof,
 };
 use freehold_vault::{CommitBody, Node, Record};
 use serde_json::Value;

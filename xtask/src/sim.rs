@@ -22,7 +22,8 @@ pub(crate) struct Options {
 
 /// Runs the seeds.
 pub(crate) fn run(options: &Options) -> Result<()> {
-    let mut test = cargo(&["test", "--locked", "--profile", "ci", "--package", "freehold-engine", "sim::random"]);
+    let mut test =
+        cargo(&["test", "--locked", "--profile", "ci", "--package", "freehold-engine", "sim::random"]);
     test.env("FREEHOLD_SIM_SEEDS", options.seeds.to_string());
     test.env("FREEHOLD_SIM_FIRST", options.first.to_string());
     if options.trace {

@@ -15,8 +15,8 @@ use freehold_trust::account_log::{
 use freehold_trust::commit::{Commit, CommitEntry, CommitPlace};
 use freehold_trust::opaque::{Login, Parties, Registration, ServerSetup, login_finish};
 use freehold_trust::{
-    Capability, DeviceAddresses, DeviceCert, DeviceName, Heartbeat, HolderHash, KdfParams, Label, Layout, LayoutNode,
-    NodeCert, Ops, Receipt, SessionProof, SignKey, Signed, SignedDeviceCert, XWingPublic, limits,
+    Capability, DeviceAddresses, DeviceCert, DeviceName, Heartbeat, HolderHash, KdfParams, Label, Layout,
+    LayoutNode, NodeCert, Ops, Receipt, SessionProof, SignKey, Signed, SignedDeviceCert, XWingPublic, limits,
 };
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -67,7 +67,10 @@ fn statements_match_their_vectors() {
     let beat =
         Heartbeat::new(NODE, TIME, 4_096, 1 << 40, vec!["node.example:4433".into(), "[::1]:4433".into()]);
     let proof = SessionProof { server: server.public(), nonce: [0x5e; 32], device: device_id(1) };
-    let found = vec!["192.0.2.7:4711".parse().expect("an address"), "[2001:db8::7]:4711".parse().expect("an address")];
+    let found = vec![
+        "192.0.2.7:4711".parse().expect("an address"),
+        "[2001:db8::7]:4711".parse().expect("an address"),
+    ];
     let found = DeviceAddresses::new(ACCOUNT, device_id(1), TIME * 1_000, found);
     compare(
         "trust-statements",

@@ -49,6 +49,18 @@ impl History {
         Ok(())
     }
 
+    /// Forgets a device's commits that the server never numbered: their writes go out again under
+    /// another life, and at their places others may stand.
+    ///
+    /// # Errors
+    /// `Disk`.
+    pub(crate) fn forget_unnumbered(&self, device: &DeviceId) -> Result<(), HistoryError> {
+        self.db
+            .lock()
+            .execute("DELETE FROM kept_commit WHERE device = ?1 AND numbered = 0", [device.as_bytes()])?;
+        Ok(())
+    }
+
     /// Drops the oldest bytes over the caps. What the server has not numbered always stays.
     ///
     /// # Errors

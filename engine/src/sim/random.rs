@@ -248,6 +248,36 @@ fn a_clock_a_year_off_costs_order_and_no_data() {
 }
 
 #[test]
+fn two_copies_of_one_device_lose_nothing_of_each_other() {
+    let mut world = World::new(2);
+    let write = |world: &World, at: usize, name: &[u8]| {
+        let volume = Arc::clone(&world.replicas[at].local.volume);
+        let ino = volume.lock().insert(ROOT, name, file()).expect("a new name");
+        volume.write(ino, 0, name).expect("written");
+    };
+    write(&world, 0, b"before");
+    world.settle();
+    world.replicas[0].local.volume.fsync(None).expect("a healthy disk");
+    world.clone_device(0);
+    let clone = world.replicas.len() - 1;
+    for round in 0..3 {
+        world.part(0, clone);
+        world.server_is_up = false;
+        for at in [0, clone] {
+            let name = format!("{at} in round {round}");
+            write(&world, at, name.as_bytes());
+            // Both sign a commit of their own at one place of one chain.
+            world.commit(at);
+        }
+        world.settle_with(|world| world.part(0, clone));
+    }
+    let tree = world.replicas[1].tree();
+    assert_eq!(tree.len(), 7, "{:?}", tree.keys());
+    assert_eq!(world.replicas[0].tree(), tree);
+    assert_eq!(world.replicas[clone].tree(), tree);
+}
+
+#[test]
 fn a_device_set_back_to_an_older_copy_goes_on_in_a_new_life_and_loses_nothing() {
     let mut world = World::new(2);
     let write = |world: &World, name: &[u8]| {

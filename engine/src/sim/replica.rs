@@ -70,6 +70,12 @@ impl Replica {
         }
     }
 
+    /// The same device once more, on a copy of its disk.
+    pub(super) fn copy(&self) -> Self {
+        let rig = self.rig.on(self.rig.disk.cut(self.rig.disk.operations(), 0));
+        Self::open(rig, Arc::new(self.local.history.copy()), self.account.clone(), self.life + 1_000)
+    }
+
     /// Loses power: what was not synced is gone, as the seed says.
     pub(super) fn crash(&mut self, seed: u64) {
         let rig = self.rig.on(self.rig.disk.cut(self.rig.disk.operations(), seed));

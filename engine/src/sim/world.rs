@@ -314,9 +314,34 @@ impl World {
         }
     }
 
+    /// Copies a device with everything on its disk, as a virtual machine is copied.
+    pub(super) fn clone_device(&mut self, at: usize) {
+        let copy = self.replicas[at].copy();
+        self.replicas.push(copy);
+        self.part(at, self.replicas.len() - 1);
+    }
+
+    /// Two devices that never reach each other, or anybody but the server: copies of one device
+    /// are told apart by nobody else.
+    pub(super) fn part(&mut self, a: usize, b: usize) {
+        for at in [a, b] {
+            for other in 0..self.replicas.len() {
+                if other != at {
+                    self.set_wire(at, other, false);
+                }
+            }
+        }
+    }
+
     /// Mends everything and lets it go on until nobody has anything to do.
     pub(super) fn settle(&mut self) {
+        self.settle_with(|_| {});
+    }
+
+    /// As [`Self::settle`], with wires that stay cut.
+    pub(super) fn settle_with(&mut self, cut: impl Fn(&mut Self)) {
         self.mend();
+        cut(self);
         for _ in 0..ROUNDS_MAX {
             self.now_ms += 10_000;
             let mut is_busy = false;

@@ -76,6 +76,7 @@ impl Local {
             incarnation = next,
             "somebody knows another past of this device; it goes on as a new incarnation"
         );
+        self.history.forget_unnumbered(&self.device)?;
         Ok(self.volume.begin_incarnation(next, vec![(MetaKey::CHAIN, encode_head(&theirs))])?)
     }
 
