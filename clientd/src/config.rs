@@ -29,6 +29,9 @@ pub(crate) struct Flags {
     /// Where other devices of the account reach this one, as IP:PORT over UDP.
     #[arg(long, value_name = "IP:PORT", env = "FREEHOLD_CLIENTD_LISTEN")]
     listen: Option<SocketAddr>,
+    /// Whether to find devices on the local network, by multicast DNS [default: unless --listen names one address].
+    #[arg(long, value_name = "BOOL", env = "FREEHOLD_CLIENTD_LAN")]
+    lan: Option<bool>,
     /// What to log: error, warn, info, debug, trace, or a tracing filter.
     #[arg(long, value_name = "LEVEL", env = "FREEHOLD_CLIENTD_LOG")]
     log: Option<String>,
@@ -40,6 +43,7 @@ pub(crate) struct Flags {
 struct File {
     cache_bytes: Option<u64>,
     listen: Option<SocketAddr>,
+    lan: Option<bool>,
     log: Option<String>,
 }
 
@@ -50,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) cache_bytes: u64,
     /// Where other devices of the account reach this one.
     pub(crate) listen: SocketAddr,
+    /// Whether devices on the local network are looked for.
+    pub(crate) lan: bool,
     /// Log filter.
     pub(crate) log: String,
 }
@@ -76,7 +82,9 @@ impl Config {
         );
         let log = flags.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned());
         let listen = flags.listen.or(file.listen).unwrap_or(LISTEN);
-        Ok(Self { cache_bytes, listen, log })
+        // Whoever listens at one address only wants no more of the network than that.
+        let lan = flags.lan.or(file.lan).unwrap_or(listen.ip().is_unspecified());
+        Ok(Self { cache_bytes, listen, lan, log })
     }
 }
 
@@ -100,7 +108,7 @@ mod tests {
         let text = "cache_bytes = 1073741824\nlog = \"debug\"\n";
         let flags = Flags { log: Some("warn".into()), ..Flags::default() };
         let config = load(Some(text), &flags).expect("a valid file");
-        assert_eq!(config, Config { cache_bytes: 1 << 30, listen: LISTEN, log: "warn".into() });
+        assert_eq!(config, Config { cache_bytes: 1 << 30, listen: LISTEN, lan: true, log: "warn".into() });
         assert_eq!(load(None, &Flags::default()).expect("no file is fine").cache_bytes, CACHE_BYTES);
     }
 

@@ -31,6 +31,8 @@ pub struct EngineConfig {
     pub cache_bytes: u64,
     /// Where other devices of the account reach this one, over UDP.
     pub listen: std::net::SocketAddr,
+    /// Whether devices on the local network are looked for, by multicast DNS.
+    pub lan: bool,
 }
 
 /// A new account.
@@ -246,6 +248,7 @@ impl Engine {
                 cache: &dirs.cache,
                 cache_bytes: config.cache_bytes,
                 listen: config.listen,
+                lan: config.lan,
             };
             OpenVault::open(&dirs, stored, &secret)
         });

@@ -6,7 +6,7 @@
 use crate::account::{Sessions, StoredAccount};
 use crate::cut::{CutParts, CutWorker};
 use crate::devices::book::Book;
-use crate::devices::{DeviceEvent, DeviceLinks, LinkParts, announce};
+use crate::devices::{DeviceEvent, DeviceLinks, LinkParts, announce, discover};
 use crate::engine_error::EngineError;
 use crate::history::History;
 use crate::problems::Problems;
@@ -49,6 +49,8 @@ pub(crate) struct VaultDirs<'a> {
     pub(crate) cache_bytes: u64,
     /// Where other devices reach this one.
     pub(crate) listen: SocketAddr,
+    /// Whether devices on the local network are looked for.
+    pub(crate) lan: bool,
 }
 
 /// A vault with its tasks running.
@@ -112,6 +114,9 @@ impl OpenVault {
         tasks.spawn(tend_nodes(Arc::clone(&parts)));
         tasks.spawn(Arc::clone(&parts.devices).run());
         tasks.spawn(announce(Arc::clone(&parts), endpoint.clone()));
+        if dirs.lan {
+            tasks.spawn(discover(Arc::clone(&parts), endpoint.clone()));
+        }
         Ok(Self {
             parts,
             endpoint,

@@ -1,4 +1,4 @@
-//! Links between machines: quinn, requests over a link, the coordination client.
+//! Links between machines: quinn, requests over a link, the coordination client, the local network.
 //!
 //! An [`Endpoint`] is one UDP socket that speaks for an [`Identity`]; it makes [`Link`]s, pinned by
 //! raw public keys on both sides. Over a link either side asks ([`Link::call`]) and serves
@@ -10,6 +10,7 @@ mod config;
 pub mod coord;
 mod endpoint;
 mod identity;
+mod lan;
 pub mod limits;
 mod link;
 mod tls;
@@ -18,6 +19,7 @@ pub mod wire;
 pub use config::LinkConfig;
 pub use endpoint::{Endpoint, Incoming};
 pub use identity::{Identity, PeerKey};
+pub use lan::{Found, LAN_TAG_BYTES, Lan, LanError};
 pub use link::{
     BindError, Body, BodyReader, BodySink, BodyWriter, Call, Credit, Handler, Inbound, Link, LinkError,
     PeerInfo, Piece, Request, Responder, Response,

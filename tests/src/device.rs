@@ -67,6 +67,21 @@ impl Device {
         self.home.with_extension("log")
     }
 
+    /// Starts the daemon again in a network of its own, with every interface of it to listen on.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn restart_in(&mut self, namespace: &str) -> Result<()> {
+        // Only the network: mounts stay those of everybody.
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net=/run/netns/{namespace}")).arg(program("freehold-clientd"));
+        command.env("FREEHOLD_HOME", &self.home).envs(self.environment.iter().cloned());
+        command.env("FREEHOLD_CLIENTD_LOG", "debug").env("FREEHOLD_CLIENTD_LISTEN", "[::]:0");
+        self.daemon =
+            Some(Daemon::start(&mut command, &self.log()).context("freehold-clientd in a namespace")?);
+        Ok(())
+    }
+
     /// Starts the daemon again after [`Self::stop`] or [`Self::kill`].
     ///
     /// # Errors

@@ -75,6 +75,7 @@ impl std::fmt::Debug for ContentHasher {
 
 /// Keys of one generation; generation `g` stands at index `g - 1`.
 struct Generation {
+    lan: Secret32,
     chunk_hash: Secret32,
     record: SivKey,
     commit_body: SivKey,
@@ -129,6 +130,13 @@ impl VaultKeyring {
     #[must_use]
     pub fn dedup_hash(&self, plain: &[u8]) -> [u8; 16] {
         prf(&self.dedup_key, &[plain])
+    }
+
+    /// What this vault's devices announce themselves by on the local network in an hour (since 1970).
+    /// Another generation has other tags, so a removed device cannot tell those after its removal.
+    #[must_use]
+    pub fn lan_tag(&self, hour: u64) -> [u8; 16] {
+        prf(&self.current().lan, &[&hour.to_be_bytes()])
     }
 
     /// A hash of whole contents, for records: equal contents are no conflict. Constant across
@@ -228,6 +236,7 @@ impl Generation {
     fn derive(vault: &VaultId, key: &VaultKey) -> Self {
         let context = [&vault.as_bytes()[..], &key.generation().to_be_bytes()];
         Self {
+            lan: kdf(labels::VAULT_LAN, key.expose(), &context),
             chunk_hash: kdf(labels::CHUNK_HASH, key.expose(), &context),
             record: SivKey::derive(&RECORD, key.secret(), &context),
             commit_body: SivKey::derive(&COMMIT_BODY, key.secret(), &context),

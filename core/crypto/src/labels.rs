@@ -53,6 +53,8 @@ labels! {
     VAULT_DEDUP = "vault/dedup";
     /// The first vault key to the hash of whole file contents.
     VAULT_CONTENT = "vault/content";
+    /// A vault key to the tags its devices announce on the local network.
+    VAULT_LAN = "vault/lan";
     /// A vault key to the hash that yields chunk keys.
     CHUNK_HASH = "chunk/hash";
     /// A chunk's key to its cipher key.

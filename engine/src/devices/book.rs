@@ -82,17 +82,14 @@ impl Book {
         is_news
     }
 
-    /// Somebody of this account may be there.
-    pub(crate) fn hear(&self, addr: SocketAddr) {
+    /// Somebody of this account may be there; whether that is news. Over the cap the book starts
+    /// over with what it hears from then on.
+    pub(crate) fn hear(&self, addr: SocketAddr) -> bool {
         let mut pages = self.pages.lock();
-        if pages.nearby.len() < NEARBY_MAX {
-            pages.nearby.insert(addr);
+        if pages.nearby.len() >= NEARBY_MAX {
+            pages.nearby.clear();
         }
-    }
-
-    /// Forgets what the local network said; it says it again.
-    pub(crate) fn forget_nearby(&self) {
-        self.pages.lock().nearby.clear();
+        pages.nearby.insert(addr)
     }
 
     /// Where a device may be, the likeliest first.
