@@ -10,6 +10,7 @@ mod daemon;
 mod device;
 mod full_disk;
 mod needles;
+mod postgres;
 mod tree;
 mod world;
 
@@ -19,5 +20,6 @@ pub use daemon::{Daemon, free_port, program, root};
 pub use device::{Device, Outcome};
 pub use full_disk::SmallDisk;
 pub use needles::{Needles, windows};
+pub use postgres::Postgres;
 pub use tree::{add_oddities, pseudo_random, real_tree};
 pub use world::{PASSWORD, World};
