@@ -1,4 +1,4 @@
-//! What the server keeps, behind one trait: SQLite here, PostgreSQL as a second implementation.
+//! What the server keeps, behind one trait, in SQLite or PostgreSQL.
 //!
 //! [`MetaStore`] is object-safe, so the rest of the server names no database. Each method is one
 //! transaction. The numbering of commits (`vault_seq`) comes from the vault's row under its lock,
@@ -7,10 +7,15 @@
 
 mod error;
 mod judge;
+mod location;
+mod postgres;
 mod rows;
+mod sql;
 mod sqlite;
 
 pub use error::{OpenError, StoreError};
+pub use location::{Location, LocationError, Opened};
+pub use postgres::{Notice, Notices, PostgresStore, PostgresUrl, UrlError};
 pub use rows::{
     AppendEntryRow, AppendOutcome, Boxes, CommitOutcome, CommitRow, CreateOutcome, DeviceRow, EntryEffect,
     Heard, HeartbeatRow, JoinOutcome, LayoutRow, LoginRow, NewAccount, NodeRow, PlacedChunk, SessionRow,
@@ -35,6 +40,10 @@ pub trait MetaStore: Send + Sync {
     fn ping(&self) -> StoreFuture<'_, ()>;
     /// A number that changes when the numbering of commits starts over.
     fn server_incarnation(&self) -> StoreFuture<'_, u64>;
+    /// The fingerprint of the keys this database belongs to, once a server has put it.
+    fn key_fingerprint(&self) -> StoreFuture<'_, Option<i64>>;
+    /// Ties the database to a server's keys. The first fingerprint stays.
+    fn put_key_fingerprint(&self, fingerprint: i64) -> StoreFuture<'_, ()>;
     /// Drops sessions, tokens and invites that have ended.
     fn sweep(&self, now: i64) -> StoreFuture<'_, ()>;
 
@@ -61,10 +70,13 @@ pub trait MetaStore: Send + Sync {
 
     /// Starts a session.
     fn put_session(&self, token: TokenHash, session: SessionRow) -> StoreFuture<'_, ()>;
-    /// The session of a token, ended ones included until they are swept.
+    /// The session of a token, ended ones included until they are swept. None of a revoked device.
     fn session(&self, token: TokenHash) -> StoreFuture<'_, Option<SessionRow>>;
     /// Ends a session.
     fn end_session(&self, token: TokenHash) -> StoreFuture<'_, ()>;
+
+    /// Marks a token as used until it has ended anyway; whether it was not used before.
+    fn spend(&self, token: TokenHash, expires: i64) -> StoreFuture<'_, bool>;
 
     /// The vaults an account may open.
     fn vaults(&self, account: AccountId) -> StoreFuture<'_, Vec<VaultSummary>>;

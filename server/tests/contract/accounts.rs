@@ -107,6 +107,33 @@ pub(crate) async fn a_revoked_device_loses_its_sessions(store: &dyn MetaStore) {
     assert!(store.device(device(5)).await.expect("an answer").is_some_and(|row| row.revoked));
 }
 
+pub(crate) async fn a_session_begun_as_its_device_was_revoked_is_none(store: &dyn MetaStore) {
+    create(store, account(1)).await;
+    let second = device_row(5, AccountId::from_bytes([1; 16]));
+    append(store, entry(1, 7, EntryEffect::AddDevice(second))).await;
+    append(store, entry(2, 8, EntryEffect::RevokeDevice(device(5)))).await;
+    // Whoever looked at the device before it was revoked comes with the session only now.
+    let session = SessionRow { account: second.account, device: Some(device(5)), expires: NOW + 10 };
+    store.put_session(hash_of(60), session).await.expect("a session");
+    assert_eq!(store.session(hash_of(60)).await.expect("an answer"), None);
+}
+
+pub(crate) async fn a_token_is_spent_once(store: &dyn MetaStore) {
+    for (token, fresh) in [(1, true), (1, false), (2, true)] {
+        assert_eq!(store.spend(hash_of(token), NOW + 5).await.expect("an answer"), fresh);
+    }
+    store.sweep(NOW + 5).await.expect("a sweep");
+    assert!(store.spend(hash_of(1), NOW + 9).await.expect("an answer"), "it was forgotten in time");
+}
+
+pub(crate) async fn the_first_key_fingerprint_stays(store: &dyn MetaStore) {
+    assert_eq!(store.key_fingerprint().await.expect("an answer"), None);
+    for fingerprint in [-7, 8] {
+        store.put_key_fingerprint(fingerprint).await.expect("an answer");
+        assert_eq!(store.key_fingerprint().await.expect("an answer"), Some(-7));
+    }
+}
+
 pub(crate) async fn boxes_and_vault_keys_come_back(store: &dyn MetaStore) {
     create(store, account(1)).await;
     let mut row = entry(1, 7, EntryEffect::None);

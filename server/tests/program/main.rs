@@ -1,73 +1,9 @@
 //! The program as an operator meets it: one ready line, one line when it cannot start, a clean end.
 
-use std::io::{BufRead, BufReader, Read};
+mod running;
+
+use crate::running::{command, home, refusal, run, start};
 use std::net::TcpListener;
-use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-
-/// A server that is killed when the test ends early.
-struct Running {
-    child: Child,
-    url: String,
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Running {
-    fn terminate(mut self) -> (ExitStatus, String) {
-        let pid = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
-        assert!(sent.success());
-        let status = self.child.wait().expect("the server ends");
-        let mut log = String::new();
-        self.child.stderr.take().expect("a pipe").read_to_string(&mut log).expect("text");
-        (status, log)
-    }
-}
-
-fn command(home: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_freehold-server"));
-    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("FREEHOLD_")) {
-        command.env_remove(name);
-    }
-    command.env("FREEHOLD_HOME", home).stdin(Stdio::null());
-    command
-}
-
-fn start(home: &Path) -> Running {
-    let mut child = command(home)
-        .args(["--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the program runs");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
-    let url = line.trim_end().strip_prefix("ready ").expect("the ready line").to_owned();
-    Running { child, url }
-}
-
-fn run(home: &Path, args: &[&str]) -> Output {
-    command(home).args(args).output().expect("the program runs")
-}
-
-/// The one line a failed start ends with.
-fn refusal(output: &Output) -> String {
-    assert!(!output.status.success());
-    assert!(output.stdout.is_empty(), "nothing is ready");
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(text.lines().count(), 1, "{text}");
-    text
-}
-
-fn home() -> tempfile::TempDir {
-    tempfile::tempdir().expect("a temporary directory")
-}
 
 #[tokio::test]
 async fn it_serves_hands_out_tokens_and_stops_cleanly() {
@@ -136,17 +72,26 @@ fn what_cannot_be_used_is_one_clear_line() {
     let file = home.path().join("a-file");
     std::fs::write(&file, "").expect("a file");
     let file = file.display().to_string();
-    let cases: [(&[&str], &str); 6] = [
+    let cases: [(&[&str], &str); 9] = [
         (&["--listen", "0.0.0.0:8440"], "only on a loopback address"),
-        (&["--database", "postgres://db/freehold"], "PostgreSQL comes with the next release"),
-        (&["--database", "mysql://db/freehold"], "--database takes sqlite:PATH"),
+        (&["--database", "mysql://db/freehold"], "a database is sqlite:PATH or postgres://"),
+        (
+            &["--database", "postgres://ada:s3cret@db/freehold"],
+            "refusing a database password in the arguments",
+        ),
+        (
+            &["--database", "postgres://ada@127.0.0.1:1/freehold"],
+            "postgres://127.0.0.1:1/freehold: the database cannot be reached",
+        ),
+        (&["--database-file", "/nowhere/url"], "cannot read the database URL"),
+        (&["--database-file", "/nowhere/url", "--database", "sqlite:x"], "named twice"),
         (&["--data-dir", &file], "cannot use the data directory"),
         (&["--config", "/nowhere/server.toml"], "cannot read the settings"),
         (&["--database", "sqlite:/nowhere/server.db", "--listen", "127.0.0.1:0"], "cannot open the database"),
     ];
     for (args, expected) in cases {
         let line = refusal(&run(home.path(), args));
-        assert!(line.contains(expected), "{args:?}: {line}");
+        assert!(line.contains(expected) && !line.contains("s3cret"), "{args:?}: {line}");
     }
 }
 
@@ -159,6 +104,16 @@ fn a_damaged_key_file_is_refused_and_kept() {
     let line = refusal(&run(home.path(), &["--listen", "127.0.0.1:0"]));
     assert!(line.contains("damaged"), "{line}");
     assert_eq!(std::fs::read(dir.join("server.keys")).expect("the file"), b"not keys");
+}
+
+#[test]
+fn a_database_without_its_key_file_is_refused_and_no_other_is_made() {
+    let home = home();
+    assert!(start(home.path()).terminate().0.success());
+    let keys = home.path().join("server/server.keys");
+    std::fs::remove_file(&keys).expect("the file");
+    let line = refusal(&run(home.path(), &["--listen", "127.0.0.1:0"]));
+    assert!(line.contains("whose keys are not in") && !keys.exists(), "{line}");
 }
 
 #[test]

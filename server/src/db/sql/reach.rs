@@ -1,20 +1,18 @@
 //! Which chunks versions reach through the reference lists, loaded level by level for many
 //! versions at once.
 
-use super::batch::Batch;
+use super::batch::{Batch, Column};
 use super::convert::{array, split_ids};
+use super::query::Connection;
 use crate::db::StoreError;
 use crate::limits::{GROUP_CHUNKS_MAX, VERSION_CHUNKS_MAX};
 use freehold_api::bulk::PushVersion;
 use freehold_model::{ChunkId, VaultId};
-use sqlx::SqliteConnection;
 use std::collections::{BTreeMap, BTreeSet};
 
 const CHILDREN: Batch = Batch {
-    head: "SELECT owner, ids FROM chunk_ref WHERE vault_id = $1 AND owner IN (",
-    row: "@",
-    tail: ")",
-    shared: 1,
+    text: "SELECT owner, ids FROM chunk_ref WHERE vault_id = $1 AND owner IN (SELECT owner FROM item)",
+    columns: &[Column::Bytes("owner")],
 };
 
 /// The reference lists below some versions. A chunk without one has an empty list.
@@ -23,7 +21,7 @@ pub(super) struct Reach(BTreeMap<ChunkId, Vec<ChunkId>>);
 impl Reach {
     /// Loads what as many of the first versions reach as memory allows; at least one.
     pub(super) async fn load(
-        db: &mut SqliteConnection,
+        db: &mut impl Connection,
         vault: VaultId,
         versions: &[&PushVersion],
     ) -> Result<(Self, usize), StoreError> {
@@ -45,7 +43,7 @@ impl Reach {
     /// Nothing when they reach more than `max` chunks. A loop in a hostile list ends by itself,
     /// because no chunk is followed twice.
     async fn within(
-        db: &mut SqliteConnection,
+        db: &mut impl Connection,
         vault: VaultId,
         versions: &[&PushVersion],
         max: usize,
@@ -61,12 +59,7 @@ impl Reach {
             }
             open.clear();
             let rows: Vec<(Vec<u8>, Vec<u8>)> = CHILDREN
-                .fetch(
-                    db,
-                    &level,
-                    |query| query.bind(vault.to_bytes().to_vec()),
-                    |query, chunk| query.bind(chunk.to_bytes().to_vec()),
-                )
+                .fetch(db, &level, &[vault.as_bytes().into()], |chunk| [chunk.as_bytes().into()])
                 .await?;
             for (owner, ids) in rows {
                 let ids = split_ids(&ids)?;

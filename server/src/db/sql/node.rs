@@ -1,20 +1,19 @@
 //! Storage nodes, their tokens, and the layouts made of them.
 
 use super::convert::{array, signed, small, unsigned};
+use super::query::{Connection, Lock, query};
 use crate::db::rows::{Heard, HeartbeatRow, JoinOutcome, LayoutRow, NodeRow, TokenHash};
 use crate::db::{MakeLayout, StoreError};
 use freehold_model::NodeId;
 use freehold_model::limits::LAYOUT_NODES_MAX;
 use freehold_trust::PublicKey;
-use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqliteConnection};
 
 pub(super) async fn put_token(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     token: TokenHash,
     expires: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO join_token (token_hash, expires) VALUES ($1, $2)")
+    query("INSERT INTO join_token (token_hash, expires) VALUES ($1, $2)")
         .bind(token.to_vec())
         .bind(expires)
         .execute(db)
@@ -23,12 +22,13 @@ pub(super) async fn put_token(
 }
 
 pub(super) async fn join(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     token: TokenHash,
-    mut node: NodeRow,
+    node: &NodeRow,
     make_layout: MakeLayout<'_>,
     now: i64,
 ) -> Result<JoinOutcome, StoreError> {
+    db.lock(Lock::Layout).await?;
     let spent = match spend_token(db, token, &node.sign_pk, now).await? {
         Spent::Bad => return Ok(JoinOutcome::BadToken),
         spent => spent,
@@ -45,7 +45,7 @@ pub(super) async fn join(
     if known_id.is_some_and(|id| id != node.node) {
         return Err(StoreError::Busy);
     }
-    node.last_seen = now;
+    let node = NodeRow { last_seen: now, ..node.clone() };
     upsert(db, &node, now).await?;
     nodes.retain(|known| known.node != node.node);
     nodes.push(node.clone());
@@ -61,22 +61,22 @@ enum Spent {
 }
 
 async fn spend_token(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     token: TokenHash,
     sign_pk: &PublicKey,
     now: i64,
 ) -> Result<Spent, StoreError> {
     let row: Option<(Option<Vec<u8>>,)> =
-        sqlx::query_as("SELECT used_by FROM join_token WHERE token_hash = $1 AND expires > $2")
+        query("SELECT used_by FROM join_token WHERE token_hash = $1 AND expires > $2")
             .bind(token.to_vec())
             .bind(now)
-            .fetch_optional(&mut *db)
+            .fetch_optional(db)
             .await?;
     match row {
         None => Ok(Spent::Bad),
         Some((Some(used_by),)) => Ok(if used_by == sign_pk.as_bytes() { Spent::Before } else { Spent::Bad }),
         Some((None,)) => {
-            sqlx::query("UPDATE join_token SET used_by = $1 WHERE token_hash = $2")
+            query("UPDATE join_token SET used_by = $1 WHERE token_hash = $2")
                 .bind(sign_pk.to_bytes().to_vec())
                 .bind(token.to_vec())
                 .execute(db)
@@ -86,8 +86,8 @@ async fn spend_token(
     }
 }
 
-async fn upsert(db: &mut SqliteConnection, node: &NodeRow, now: i64) -> Result<(), StoreError> {
-    sqlx::query(
+async fn upsert(db: &mut impl Connection, node: &NodeRow, now: i64) -> Result<(), StoreError> {
+    query(
         "INSERT INTO node (id, sign_pk, cert, weight, addresses, capacity_bytes, used_bytes, free_bytes,
             heartbeat_time, last_seen, created)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
@@ -112,22 +112,22 @@ async fn upsert(db: &mut SqliteConnection, node: &NodeRow, now: i64) -> Result<(
 }
 
 pub(super) async fn heartbeat(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     node: NodeId,
     beat: &HeartbeatRow,
 ) -> Result<Heard, StoreError> {
-    let row: Option<(i64, String)> =
-        sqlx::query_as("SELECT heartbeat_time, addresses FROM node WHERE id = $1")
-            .bind(node.to_bytes().to_vec())
-            .fetch_optional(&mut *db)
-            .await?;
+    db.lock(Lock::Node(node)).await?;
+    let row: Option<(i64, String)> = query("SELECT heartbeat_time, addresses FROM node WHERE id = $1")
+        .bind(node.to_bytes().to_vec())
+        .fetch_optional(db)
+        .await?;
     let Some((last, addresses)) = row else { return Ok(Heard::Unknown) };
     if signed(beat.time) <= last {
         return Ok(Heard::Stale);
     }
     let now_at = beat.addresses.join("\n");
     let heard = if now_at == addresses { Heard::Same } else { Heard::Moved };
-    sqlx::query(
+    query(
         "UPDATE node SET heartbeat_time = $1, addresses = $2, used_bytes = $3, free_bytes = $4, last_seen = $5
          WHERE id = $6",
     )
@@ -142,34 +142,37 @@ pub(super) async fn heartbeat(
     Ok(heard)
 }
 
-pub(super) async fn all(db: &mut SqliteConnection) -> Result<Vec<NodeRow>, StoreError> {
-    let rows = sqlx::query(
+pub(super) async fn all(db: &mut impl Connection) -> Result<Vec<NodeRow>, StoreError> {
+    let rows: Vec<Stored> = query(
         "SELECT id, sign_pk, cert, weight, addresses, capacity_bytes, used_bytes, free_bytes,
             heartbeat_time, last_seen FROM node ORDER BY id",
     )
     .fetch_all(db)
     .await?;
-    rows.iter().map(node_row).collect()
+    rows.into_iter().map(node_row).collect()
 }
 
-fn node_row(row: &SqliteRow) -> Result<NodeRow, StoreError> {
-    let addresses: String = row.try_get("addresses")?;
+/// A node's columns, as [`all`] reads them.
+type Stored = (Vec<u8>, Vec<u8>, Vec<u8>, i64, String, i64, i64, i64, i64, i64);
+
+fn node_row(row: Stored) -> Result<NodeRow, StoreError> {
+    let (id, sign_pk, cert, weight, addresses, capacity, used, free, heartbeat_time, last_seen) = row;
     Ok(NodeRow {
-        node: NodeId::from_bytes(array(row.try_get("id")?, "node id")?),
-        sign_pk: PublicKey::from_bytes(array(row.try_get("sign_pk")?, "public key")?),
-        cert: row.try_get("cert")?,
-        weight: small(row.try_get("weight")?, "weight")?,
+        node: NodeId::from_bytes(array(&id, "node id")?),
+        sign_pk: PublicKey::from_bytes(array(&sign_pk, "public key")?),
+        cert,
+        weight: small(weight, "weight")?,
         addresses: addresses.lines().map(str::to_owned).collect(),
-        capacity_bytes: unsigned(row.try_get("capacity_bytes")?, "capacity")?,
-        used_bytes: unsigned(row.try_get("used_bytes")?, "size")?,
-        free_bytes: unsigned(row.try_get("free_bytes")?, "size")?,
-        heartbeat_time: unsigned(row.try_get("heartbeat_time")?, "time")?,
-        last_seen: row.try_get("last_seen")?,
+        capacity_bytes: unsigned(capacity, "capacity")?,
+        used_bytes: unsigned(used, "size")?,
+        free_bytes: unsigned(free, "size")?,
+        heartbeat_time: unsigned(heartbeat_time, "time")?,
+        last_seen,
     })
 }
 
-async fn insert_layout(db: &mut SqliteConnection, layout: &LayoutRow) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO layout (epoch, write_quorum, bytes, created) VALUES ($1, $2, $3, $4)")
+async fn insert_layout(db: &mut impl Connection, layout: &LayoutRow) -> Result<(), StoreError> {
+    query("INSERT INTO layout (epoch, write_quorum, bytes, created) VALUES ($1, $2, $3, $4)")
         .bind(signed(layout.epoch))
         .bind(i64::from(layout.write_quorum))
         .bind(layout.bytes.as_slice())
@@ -179,9 +182,9 @@ async fn insert_layout(db: &mut SqliteConnection, layout: &LayoutRow) -> Result<
     Ok(())
 }
 
-pub(super) async fn layout(db: &mut SqliteConnection) -> Result<Option<LayoutRow>, StoreError> {
+pub(super) async fn layout(db: &mut impl Connection) -> Result<Option<LayoutRow>, StoreError> {
     let row: Option<(i64, i64, Vec<u8>, i64)> =
-        sqlx::query_as("SELECT epoch, write_quorum, bytes, created FROM layout ORDER BY epoch DESC LIMIT 1")
+        query("SELECT epoch, write_quorum, bytes, created FROM layout ORDER BY epoch DESC LIMIT 1")
             .fetch_optional(db)
             .await?;
     let Some((epoch, quorum, bytes, created)) = row else { return Ok(None) };

@@ -2,26 +2,21 @@
 
 use super::account::{KeyRow, key_box};
 use super::convert::{array, signed, unsigned};
+use super::meta::server_incarnation;
+use super::query::{Connection, query};
 use crate::db::StoreError;
 use freehold_api::bulk::{CommitPage, NumberedCommit, VersionItem, VersionState, VersionsResponse};
 use freehold_api::limits::{PAGE_BYTES_MAX, PAGE_COMMITS_MAX, VERSIONS_BYTES_MAX};
 use freehold_api::{VaultBoxes, VaultState, VaultSummary};
 use freehold_model::{AccountId, DeviceId, VaultId, VersionHash};
-use sqlx::SqliteConnection;
-
-pub(super) async fn server_incarnation(db: &mut SqliteConnection) -> Result<u64, StoreError> {
-    let row: (i64,) =
-        sqlx::query_as("SELECT value FROM meta WHERE key = 'server_incarnation'").fetch_one(db).await?;
-    unsigned(row.0, "server incarnation")
-}
 
 pub(super) async fn insert(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     vault: VaultId,
     owner: AccountId,
     now: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO vault (id, owner, vault_seq, created) VALUES ($1, $2, 0, $3)")
+    query("INSERT INTO vault (id, owner, vault_seq, created) VALUES ($1, $2, 0, $3)")
         .bind(vault.to_bytes().to_vec())
         .bind(owner.to_bytes().to_vec())
         .bind(now)
@@ -30,9 +25,9 @@ pub(super) async fn insert(
     Ok(())
 }
 
-pub(super) async fn insert_keys(db: &mut SqliteConnection, keys: &VaultBoxes) -> Result<(), StoreError> {
+pub(super) async fn insert_keys(db: &mut impl Connection, keys: &VaultBoxes) -> Result<(), StoreError> {
     for entry in &keys.boxes {
-        sqlx::query(
+        query(
             "INSERT INTO vault_key (vault_id, kind, generation, wrapper_generation, sealed)
              VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (vault_id, kind, generation, wrapper_generation)
@@ -43,30 +38,29 @@ pub(super) async fn insert_keys(db: &mut SqliteConnection, keys: &VaultBoxes) ->
         .bind(i64::from(entry.generation))
         .bind(i64::from(entry.wrapper_generation))
         .bind(entry.sealed.as_slice())
-        .execute(&mut *db)
+        .execute(db)
         .await?;
     }
     Ok(())
 }
 
 pub(super) async fn list(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     account: AccountId,
 ) -> Result<Vec<VaultSummary>, StoreError> {
-    let rows: Vec<(Vec<u8>, i64)> =
-        sqlx::query_as("SELECT id, vault_seq FROM vault WHERE owner = $1 ORDER BY id")
-            .bind(account.to_bytes().to_vec())
-            .fetch_all(&mut *db)
-            .await?;
+    let rows: Vec<(Vec<u8>, i64)> = query("SELECT id, vault_seq FROM vault WHERE owner = $1 ORDER BY id")
+        .bind(account.to_bytes().to_vec())
+        .fetch_all(db)
+        .await?;
     let mut vaults = Vec::with_capacity(rows.len());
     for (id, vault_seq) in rows {
         let vault_id = VaultId::from_bytes(array(&id, "vault id")?);
-        let keys: Vec<KeyRow> = sqlx::query_as(
+        let keys: Vec<KeyRow> = query(
             "SELECT kind, generation, wrapper_generation, sealed FROM vault_key
              WHERE vault_id = $1 ORDER BY kind, generation, wrapper_generation",
         )
         .bind(id)
-        .fetch_all(&mut *db)
+        .fetch_all(db)
         .await?;
         let boxes = keys.into_iter().map(key_box).collect::<Result<_, _>>()?;
         let vault_seq = unsigned(vault_seq, "vault number")?;
@@ -75,11 +69,8 @@ pub(super) async fn list(
     Ok(vaults)
 }
 
-pub(super) async fn owner(
-    db: &mut SqliteConnection,
-    vault: VaultId,
-) -> Result<Option<AccountId>, StoreError> {
-    let row: Option<(Vec<u8>,)> = sqlx::query_as("SELECT owner FROM vault WHERE id = $1")
+pub(super) async fn owner(db: &mut impl Connection, vault: VaultId) -> Result<Option<AccountId>, StoreError> {
+    let row: Option<(Vec<u8>,)> = query("SELECT owner FROM vault WHERE id = $1")
         .bind(vault.to_bytes().to_vec())
         .fetch_optional(db)
         .await?;
@@ -87,8 +78,8 @@ pub(super) async fn owner(
 }
 
 /// Number of the newest commit.
-pub(super) async fn head_seq(db: &mut SqliteConnection, vault: VaultId) -> Result<u64, StoreError> {
-    let row: (i64,) = sqlx::query_as("SELECT vault_seq FROM vault WHERE id = $1")
+pub(super) async fn head_seq(db: &mut impl Connection, vault: VaultId) -> Result<u64, StoreError> {
+    let row: (i64,) = query("SELECT vault_seq FROM vault WHERE id = $1")
         .bind(vault.to_bytes().to_vec())
         .fetch_one(db)
         .await?;
@@ -97,7 +88,7 @@ pub(super) async fn head_seq(db: &mut SqliteConnection, vault: VaultId) -> Resul
 
 /// One page. Lengths come first, so that only what fits is read.
 pub(super) async fn commit_page(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     vault: VaultId,
     after: u64,
     limit: usize,
@@ -105,27 +96,27 @@ pub(super) async fn commit_page(
     let server_incarnation = server_incarnation(db).await?;
     let head = head_seq(db, vault).await?;
     let limit = limit.clamp(1, PAGE_COMMITS_MAX);
-    let lengths: Vec<(i64, i64)> = sqlx::query_as(
-        "SELECT vault_seq, length(bytes) FROM vault_commit
+    let lengths: Vec<(i64, i64)> = query(
+        "SELECT vault_seq, CAST(length(bytes) AS BIGINT) FROM vault_commit
          WHERE vault_id = $1 AND vault_seq > $2 ORDER BY vault_seq LIMIT $3",
     )
     .bind(vault.to_bytes().to_vec())
     .bind(signed(after))
     .bind(signed(limit as u64))
-    .fetch_all(&mut *db)
+    .fetch_all(db)
     .await?;
     let last =
         lengths.get(prefix_within(PAGE_BYTES_MAX, lengths.iter().map(|(_, len)| *len)).wrapping_sub(1));
     let Some((last, _)) = last else {
         return Ok(CommitPage { server_incarnation, next: after, head, items: Vec::new() });
     };
-    let rows: Vec<(i64, Vec<u8>)> = sqlx::query_as(
+    let rows: Vec<(i64, Vec<u8>)> = query(
         "SELECT vault_seq, bytes FROM vault_commit
          WHERE vault_id = $1 AND vault_seq > $2 AND vault_seq <= $3 ORDER BY vault_seq",
     )
     .bind(vault.to_bytes().to_vec())
     .bind(signed(after))
-    .bind(last)
+    .bind(*last)
     .fetch_all(db)
     .await?;
     let number = |(seq, commit)| Ok(NumberedCommit { vault_seq: unsigned(seq, "vault number")?, commit });
@@ -144,7 +135,7 @@ fn prefix_within(budget_bytes: usize, lengths: impl Iterator<Item = i64>) -> usi
 }
 
 pub(super) async fn versions(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     vault: VaultId,
     hashes: &[VersionHash],
 ) -> Result<VersionsResponse, StoreError> {
@@ -152,10 +143,10 @@ pub(super) async fn versions(
     let mut total_bytes = 0;
     for hash in hashes {
         let row: Option<(Vec<u8>, i64)> =
-            sqlx::query_as("SELECT ciphertext, missing FROM version WHERE vault_id = $1 AND hash = $2")
+            query("SELECT ciphertext, missing FROM version WHERE vault_id = $1 AND hash = $2")
                 .bind(vault.to_bytes().to_vec())
                 .bind(hash.to_bytes().to_vec())
-                .fetch_optional(&mut *db)
+                .fetch_optional(db)
                 .await?;
         let (ciphertext, state) = match row {
             None => (Vec::new(), VersionState::Unknown),
@@ -171,10 +162,10 @@ pub(super) async fn versions(
     Ok(VersionsResponse { items })
 }
 
-pub(super) async fn state(db: &mut SqliteConnection, vault: VaultId) -> Result<VaultState, StoreError> {
+pub(super) async fn state(db: &mut impl Connection, vault: VaultId) -> Result<VaultState, StoreError> {
     let server_incarnation = server_incarnation(db).await?;
     let vault_seq = head_seq(db, vault).await?;
-    let rows: Vec<(Vec<u8>, i64)> = sqlx::query_as(
+    let rows: Vec<(Vec<u8>, i64)> = query(
         "SELECT device_id, count(*) FROM version
          WHERE vault_id = $1 AND head = 1 AND missing > 0 GROUP BY device_id ORDER BY device_id",
     )

@@ -1,6 +1,7 @@
 //! Accounts: registration, the log with its devices, the boxes beside it.
 
 use super::convert::{array, kdf, signed, small};
+use super::query::{Connection, Lock, query};
 use super::{session, vault};
 use crate::db::StoreError;
 use crate::db::rows::{
@@ -10,16 +11,16 @@ use crate::db::rows::{
 use freehold_api::{AccountBoxes, Blob, KeyBoxEntry, UnlockBoxEntry, UnlockPath};
 use freehold_model::{AccountId, DeviceId, LogHash};
 use freehold_trust::PublicKey;
-use sqlx::SqliteConnection;
 
 type Bytes = Vec<u8>;
 
-pub(super) async fn has_accounts(db: &mut SqliteConnection) -> Result<bool, StoreError> {
-    let row: Option<(i64,)> = sqlx::query_as("SELECT 1 FROM account LIMIT 1").fetch_optional(db).await?;
+pub(super) async fn has_accounts(db: &mut impl Connection) -> Result<bool, StoreError> {
+    let row: Option<(i64,)> = query("SELECT log_len FROM account LIMIT 1").fetch_optional(db).await?;
     Ok(row.is_some())
 }
 
-pub(super) async fn create(db: &mut SqliteConnection, new: &NewAccount) -> Result<CreateOutcome, StoreError> {
+pub(super) async fn create(db: &mut impl Connection, new: &NewAccount) -> Result<CreateOutcome, StoreError> {
+    db.lock(Lock::Registration).await?;
     if let Some(taken) = user_taken(db, &new.login_hash).await? {
         return Ok(taken);
     }
@@ -41,10 +42,10 @@ pub(super) async fn create(db: &mut SqliteConnection, new: &NewAccount) -> Resul
 }
 
 async fn user_taken(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     login_hash: &TokenHash,
 ) -> Result<Option<CreateOutcome>, StoreError> {
-    let row: Option<(Bytes, Bytes, i64)> = sqlx::query_as(
+    let row: Option<(Bytes, Bytes, i64)> = query(
         "SELECT account.id, log_entry.hash, account.created FROM account
          JOIN log_entry ON log_entry.account_id = account.id AND log_entry.seq = 0
          WHERE account.login_hash = $1",
@@ -58,22 +59,21 @@ async fn user_taken(
     Ok(Some(CreateOutcome::UserTaken { account, genesis, created }))
 }
 
-async fn spend_invite(db: &mut SqliteConnection, new: &NewAccount) -> Result<bool, StoreError> {
+async fn spend_invite(db: &mut impl Connection, new: &NewAccount) -> Result<bool, StoreError> {
     let Some(code) = new.invite else { return Ok(false) };
-    let spent = sqlx::query(
-        "UPDATE invite SET used_by = $1 WHERE code_hash = $2 AND expires > $3 AND used_by IS NULL",
-    )
-    .bind(new.account.to_bytes().to_vec())
-    .bind(code.to_vec())
-    .bind(new.now)
-    .execute(db)
-    .await?;
-    Ok(spent.rows_affected() == 1)
+    let spent =
+        query("UPDATE invite SET used_by = $1 WHERE code_hash = $2 AND expires > $3 AND used_by IS NULL")
+            .bind(new.account.to_bytes().to_vec())
+            .bind(code.to_vec())
+            .bind(new.now)
+            .execute(db)
+            .await?;
+    Ok(spent == 1)
 }
 
-async fn ids_taken(db: &mut SqliteConnection, new: &NewAccount) -> Result<bool, StoreError> {
-    let row: Option<(i64,)> = sqlx::query_as(
-        "SELECT 1 WHERE EXISTS (SELECT 1 FROM account WHERE id = $1)
+async fn ids_taken(db: &mut impl Connection, new: &NewAccount) -> Result<bool, StoreError> {
+    let row: Option<(i64,)> = query(
+        "SELECT CAST(1 AS BIGINT) WHERE EXISTS (SELECT 1 FROM account WHERE id = $1)
             OR EXISTS (SELECT 1 FROM device WHERE id = $2)
             OR EXISTS (SELECT 1 FROM vault WHERE id = $3)",
     )
@@ -85,8 +85,8 @@ async fn ids_taken(db: &mut SqliteConnection, new: &NewAccount) -> Result<bool, 
     Ok(row.is_some())
 }
 
-async fn insert_account(db: &mut SqliteConnection, new: &NewAccount) -> Result<(), StoreError> {
-    sqlx::query(
+async fn insert_account(db: &mut impl Connection, new: &NewAccount) -> Result<(), StoreError> {
+    query(
         "INSERT INTO account (id, login_hash, opaque_record, kdf_m_kib, kdf_t, kdf_p, log_len, created)
          VALUES ($1, $2, $3, $4, $5, $6, 1, $7)",
     )
@@ -103,14 +103,14 @@ async fn insert_account(db: &mut SqliteConnection, new: &NewAccount) -> Result<(
 }
 
 async fn insert_entry(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     account: AccountId,
     seq: u64,
     hash: LogHash,
     entry: &[u8],
     now: i64,
 ) -> Result<(), StoreError> {
-    sqlx::query("INSERT INTO log_entry (account_id, seq, hash, entry, created) VALUES ($1, $2, $3, $4, $5)")
+    query("INSERT INTO log_entry (account_id, seq, hash, entry, created) VALUES ($1, $2, $3, $4, $5)")
         .bind(account.to_bytes().to_vec())
         .bind(signed(seq))
         .bind(hash.to_bytes().to_vec())
@@ -121,8 +121,8 @@ async fn insert_entry(
     Ok(())
 }
 
-async fn insert_device(db: &mut SqliteConnection, device: &DeviceRow, now: i64) -> Result<(), StoreError> {
-    sqlx::query(
+async fn insert_device(db: &mut impl Connection, device: &DeviceRow, now: i64) -> Result<(), StoreError> {
+    query(
         "INSERT INTO device (id, account_id, sign_pk, tls_pk, revoked, created)
          VALUES ($1, $2, $3, $4, $5, $6)",
     )
@@ -138,36 +138,34 @@ async fn insert_device(db: &mut SqliteConnection, device: &DeviceRow, now: i64) 
 }
 
 pub(super) async fn login(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     login_hash: &TokenHash,
 ) -> Result<Option<LoginRow>, StoreError> {
-    let row: Option<(Bytes, Bytes, i64, i64, i64)> = sqlx::query_as(
-        "SELECT id, opaque_record, kdf_m_kib, kdf_t, kdf_p FROM account WHERE login_hash = $1",
-    )
-    .bind(login_hash.to_vec())
-    .fetch_optional(db)
-    .await?;
+    let row: Option<(Bytes, Bytes, i64, i64, i64)> =
+        query("SELECT id, opaque_record, kdf_m_kib, kdf_t, kdf_p FROM account WHERE login_hash = $1")
+            .bind(login_hash.to_vec())
+            .fetch_optional(db)
+            .await?;
     let Some((account, opaque_record, m_kib, t, p)) = row else { return Ok(None) };
     let account = AccountId::from_bytes(array(&account, "account id")?);
     Ok(Some(LoginRow { account, opaque_record, kdf: kdf(m_kib, t, p)? }))
 }
 
 pub(super) async fn log(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     account: AccountId,
 ) -> Result<Option<StoredLog>, StoreError> {
-    let rows: Vec<(Bytes,)> =
-        sqlx::query_as("SELECT entry FROM log_entry WHERE account_id = $1 ORDER BY seq")
-            .bind(account.to_bytes().to_vec())
-            .fetch_all(db)
-            .await?;
+    let rows: Vec<(Bytes,)> = query("SELECT entry FROM log_entry WHERE account_id = $1 ORDER BY seq")
+        .bind(account.to_bytes().to_vec())
+        .fetch_all(db)
+        .await?;
     let entries: Vec<Bytes> = rows.into_iter().map(|(entry,)| entry).collect();
     Ok((!entries.is_empty()).then_some(StoredLog { entries }))
 }
 
 /// Number of entries in an account's log.
-pub(super) async fn log_len(db: &mut SqliteConnection, account: AccountId) -> Result<i64, StoreError> {
-    let row: (i64,) = sqlx::query_as("SELECT log_len FROM account WHERE id = $1")
+pub(super) async fn log_len(db: &mut impl Connection, account: AccountId) -> Result<i64, StoreError> {
+    let row: (i64,) = query("SELECT log_len FROM account WHERE id = $1")
         .bind(account.to_bytes().to_vec())
         .fetch_one(db)
         .await?;
@@ -175,17 +173,17 @@ pub(super) async fn log_len(db: &mut SqliteConnection, account: AccountId) -> Re
 }
 
 pub(super) async fn append(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     new: &AppendEntryRow,
 ) -> Result<AppendOutcome, StoreError> {
+    db.lock(Lock::Account(new.account)).await?;
     let account = new.account.to_bytes().to_vec();
     if log_len(db, new.account).await? != signed(new.seq) {
-        let stored: Option<(Bytes,)> =
-            sqlx::query_as("SELECT hash FROM log_entry WHERE account_id = $1 AND seq = $2")
-                .bind(account)
-                .bind(signed(new.seq))
-                .fetch_optional(db)
-                .await?;
+        let stored: Option<(Bytes,)> = query("SELECT hash FROM log_entry WHERE account_id = $1 AND seq = $2")
+            .bind(account)
+            .bind(signed(new.seq))
+            .fetch_optional(db)
+            .await?;
         let same = stored.is_some_and(|(hash,)| hash == new.hash.as_bytes());
         return Ok(if same { AppendOutcome::Appended } else { AppendOutcome::Conflict });
     }
@@ -205,30 +203,19 @@ pub(super) async fn append(
     }
     insert_entry(db, new.account, new.seq, new.hash, &new.entry, new.now).await?;
     insert_boxes(db, new.account, &new.boxes).await?;
-    sqlx::query("UPDATE account SET log_len = log_len + 1 WHERE id = $1").bind(account).execute(db).await?;
+    query("UPDATE account SET log_len = log_len + 1 WHERE id = $1").bind(account).execute(db).await?;
     Ok(AppendOutcome::Appended)
 }
 
-async fn revoke(db: &mut SqliteConnection, device: DeviceId) -> Result<(), StoreError> {
-    sqlx::query("UPDATE device SET revoked = $1 WHERE id = $2")
-        .bind(true)
-        .bind(device.to_bytes().to_vec())
-        .execute(&mut *db)
-        .await?;
-    sqlx::query("DELETE FROM session WHERE device_id = $1")
-        .bind(device.to_bytes().to_vec())
-        .execute(db)
-        .await?;
+async fn revoke(db: &mut impl Connection, device: DeviceId) -> Result<(), StoreError> {
+    query("UPDATE device SET revoked = 1 WHERE id = $1").bind(device.to_bytes().to_vec()).execute(db).await?;
+    query("DELETE FROM session WHERE device_id = $1").bind(device.to_bytes().to_vec()).execute(db).await?;
     Ok(())
 }
 
-async fn insert_boxes(
-    db: &mut SqliteConnection,
-    account: AccountId,
-    boxes: &Boxes,
-) -> Result<(), StoreError> {
+async fn insert_boxes(db: &mut impl Connection, account: AccountId, boxes: &Boxes) -> Result<(), StoreError> {
     for entry in &boxes.unlock {
-        sqlx::query(
+        query(
             "INSERT INTO unlock_box (account_id, path, path_id, generation, sealed)
              VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (account_id, path, path_id, generation) DO UPDATE SET sealed = excluded.sealed",
@@ -238,11 +225,11 @@ async fn insert_boxes(
         .bind(entry.path_id.as_slice())
         .bind(i64::from(entry.generation))
         .bind(entry.sealed.as_slice())
-        .execute(&mut *db)
+        .execute(db)
         .await?;
     }
     for entry in &boxes.account_keys {
-        sqlx::query(
+        query(
             "INSERT INTO account_key (account_id, kind, generation, wrapper_generation, sealed)
              VALUES ($1, $2, $3, $4, $5)
              ON CONFLICT (account_id, kind, generation, wrapper_generation)
@@ -253,21 +240,21 @@ async fn insert_boxes(
         .bind(i64::from(entry.generation))
         .bind(i64::from(entry.wrapper_generation))
         .bind(entry.sealed.as_slice())
-        .execute(&mut *db)
+        .execute(db)
         .await?;
     }
     Ok(())
 }
 
-pub(super) async fn boxes(db: &mut SqliteConnection, account: AccountId) -> Result<AccountBoxes, StoreError> {
-    let unlock: Vec<(i64, Bytes, i64, Bytes)> = sqlx::query_as(
+pub(super) async fn boxes(db: &mut impl Connection, account: AccountId) -> Result<AccountBoxes, StoreError> {
+    let unlock: Vec<(i64, Bytes, i64, Bytes)> = query(
         "SELECT path, path_id, generation, sealed FROM unlock_box
          WHERE account_id = $1 ORDER BY generation, path, path_id",
     )
     .bind(account.to_bytes().to_vec())
-    .fetch_all(&mut *db)
+    .fetch_all(db)
     .await?;
-    let keys: Vec<KeyRow> = sqlx::query_as(
+    let keys: Vec<KeyRow> = query(
         "SELECT kind, generation, wrapper_generation, sealed FROM account_key
          WHERE account_id = $1 ORDER BY kind, generation, wrapper_generation",
     )
@@ -303,11 +290,11 @@ pub(super) fn key_box((kind, generation, wrapper, sealed): KeyRow) -> Result<Key
 }
 
 pub(super) async fn device(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     device: DeviceId,
 ) -> Result<Option<DeviceRow>, StoreError> {
-    let row: Option<(Bytes, Bytes, Bytes, bool)> =
-        sqlx::query_as("SELECT account_id, sign_pk, tls_pk, revoked FROM device WHERE id = $1")
+    let row: Option<(Bytes, Bytes, Bytes, i64)> =
+        query("SELECT account_id, sign_pk, tls_pk, revoked FROM device WHERE id = $1")
             .bind(device.to_bytes().to_vec())
             .fetch_optional(db)
             .await?;
@@ -317,6 +304,6 @@ pub(super) async fn device(
         account: AccountId::from_bytes(array(&account, "account id")?),
         sign_pk: PublicKey::from_bytes(array(&sign_pk, "public key")?),
         tls_pk: PublicKey::from_bytes(array(&tls_pk, "public key")?),
-        revoked,
+        revoked: revoked == 1,
     }))
 }

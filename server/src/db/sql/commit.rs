@@ -4,6 +4,7 @@
 //! when its commit is.
 
 use super::convert::{array, signed, small, unsigned};
+use super::query::{Connection, Lock, query};
 use super::version::{self, Stored};
 use super::{account, vault};
 use crate::db::StoreError;
@@ -13,17 +14,18 @@ use freehold_api::bulk::PushVersion;
 use freehold_api::{ChainHead, ErrorCode};
 use freehold_model::{CommitHash, DeviceId, VaultId, VersionHash};
 use freehold_trust::commit::{CommitEntry, CommitHeader};
-use sqlx::SqliteConnection;
 use std::collections::BTreeMap;
 
 pub(super) async fn append_all(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     vault: VaultId,
     log_len: u64,
     commits: &[CommitRow],
     now: i64,
 ) -> Result<Option<Vec<CommitOutcome>>, StoreError> {
+    db.lock(Lock::Vault(vault)).await?;
     let owner = vault::owner(db, vault).await?.ok_or(StoreError::Corrupt("vault row"))?;
+    db.lock(Lock::AccountLog(owner)).await?;
     if account::log_len(db, owner).await? != signed(log_len) {
         return Ok(None);
     }
@@ -35,7 +37,7 @@ pub(super) async fn append_all(
 }
 
 async fn append(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     vault: VaultId,
     row: &CommitRow,
     now: i64,
@@ -64,11 +66,11 @@ async fn append(
 }
 
 async fn chain_facts(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     vault: VaultId,
     header: &CommitHeader,
 ) -> Result<ChainFacts, StoreError> {
-    let row: Option<(Vec<u8>, i64)> = sqlx::query_as(
+    let row: Option<(Vec<u8>, i64)> = query(
         "SELECT hash, vault_seq FROM vault_commit
          WHERE vault_id = $1 AND device_id = $2 AND incarnation = $3 AND device_seq = $4",
     )
@@ -76,7 +78,7 @@ async fn chain_facts(
     .bind(header.device.to_bytes().to_vec())
     .bind(i64::from(header.incarnation))
     .bind(signed(header.seq))
-    .fetch_optional(&mut *db)
+    .fetch_optional(db)
     .await?;
     let at_place = match row {
         None => None,
@@ -89,11 +91,11 @@ async fn chain_facts(
 }
 
 pub(super) async fn chain_head(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     vault: VaultId,
     device: DeviceId,
 ) -> Result<Option<ChainHead>, StoreError> {
-    let row: Option<(i64, i64, Vec<u8>)> = sqlx::query_as(
+    let row: Option<(i64, i64, Vec<u8>)> = query(
         "SELECT incarnation, device_seq, hash FROM vault_commit
          WHERE vault_id = $1 AND device_id = $2 ORDER BY incarnation DESC, device_seq DESC LIMIT 1",
     )
@@ -122,24 +124,23 @@ fn versions_are_known(
     })
 }
 
-async fn next_number(db: &mut SqliteConnection, vault: VaultId) -> Result<u64, StoreError> {
-    let row: (i64,) =
-        sqlx::query_as("UPDATE vault SET vault_seq = vault_seq + 1 WHERE id = $1 RETURNING vault_seq")
-            .bind(vault.to_bytes().to_vec())
-            .fetch_one(db)
-            .await?;
+async fn next_number(db: &mut impl Connection, vault: VaultId) -> Result<u64, StoreError> {
+    let row: (i64,) = query("UPDATE vault SET vault_seq = vault_seq + 1 WHERE id = $1 RETURNING vault_seq")
+        .bind(vault.to_bytes().to_vec())
+        .fetch_one(db)
+        .await?;
     unsigned(row.0, "vault number")
 }
 
 async fn insert_commit(
-    db: &mut SqliteConnection,
+    db: &mut impl Connection,
     vault: VaultId,
     vault_seq: u64,
     row: &CommitRow,
     now: i64,
 ) -> Result<(), StoreError> {
     let header = row.commit.header();
-    sqlx::query(
+    query(
         "INSERT INTO vault_commit
             (vault_id, vault_seq, device_id, incarnation, device_seq, hash, bytes, created)
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
