@@ -5,10 +5,10 @@
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::db::{MetaStore, OpenError, StoreError};
+use crate::db::{MetaStore, Notices, OpenError, PostgresStore, StoreError};
 use crate::keys::{KeyFileError, ServerKeys};
 use crate::limits::STOP_GRACE;
-use crate::{App, http};
+use crate::{App, http, relay};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::net::SocketAddr;
@@ -75,6 +75,8 @@ pub enum StartError {
 pub struct Ready {
     app: Arc<App>,
     listener: TcpListener,
+    /// What other servers over the database are told, and where they are heard.
+    shared: Option<(PostgresStore, Notices)>,
     address: SocketAddr,
     /// Held as long as the server runs.
     _lock: File,
@@ -97,12 +99,16 @@ pub async fn start(config: &Config) -> Result<Ready, StartError> {
     let opened = config.database.open(clock.micros()).await?;
     let keys = keys_of(opened.store.as_ref(), &config.data_dir).await?;
     opened.store.sweep(clock.micros()).await?;
+    let shared = match opened.shared {
+        Some(store) => Some((store.clone(), store.notices().await?)),
+        None => None,
+    };
     let address = config.listen;
     let listen_error = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
     let app = Arc::new(App::new(opened.store, keys, clock));
-    Ok(Ready { app, listener, address, _lock: lock })
+    Ok(Ready { app, listener, shared, address, _lock: lock })
 }
 
 /// The keys that the database belongs to. Fresh ones are made for a fresh database only: others
@@ -133,6 +139,9 @@ impl Ready {
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
         let mut tasks = JoinSet::new();
         tasks.spawn(sweep(Arc::clone(&self.app)));
+        if let Some((store, notices)) = self.shared {
+            relay::start(&self.app, store, notices, &mut tasks);
+        }
         let service = http::router(Arc::clone(&self.app)).into_make_service_with_connect_info::<SocketAddr>();
         let app = Arc::clone(&self.app);
         let (stopped, on_stop) = tokio::sync::oneshot::channel();

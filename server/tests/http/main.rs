@@ -6,4 +6,5 @@ mod errors;
 mod events;
 mod flow;
 mod nodes;
+mod socket;
 mod upload;

@@ -1,6 +1,12 @@
 //! The program as an operator meets it: one ready line, one line when it cannot start, a clean end.
 
+#[path = "../http/client.rs"]
+#[expect(dead_code, reason = "the client does more than these tests ask of it")]
+mod client;
+mod instances;
 mod running;
+#[path = "../http/socket.rs"]
+mod socket;
 
 use crate::running::{command, home, refusal, run, start};
 use std::net::TcpListener;

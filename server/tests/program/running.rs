@@ -1,6 +1,7 @@
 //! A server program as a child process.
 
 use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
@@ -18,6 +19,16 @@ impl Drop for Running {
 }
 
 impl Running {
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.url.strip_prefix("http://").expect("a URL").parse().expect("an address")
+    }
+
+    /// `kill -9`: no goodbye.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it was running");
+        self.child.wait().expect("the server ends");
+    }
+
     pub(crate) fn terminate(mut self) -> (ExitStatus, String) {
         let pid = self.child.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs");
