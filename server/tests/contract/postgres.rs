@@ -1,6 +1,8 @@
 //! The suite on PostgreSQL, and what only PostgreSQL can show: several servers over one database.
 
-use crate::fixture::{NOW, Writer, account, hash_of, join, layout, node};
+use crate::fixture::{
+    self, NOW, Writer, account, chunk, device_row, hash_of, join, layout, node, receive, version,
+};
 use crate::suite;
 use freehold_model::{AccountId, LogHash};
 use freehold_server::db::{
@@ -164,15 +166,7 @@ async fn a_log_raced_for_grows_by_one_entry_a_place() {
     let mut appends = JoinSet::new();
     for n in 10..18 {
         let store = stores[usize::from(n % 2)].clone();
-        let row = AppendEntryRow {
-            account: AccountId::from_bytes([1; 16]),
-            seq: 1,
-            hash: LogHash::from_bytes([n; 32]),
-            entry: vec![n; 60],
-            effect: EntryEffect::None,
-            boxes: Boxes::default(),
-            now: NOW,
-        };
+        let row = entry(n);
         appends.spawn(async move { store.append_entry(row).await.expect("the database works") });
     }
     let outcomes = appends.join_all().await;
@@ -180,6 +174,66 @@ async fn a_log_raced_for_grows_by_one_entry_a_place() {
     assert_eq!(appended, 1, "{outcomes:?}");
     let log = stores[1].log(AccountId::from_bytes([1; 16])).await.expect("an answer").expect("a log");
     assert_eq!(log.entries.len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_id_raced_for_goes_to_one_account() {
+    let opened = open().await;
+    let stores = [opened.store.clone(), opened.another().await];
+    opened.store.create_account(account(1)).await.expect("an account");
+    opened.store.put_invite(hash_of(50), NOW + 10).await.expect("an invite");
+    let second = NewAccount { invite: Some(hash_of(50)), ..account(2) };
+    opened.store.create_account(second).await.expect("an account");
+    for device in 10..20 {
+        let add = |n: u8| {
+            let account = AccountId::from_bytes([n; 16]);
+            let effect = EntryEffect::AddDevice(device_row(device, account));
+            let seq = u64::from(device) - 9;
+            AppendEntryRow { account, effect, seq, ..entry(device) }
+        };
+        let (one, two) = tokio::join!(stores[0].append_entry(add(1)), stores[1].append_entry(add(2)));
+        let outcomes = [one.expect("the database works"), two.expect("the database works")];
+        let loser = outcomes.iter().position(|outcome| *outcome == AppendOutcome::Foreign);
+        let loser = loser.unwrap_or_else(|| panic!("both or none: {outcomes:?}"));
+        assert_eq!(outcomes[1 - loser], AppendOutcome::Appended);
+        // Keeps both logs of one length for the next round.
+        let filler = AppendEntryRow { effect: EntryEffect::None, ..add(loser as u8 + 1) };
+        let filled = stores[0].append_entry(filler).await.expect("the database works");
+        assert_eq!(filled, AppendOutcome::Appended);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receipt_that_races_its_commit_places_it() {
+    let opened = open().await;
+    let other = opened.another().await;
+    let mut writer = Writer::register(&opened.store, 1).await;
+    let vault = writer.vault;
+    join(&opened.store, 1).await;
+    for n in 0..30 {
+        let row = writer.row_of(vec![fixture::entry(n, &[n], &[])], vec![version(n, &[n], &[chunk(n)])]);
+        let chunks = [n];
+        tokio::join!(writer.append(&opened.store, row), receive(&other, vault, 1, &chunks));
+    }
+    let state = other.vault_state(vault).await.expect("a state");
+    assert_eq!((state.vault_seq, state.unplaced_versions), (30, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_that_start_at_once_agree_on_one_database() {
+    let url = PostgresUrl::parse(&CLUSTER.database().expect("a database")).expect("a sound URL");
+    let mut starts = JoinSet::new();
+    for n in 0..4 {
+        let url = url.clone();
+        starts.spawn(async move {
+            let store = PostgresStore::open(&url, NOW + n).await.expect("a database");
+            store.put_key_fingerprint(n).await.expect("an answer");
+            let key = store.key_fingerprint().await.expect("an answer");
+            (store.server_incarnation().await.expect("a number"), key)
+        });
+    }
+    let seen = starts.join_all().await;
+    assert!(seen.iter().all(|one| *one == seen[0]), "{seen:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -251,4 +305,17 @@ async fn a_lost_connection_costs_nothing_once_the_database_is_back() {
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     other.execute_raw(cut).await.expect("cut");
     writer.push(&opened.store, &[(1, b"one")]).await;
+}
+
+/// The first entry after the genesis of account 1, changing nothing else.
+fn entry(n: u8) -> AppendEntryRow {
+    AppendEntryRow {
+        account: AccountId::from_bytes([1; 16]),
+        seq: 1,
+        hash: LogHash::from_bytes([n; 32]),
+        entry: vec![n; 60],
+        effect: EntryEffect::None,
+        boxes: Boxes::default(),
+        now: NOW,
+    }
 }

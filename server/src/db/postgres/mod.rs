@@ -60,11 +60,12 @@ impl PostgresStore {
                 return Err(OpenFailure::Forgetful(setting));
             }
         }
-        MIGRATIONS.run(&mut first).await?;
-        sql::init(&mut first, now).await?;
         first.close().await?;
         let pool = PgPoolOptions::new().max_connections(CONNECTIONS).acquire_timeout(BUSY_TIMEOUT);
-        Ok(Self { pool: pool.connect_lazy_with(options) })
+        let pool = pool.connect_lazy_with(options);
+        MIGRATIONS.run(&pool).await?;
+        sql::init(&mut *pool.acquire().await?, now).await?;
+        Ok(Self { pool })
     }
 
     /// Starts to hear what the servers over this database tell each other.
