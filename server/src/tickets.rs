@@ -15,11 +15,12 @@
 //! Times are seconds since 1970 by the clock of the server that made it.
 
 use crate::App;
+use crate::db::StoreError;
 use crate::keys::ServerKeys;
 use crate::limits::{HANDSHAKE_SECONDS, SPENT_MARGIN_SECONDS};
 use crate::random;
+use freehold_model::Entropy;
 use freehold_model::codec::Reader;
-use freehold_model::{DeviceId, Entropy};
 use freehold_trust::opaque::KE1_BYTES;
 
 /// A login between its first and last message.
@@ -72,7 +73,7 @@ impl LoginTicket {
     }
 
     /// Uses it up; whether it could be.
-    pub(crate) async fn spend(&self, app: &App) -> Result<bool, crate::db::StoreError> {
+    pub(crate) async fn spend(&self, app: &App) -> Result<bool, StoreError> {
         spend(app, &self.nonce, self.ends).await
     }
 }
@@ -118,31 +119,51 @@ impl Entropy for Derived {
     }
 }
 
-/// A nonce for a device to sign, which is its own ticket.
-pub(crate) fn challenge(keys: &ServerKeys, device: DeviceId, now_seconds: u64) -> [u8; 32] {
+/// What a challenge is made for, so that one kind never serves as another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Purpose(&'static str);
+
+/// A device proves that it holds its signing key; the subject is its id.
+pub(crate) const DEVICE: Purpose = Purpose("freehold v1 device challenge");
+
+/// A nonce for a subject's key to sign, which is its own ticket.
+pub(crate) fn challenge(
+    keys: &ServerKeys,
+    purpose: Purpose,
+    subject: &[u8; 16],
+    now_seconds: u64,
+) -> [u8; 32] {
     // Seconds fit until 2106; beyond, no challenge holds.
     let ends = u32::try_from(now_seconds.saturating_add(HANDSHAKE_SECONDS)).unwrap_or_default();
-    challenge_of(keys, device, random::bytes(), ends)
+    challenge_of(keys, purpose, subject, random::bytes(), ends)
 }
 
-/// Whether this nonce was made for this device and has not ended; when it ends.
+/// When this nonce ends, if it was made for this purpose and subject and has not ended yet.
 pub(crate) fn challenge_ends(
     keys: &ServerKeys,
-    device: DeviceId,
+    purpose: Purpose,
+    subject: &[u8; 16],
     nonce: &[u8; 32],
     now_seconds: u64,
 ) -> Option<u64> {
     let mut input = Reader::new(nonce);
     let (random, ends) = (input.array().ok()?, input.u32().ok()?);
-    let made_here = blake3::Hash::from_bytes(challenge_of(keys, device, random, ends));
+    let made_here = blake3::Hash::from_bytes(challenge_of(keys, purpose, subject, random, ends));
     let ends = u64::from(ends);
+    // `Hash` compares in constant time.
     (made_here == blake3::Hash::from_bytes(*nonce) && now_seconds < ends).then_some(ends)
 }
 
-fn challenge_of(keys: &ServerKeys, device: DeviceId, random: [u8; 12], ends: u32) -> [u8; 32] {
+fn challenge_of(
+    keys: &ServerKeys,
+    purpose: Purpose,
+    subject: &[u8; 16],
+    random: [u8; 12],
+    ends: u32,
+) -> [u8; 32] {
     let head = [random.as_slice(), &ends.to_be_bytes()].concat();
-    let mut hasher = keys.hasher("freehold v1 device challenge");
-    hasher.update(device.as_bytes()).update(&head);
+    let mut hasher = keys.hasher(purpose.0);
+    hasher.update(subject).update(&head);
     let mut nonce = [0; 32];
     let (start, mac) = nonce.split_at_mut(16);
     start.copy_from_slice(&head);
@@ -151,11 +172,7 @@ fn challenge_of(keys: &ServerKeys, device: DeviceId, random: [u8; 12], ends: u32
 }
 
 /// Uses a nonce up for all servers; whether it was not used before.
-pub(crate) async fn spend(
-    app: &App,
-    nonce: &[u8; 32],
-    ends_seconds: u64,
-) -> Result<bool, crate::db::StoreError> {
+pub(crate) async fn spend(app: &App, nonce: &[u8; 32], ends_seconds: u64) -> Result<bool, StoreError> {
     let token = blake3::derive_key("freehold v1 spent ticket", nonce);
     let forget = crate::clock::micros(ends_seconds.saturating_add(SPENT_MARGIN_SECONDS));
     app.store.spend(token, forget).await
@@ -210,13 +227,15 @@ mod tests {
     }
 
     #[test]
-    fn a_challenge_holds_for_its_device_and_minute() {
-        let (keys, device) = (keys(), DeviceId::from_bytes([1; 16]));
-        let nonce = challenge(&keys, device, NOW);
-        assert_eq!(challenge_ends(&keys, device, &nonce, NOW + 59), Some(NOW + 60));
-        assert_eq!(challenge_ends(&keys, device, &nonce, NOW + 60), None);
-        assert_eq!(challenge_ends(&keys, DeviceId::from_bytes([2; 16]), &nonce, NOW), None);
-        assert_eq!(challenge_ends(&self::keys(), device, &nonce, NOW), None);
-        assert_ne!(nonce, challenge(&keys, device, NOW));
+    fn a_challenge_holds_for_its_subject_purpose_and_minute() {
+        let (keys, device) = (keys(), [1; 16]);
+        let nonce = challenge(&keys, DEVICE, &device, NOW);
+        let ends = |purpose, subject, now| challenge_ends(&keys, purpose, subject, &nonce, now);
+        assert_eq!(ends(DEVICE, &device, NOW + 59), Some(NOW + 60));
+        assert_eq!(ends(DEVICE, &device, NOW + 60), None);
+        assert_eq!(ends(DEVICE, &[2; 16], NOW), None);
+        assert_eq!(ends(Purpose("another"), &device, NOW), None);
+        assert_eq!(challenge_ends(&self::keys(), DEVICE, &device, &nonce, NOW), None);
+        assert_ne!(nonce, challenge(&keys, DEVICE, &device, NOW));
     }
 }

@@ -4,7 +4,7 @@ use super::session;
 use crate::App;
 use crate::http::error::{ApiError, ApiResult};
 use crate::throttle::network;
-use crate::tickets;
+use crate::tickets::{self, DEVICE};
 use freehold_api::{Blob, DeviceChallenge, DeviceChallengeRequest, DeviceSessionRequest, ErrorCode, Session};
 use freehold_trust::{SessionProof, Signature, SignedSessionProof};
 use std::net::IpAddr;
@@ -18,14 +18,15 @@ pub(crate) fn challenge(
     let now = app.clock.micros();
     let bucket = blake3::derive_key("freehold v1 network bucket", &network(peer));
     app.network_throttle.take(bucket, now).map_err(ApiError::wait)?;
-    let nonce = tickets::challenge(&app.keys, request.device_id, app.clock.seconds());
+    let nonce = tickets::challenge(&app.keys, DEVICE, request.device_id.as_bytes(), app.clock.seconds());
     Ok(DeviceChallenge { nonce: Blob::from(nonce) })
 }
 
 pub(crate) async fn session(app: &App, request: &DeviceSessionRequest) -> ApiResult<Session> {
     let expired = || ApiError::new(ErrorCode::LoginExpired);
     let nonce = request.nonce.to_array::<32>().ok_or_else(expired)?;
-    let ends = tickets::challenge_ends(&app.keys, request.device_id, &nonce, app.clock.seconds());
+    let device = request.device_id.as_bytes();
+    let ends = tickets::challenge_ends(&app.keys, DEVICE, device, &nonce, app.clock.seconds());
     let ends = ends.ok_or_else(expired)?;
     let bad_proof = || ApiError::new(ErrorCode::BadProof);
     let device = app.store.device(request.device_id).await?.ok_or_else(bad_proof)?;
