@@ -63,6 +63,7 @@ static void print_status(const json_t *status)
 		printf("Server     %s\n", json_is_true(json_object_get(status, "server_reachable")) ? "reachable" : "not reachable");
 		printf("Nodes      %lld of %lld reachable\n", (long long)member_number(status, "nodes_reachable"),
 		       (long long)member_number(status, "nodes"));
+		printf("Devices    %lld connected directly\n", (long long)member_number(status, "devices_connected"));
 		printf("Holds      %lld entries, %s of sealed data on this device\n", (long long)member_number(status, "entries"),
 		       cache);
 	}

@@ -4,10 +4,14 @@ use crate::paths::Paths;
 use anyhow::{Context, Result};
 use clap::Parser;
 use serde::Deserialize;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 /// Ciphertext kept on this device when nothing says otherwise: 20 GiB.
 const CACHE_BYTES: u64 = 20 << 30;
+
+/// Every interface, any port: devices tell each other which.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
 /// The least cache that can work: two segments and a few pinned chunks.
 const CACHE_BYTES_MIN: u64 = 256 << 20;
@@ -22,6 +26,9 @@ pub(crate) struct Flags {
     /// Bytes of sealed data kept on this device.
     #[arg(long, value_name = "BYTES", env = "FREEHOLD_CLIENTD_CACHE_BYTES")]
     cache_bytes: Option<u64>,
+    /// Where other devices of the account reach this one, as IP:PORT over UDP.
+    #[arg(long, value_name = "IP:PORT", env = "FREEHOLD_CLIENTD_LISTEN")]
+    listen: Option<SocketAddr>,
     /// What to log: error, warn, info, debug, trace, or a tracing filter.
     #[arg(long, value_name = "LEVEL", env = "FREEHOLD_CLIENTD_LOG")]
     log: Option<String>,
@@ -32,6 +39,7 @@ pub(crate) struct Flags {
 #[serde(deny_unknown_fields)]
 struct File {
     cache_bytes: Option<u64>,
+    listen: Option<SocketAddr>,
     log: Option<String>,
 }
 
@@ -40,6 +48,8 @@ struct File {
 pub(crate) struct Config {
     /// Bytes of ciphertext kept on this device.
     pub(crate) cache_bytes: u64,
+    /// Where other devices of the account reach this one.
+    pub(crate) listen: SocketAddr,
     /// Log filter.
     pub(crate) log: String,
 }
@@ -65,7 +75,8 @@ impl Config {
             "cache_bytes is {cache_bytes}; the least that works is {CACHE_BYTES_MIN}"
         );
         let log = flags.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned());
-        Ok(Self { cache_bytes, log })
+        let listen = flags.listen.or(file.listen).unwrap_or(LISTEN);
+        Ok(Self { cache_bytes, listen, log })
     }
 }
 
@@ -89,7 +100,7 @@ mod tests {
         let text = "cache_bytes = 1073741824\nlog = \"debug\"\n";
         let flags = Flags { log: Some("warn".into()), ..Flags::default() };
         let config = load(Some(text), &flags).expect("a valid file");
-        assert_eq!(config, Config { cache_bytes: 1 << 30, log: "warn".into() });
+        assert_eq!(config, Config { cache_bytes: 1 << 30, listen: LISTEN, log: "warn".into() });
         assert_eq!(load(None, &Flags::default()).expect("no file is fine").cache_bytes, CACHE_BYTES);
     }
 

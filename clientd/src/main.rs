@@ -46,7 +46,7 @@ async fn run(flags: Flags) -> Result<()> {
     let listener = control::listen(&paths.socket())?;
 
     let dirs = EngineDirs { data: paths.data.clone(), cache: paths.cache.clone() };
-    let engine = Engine::open(dirs, EngineConfig { cache_bytes: config.cache_bytes })
+    let engine = Engine::open(dirs, EngineConfig { cache_bytes: config.cache_bytes, listen: config.listen })
         .await
         .context("could not open the local state")?;
     let mounts = Arc::new(Mounts::new(engine.clone(), paths.mount_file()));

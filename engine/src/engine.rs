@@ -29,6 +29,8 @@ pub struct EngineDirs {
 pub struct EngineConfig {
     /// Bytes of sealed chunks kept on this device.
     pub cache_bytes: u64,
+    /// Where other devices of the account reach this one, over UDP.
+    pub listen: std::net::SocketAddr,
 }
 
 /// A new account.
@@ -196,6 +198,7 @@ impl Engine {
             server_reachable: parts.server.is_reachable(),
             nodes_reachable,
             nodes,
+            devices_connected: u32::try_from(parts.devices.connected().len()).unwrap_or(u32::MAX),
             pending,
             entries,
             cache_bytes: parts.cache.bytes(),
@@ -238,7 +241,12 @@ impl Engine {
         let (identity, vault_id) = (stored.identity.clone(), stored.vault);
         let (dirs, config) = (self.0.dirs.clone(), self.0.config);
         let opened = tokio::task::spawn_blocking(move || {
-            let dirs = VaultDirs { data: &dirs.data, cache: &dirs.cache, cache_bytes: config.cache_bytes };
+            let dirs = VaultDirs {
+                data: &dirs.data,
+                cache: &dirs.cache,
+                cache_bytes: config.cache_bytes,
+                listen: config.listen,
+            };
             OpenVault::open(&dirs, stored, &secret)
         });
         let vault =

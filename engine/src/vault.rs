@@ -5,7 +5,10 @@
 
 use crate::account::{Sessions, StoredAccount};
 use crate::cut::{CutParts, CutWorker};
+use crate::devices::book::Book;
+use crate::devices::{DeviceEvent, DeviceLinks, LinkParts, announce};
 use crate::engine_error::EngineError;
+use crate::history::History;
 use crate::problems::Problems;
 use crate::server::Server;
 use crate::sync::Parts;
@@ -18,16 +21,16 @@ use crate::{Author, ChunkSource, FetchDone, Recovery, SystemClock, Volume, Volum
 use freehold_crypto::DeviceSecret;
 use freehold_model::{ChunkId, VaultId};
 use freehold_net::coord::{CoordConfig, ServerClient, ServerUrl};
-use freehold_net::{Accept, Class, Endpoint, Identity as LinkIdentity, LinkConfig};
+use freehold_net::{Accept, Class, Endpoint, Identity as LinkIdentity, KeySet, LinkConfig};
 use freehold_store::{CacheOptions, CacheStore};
 use parking_lot::Mutex;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 /// Problem: the storage nodes are not known.
@@ -43,6 +46,8 @@ pub(crate) struct VaultDirs<'a> {
     pub(crate) data: &'a Path,
     pub(crate) cache: &'a Path,
     pub(crate) cache_bytes: u64,
+    /// Where other devices reach this one.
+    pub(crate) listen: SocketAddr,
 }
 
 /// A vault with its tasks running.
@@ -77,29 +82,35 @@ impl OpenVault {
         stored: StoredAccount,
         secret: &DeviceSecret,
     ) -> Result<Self, EngineError> {
-        let endpoint = bind(&LinkIdentity::from_seed(secret.tls_seed().expose()))?;
-        let (parts, recovery) = open_parts(dirs, stored, secret, &endpoint)?;
+        let admitted = KeySet::default();
+        let endpoint = bind(dirs.listen, &LinkIdentity::from_seed(secret.tls_seed().expose()), &admitted)?;
+        let Opened { parts, recovery, events } = open_parts(dirs, stored, secret, &endpoint, admitted)?;
         let parts = Arc::new(parts);
-        parts.name_devices();
-        let downloads = Downloads::new(Arc::clone(&parts.nodes), Arc::clone(&parts.cache), Handle::current());
-        parts.volume.set_source(Arc::new(Source(Arc::clone(&downloads))));
+        parts.members_changed();
+        parts.keep_what_is_on_its_way();
+        parts.volume.set_source(Arc::new(Source(Arc::clone(&parts.downloads))));
+        let signals = Arc::new(Signals::default());
         let cut = CutParts {
             volume: Arc::clone(&parts.volume),
             cache: Arc::clone(&parts.cache),
             keyring: Arc::clone(&parts.keyring),
             uploads: Arc::clone(&parts.uploads),
             problems: Arc::clone(&parts.problems),
-            downloads,
+            downloads: Arc::clone(&parts.downloads),
+            signals: Arc::clone(&signals),
         };
         let cutter =
             CutWorker::start(cut).map_err(|error| EngineError::disk("start the cutting thread", error))?;
-        let signals = Arc::new(Signals::default());
-        let sync = SyncTask::new(Arc::clone(&parts), Arc::clone(&signals), recovery.heads_needed);
+        let hurry = cutter.waker();
+        parts.volume.when_closed(Box::new(move || hurry.wake()));
+        let sync = SyncTask::new(Arc::clone(&parts), Arc::clone(&signals), events, recovery.heads_needed);
         let progress = sync.progress();
         let mut tasks = JoinSet::new();
         tasks.spawn(sync.run());
         tasks.spawn(Arc::clone(&parts.uploads).run());
         tasks.spawn(tend_nodes(Arc::clone(&parts)));
+        tasks.spawn(Arc::clone(&parts.devices).run());
+        tasks.spawn(announce(Arc::clone(&parts), endpoint.clone()));
         Ok(Self {
             parts,
             endpoint,
@@ -223,7 +234,8 @@ fn open_parts(
     stored: StoredAccount,
     secret: &DeviceSecret,
     endpoint: &Endpoint,
-) -> Result<(Parts, Recovery), EngineError> {
+    admitted: KeySet,
+) -> Result<Opened, EngineError> {
     let keyring = Arc::new(stored.vault_keyring()?);
     let (vault, device, server_key) = (stored.vault, stored.identity.device, stored.server_key);
     let local_key = Arc::new(secret.local_key());
@@ -254,7 +266,25 @@ fn open_parts(
         Arc::clone(&server),
         Arc::clone(&problems),
     );
-    let members = Members::new(dirs.data.to_owned(), Arc::clone(&local_key), Arc::clone(&server), stored)?;
+    let account = stored.identity.account;
+    let members =
+        Arc::new(Members::new(dirs.data.to_owned(), Arc::clone(&local_key), Arc::clone(&server), stored)?);
+    let history = History::open(&dir)
+        .map_err(|error| EngineError::disk("open the kept commits", std::io::Error::other(error)))?;
+    let history = Arc::new(history);
+    let book = Arc::new(Book::open(&dir, Arc::clone(&local_key), account));
+    let (devices, events) = DeviceLinks::new(LinkParts {
+        vault,
+        device,
+        endpoint: endpoint.clone(),
+        admitted,
+        members: Arc::clone(&members),
+        cache: Arc::clone(&cache),
+        history: Arc::clone(&history),
+        book: Arc::clone(&book),
+    });
+    let downloads =
+        Downloads::new(Arc::clone(&nodes), Arc::clone(&devices), Arc::clone(&cache), Handle::current());
     let parts = Parts {
         vault,
         device,
@@ -266,11 +296,22 @@ fn open_parts(
         local_key,
         server,
         nodes,
+        devices,
+        book,
+        history,
         uploads: Arc::new(uploads),
-        members: Arc::new(members),
+        downloads,
+        members,
         problems,
     };
-    Ok((parts, recovery))
+    Ok(Opened { parts, recovery, events })
+}
+
+/// What opening yields.
+struct Opened {
+    parts: Parts,
+    recovery: Recovery,
+    events: mpsc::Receiver<DeviceEvent>,
 }
 
 fn open_cache(dirs: &VaultDirs<'_>, vault: &VaultId) -> Result<CacheStore, EngineError> {
@@ -289,9 +330,12 @@ fn make_dir(dir: &Path) -> Result<(), EngineError> {
 }
 
 /// One socket for both families where the system has both.
-fn bind(identity: &LinkIdentity) -> Result<Endpoint, EngineError> {
-    let to = |addr: SocketAddr| Endpoint::bind(addr, identity.clone(), Accept::None, LinkConfig::default());
-    let bound = to((Ipv6Addr::UNSPECIFIED, 0).into()).or_else(|_| to((Ipv4Addr::UNSPECIFIED, 0).into()));
+fn bind(listen: SocketAddr, identity: &LinkIdentity, admitted: &KeySet) -> Result<Endpoint, EngineError> {
+    let to = |addr: SocketAddr| {
+        Endpoint::bind(addr, identity.clone(), Accept::Pinned(admitted.clone()), LinkConfig::default())
+    };
+    let other: SocketAddr = (Ipv4Addr::UNSPECIFIED, listen.port()).into();
+    let bound = to(listen).or_else(|error| if listen.ip().is_unspecified() { to(other) } else { Err(error) });
     bound.map_err(|error| EngineError::disk("open a UDP socket", std::io::Error::other(error)))
 }
 

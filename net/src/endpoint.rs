@@ -64,7 +64,7 @@ impl Endpoint {
             ErrorKind::AddrInUse => BindError::PortTaken(addr),
             _ => unusable(error),
         })?;
-        let serving = accept != Accept::None;
+        let serving = !matches!(accept, Accept::None);
         let server = serving.then(|| quic_setup::server(&identity, accept, &config));
         let runtime = Arc::new(quinn::TokioRuntime);
         let socket =

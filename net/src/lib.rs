@@ -22,5 +22,5 @@ pub use link::{
     BindError, Body, BodyReader, BodySink, BodyWriter, Call, Credit, Handler, Inbound, Link, LinkError,
     PeerInfo, Piece, Request, Responder, Response,
 };
-pub use tls::Accept;
+pub use tls::{Accept, KeySet};
 pub use wire::{Class, RefusalCode};

@@ -5,7 +5,7 @@
 //! other side's key in both roles: it compares bytes, it never parses certificates.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
@@ -21,15 +21,38 @@ use rustls::{
 
 use crate::identity::{Identity, PeerKey};
 
+/// Keys that may change while an endpoint lives. Clones are handles of the same set.
+#[derive(Clone, Debug, Default)]
+pub struct KeySet(Arc<RwLock<BTreeSet<PeerKey>>>);
+
+impl KeySet {
+    /// Replaces all keys. Links there are stay; handshakes from now on are judged by the new set.
+    pub fn replace(&self, keys: BTreeSet<PeerKey>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = keys;
+    }
+
+    /// Whether a key is in the set.
+    #[must_use]
+    pub fn contains(&self, key: &PeerKey) -> bool {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).contains(key)
+    }
+}
+
+impl FromIterator<PeerKey> for KeySet {
+    fn from_iter<T: IntoIterator<Item = PeerKey>>(keys: T) -> Self {
+        Self(Arc::new(RwLock::new(keys.into_iter().collect())))
+    }
+}
+
 /// Whose links an endpoint accepts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Accept {
     /// Nobody's: this endpoint only connects, and takes no requests.
     None,
     /// Anybody's who proves to hold some key; the handler sees the key and decides by capability.
     AnyKey,
     /// Only these keys; others are refused during the handshake.
-    Pinned(BTreeSet<PeerKey>),
+    Pinned(KeySet),
 }
 
 /// Judges the other side's raw key.
@@ -42,7 +65,7 @@ struct Gatekeeper {
 /// Client side of a handshake that expects exactly `peer`.
 pub(crate) fn client_config(identity: &Identity, peer: PeerKey, alpn: &[u8]) -> Arc<ClientConfig> {
     let provider = provider();
-    let gate = Gatekeeper::new(Accept::Pinned(BTreeSet::from([peer])), &provider);
+    let gate = Gatekeeper::new(Accept::Pinned(KeySet::from_iter([peer])), &provider);
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&version::TLS13])
         .expect("the provider has a TLS 1.3 suite and a group")

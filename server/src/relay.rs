@@ -94,6 +94,7 @@ enum Kind {
     Commit(VaultId),
     Placed(VaultId),
     AccountLog,
+    Addresses,
     Layout,
 }
 
@@ -114,6 +115,7 @@ impl Gathered {
             Event::Commit { vault, .. } => Kind::Commit(vault),
             Event::Placed { vault } => Kind::Placed(vault),
             Event::AccountLog { .. } => Kind::AccountLog,
+            Event::Addresses => Kind::Addresses,
             Event::Layout { .. } => Kind::Layout,
             Event::Hello { .. } | Event::Resync | Event::Unknown => {
                 self.everything = true;
@@ -155,7 +157,7 @@ const fn number(event: &Event) -> u64 {
         Event::Commit { vault_seq, .. } => *vault_seq,
         Event::AccountLog { seq } => *seq,
         Event::Layout { epoch } => *epoch,
-        Event::Placed { .. } | Event::Hello { .. } | Event::Resync | Event::Unknown => 0,
+        Event::Placed { .. } | Event::Addresses | Event::Hello { .. } | Event::Resync | Event::Unknown => 0,
     }
 }
 

@@ -74,7 +74,7 @@ impl Device {
     pub fn restart(&mut self) -> Result<()> {
         let mut command = Command::new(program("freehold-clientd"));
         command.env("FREEHOLD_HOME", &self.home).envs(self.environment.iter().cloned());
-        command.env("FREEHOLD_CLIENTD_LOG", "debug");
+        command.env("FREEHOLD_CLIENTD_LOG", "debug").env("FREEHOLD_CLIENTD_LISTEN", "127.0.0.1:0");
         self.daemon = Some(Daemon::start(&mut command, &self.log()).context("freehold-clientd")?);
         Ok(())
     }
@@ -147,6 +147,17 @@ impl Device {
     /// When it is refused.
     pub fn mount(&self) -> Result<Value> {
         self.ok(&["mount", text(&self.mount)?])
+    }
+
+    /// Waits until there are direct links to so many other devices.
+    ///
+    /// # Errors
+    /// When they do not come.
+    pub fn wait_for_devices(&self, count: u64) -> Result<()> {
+        crate::wait_until("links to other devices", crate::ARRIVAL, || {
+            self.ok(&["status"]).is_ok_and(|status| status["devices_connected"] == count)
+        })?;
+        Ok(())
     }
 
     /// Waits until everything is synced.

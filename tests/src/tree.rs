@@ -35,6 +35,24 @@ pub fn real_tree(to: &Path, files: usize) -> Result<usize> {
     anyhow::bail!("the dependencies have only {copied} files")
 }
 
+/// Copies a folder with everything in it, as `cp -a` does.
+///
+/// # Errors
+/// When `cp` fails.
+pub fn copy_tree(from: &Path, to: &Path) -> Result<()> {
+    let status = Command::new("cp").arg("-a").arg(from).arg(to).status()?;
+    anyhow::ensure!(status.success(), "cp -a {}", from.display());
+    Ok(())
+}
+
+/// The names in a folder.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn entries_of(folder: &Path) -> Result<Vec<std::ffi::OsString>> {
+    fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name())).collect()
+}
+
 /// The folders of all dependencies, in the lock file's order.
 fn packages() -> Result<Vec<PathBuf>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -182,6 +182,9 @@ pub struct Status {
     pub nodes_reachable: u32,
     /// Storage nodes known.
     pub nodes: u32,
+    /// Other devices of the account there is a direct link to.
+    #[serde(default)]
+    pub devices_connected: u32,
     /// What is on its way.
     pub pending: Pending,
     /// Files, folders and other nodes in the vault.

@@ -31,3 +31,17 @@ pub struct DeviceSessionRequest {
     /// The device's signature, 64 bytes.
     pub signature: Blob,
 }
+
+/// Where this device can be reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceAddressesPut {
+    /// Its signed statement (`freehold-trust`).
+    pub statement: Blob,
+}
+
+/// What the account's live devices said last.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceAddressList {
+    /// Their signed statements, for the reader to verify.
+    pub statements: Vec<Blob>,
+}

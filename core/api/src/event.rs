@@ -32,6 +32,8 @@ pub enum Event {
         /// Place of its newest entry.
         seq: u64,
     },
+    /// A device of the account says where it can be reached.
+    Addresses,
     /// The layout or an address in it changed.
     Layout {
         /// Newest epoch.

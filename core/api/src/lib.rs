@@ -15,6 +15,7 @@ mod blob;
 pub mod bulk;
 pub mod control;
 mod device;
+pub mod device_peer;
 mod error;
 mod event;
 pub mod limits;
@@ -30,7 +31,9 @@ pub use account::{
     AccountBoxes, AccountLog, AppendEntry, AppendedEntry, KeyBoxEntry, UnlockBoxEntry, UnlockPath, VaultBoxes,
 };
 pub use blob::Blob;
-pub use device::{DeviceChallenge, DeviceChallengeRequest, DeviceSessionRequest};
+pub use device::{
+    DeviceAddressList, DeviceAddressesPut, DeviceChallenge, DeviceChallengeRequest, DeviceSessionRequest,
+};
 pub use error::{ErrorCode, FieldError, PROBLEM_CONTENT_TYPE, Problem, UnknownErrorCode};
 pub use event::Event;
 pub use login::{

@@ -25,6 +25,8 @@ pub const LOGOUT: &str = "/api/v1/logout";
 pub const ACCOUNT_LOG: &str = "/api/v1/account/log";
 /// `GET` [`crate::AccountBoxes`].
 pub const ACCOUNT_BOXES: &str = "/api/v1/account/boxes";
+/// `GET` [`crate::DeviceAddressList`], `POST` [`crate::DeviceAddressesPut`].
+pub const DEVICE_ADDRESSES: &str = "/api/v1/account/addresses";
 /// `GET` [`crate::VaultList`].
 pub const VAULTS: &str = "/api/v1/vaults";
 /// `POST` [`crate::bulk::PushRequest`], `GET` [`crate::bulk::CommitPage`].

@@ -23,6 +23,7 @@
 pub mod account_log;
 mod capability;
 pub mod commit;
+mod device_addresses;
 mod device_cert;
 mod heartbeat;
 mod kdf_params;
@@ -38,6 +39,7 @@ mod statement;
 mod testing;
 
 pub use capability::{Capability, CapabilityError, HolderHash, Ops, SignedCapability, Use};
+pub use device_addresses::{DeviceAddresses, SignedDeviceAddresses};
 pub use device_cert::{BadDeviceName, DeviceCert, DeviceName, SignedDeviceCert, XWingPublic};
 pub use heartbeat::{Heartbeat, SignedHeartbeat};
 pub use kdf_params::{KdfError, KdfParams};

@@ -52,6 +52,9 @@ pub const NODE_ADDRESSES_MAX: usize = 16;
 /// Bytes of one announced address: a DNS name (253) with a port.
 pub const NODE_ADDRESS_BYTES_MAX: usize = 260;
 
+/// Addresses one device announces: a few interfaces in two families.
+pub const DEVICE_ADDRESSES_MAX: usize = 16;
+
 /// Lowest Argon2id memory a client accepts, whatever the server says: 64 MiB.
 pub const KDF_MEMORY_KIB_MIN: u32 = 64 * 1024;
 

@@ -43,11 +43,13 @@ pub enum Label {
     Session,
     /// A sealed unlock box, by the rotating device.
     UnlockBox,
+    /// Where a device can be reached, by the device.
+    DeviceAddresses,
 }
 
 impl Label {
     /// Every label, so that a test can hold them apart.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::AccountLog,
         Self::AccountLogSecond,
         Self::AccountLogPath,
@@ -60,6 +62,7 @@ impl Label {
         Self::Heartbeat,
         Self::Session,
         Self::UnlockBox,
+        Self::DeviceAddresses,
     ];
 
     /// The text that goes into the signed bytes.
@@ -78,6 +81,7 @@ impl Label {
             Self::Heartbeat => "heartbeat",
             Self::Session => "session",
             Self::UnlockBox => "unlock-box",
+            Self::DeviceAddresses => "device-addresses",
         }
     }
 }

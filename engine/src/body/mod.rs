@@ -39,6 +39,8 @@ pub(crate) struct Body {
     pub(crate) in_cut: bool,
     pub(crate) first_write_ms: u64,
     pub(crate) last_write_ms: u64,
+    /// Closed by a program since the last write.
+    pub(crate) is_closed: bool,
 }
 
 impl Body {
@@ -69,6 +71,7 @@ impl Body {
         }
         self.writes += 1;
         self.last_write_ms = now_ms;
+        self.is_closed = false;
     }
 
     /// Whether the journal has extents of this body.

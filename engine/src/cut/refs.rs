@@ -21,6 +21,23 @@ pub(crate) fn manifest_refs(cache: &CacheStore, content: &Chunked) -> Vec<Manife
     lists
 }
 
+/// The reference lists of all manifest nodes of a content; `None` unless every one of them is here.
+pub(crate) fn whole_manifest_refs(cache: &CacheStore, content: &Chunked) -> Option<Vec<ManifestRefs>> {
+    let plain = content.cek.root_key(&content.root_salt).open(&cache.get(&content.root)?).ok()?;
+    let root = Node::decode_root(&plain, content.size).ok()?;
+    let mut lists = vec![ManifestRefs { node: content.root, ids: unique(&root) }];
+    let mut open = vec![root];
+    while let Some(node) = open.pop() {
+        let Node::Inner { children, .. } = &node else { continue };
+        for child in children {
+            let found = open_node(&node, child, &cache.get(&child.node.chunk)?)?;
+            lists.push(ManifestRefs { node: child.node.chunk, ids: unique(&found) });
+            open.push(found);
+        }
+    }
+    Some(lists)
+}
+
 fn below(cache: &CacheStore, node: &Node, lists: &mut Vec<ManifestRefs>) {
     let Node::Inner { children, .. } = node else { return };
     for child in children {

@@ -4,6 +4,7 @@ use super::known::Known;
 use super::seal::{CutError, Sealed, Sealer, Snapshot};
 use crate::entropy::OsEntropy;
 use crate::problems::Problems;
+use crate::sync::task::Signals;
 use crate::transfer::download::Downloads;
 use crate::transfer::upload::Uploads;
 use crate::{CutJob, CutOutcome, CutToken, FsError, RunKind, Volume};
@@ -45,6 +46,21 @@ pub(crate) struct CutParts {
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) downloads: Arc<Downloads>,
     pub(crate) problems: Arc<Problems>,
+    /// Told when something was installed.
+    pub(crate) signals: Arc<Signals>,
+}
+
+/// Wakes the thread: a file was closed.
+#[derive(Clone)]
+pub(crate) struct Waker(Arc<Control>);
+
+impl Waker {
+    /// Looks for bodies that are due, at once.
+    pub(crate) fn wake(&self) {
+        self.0.is_due.store(true, Ordering::Release);
+        drop(self.0.lock.lock());
+        self.0.wake.notify_all();
+    }
 }
 
 /// The running thread. Stop it before the volume is closed.
@@ -58,6 +74,8 @@ struct Control {
     stop: AtomicBool,
     /// Cut everything now: somebody waits until all is synced.
     force: AtomicBool,
+    /// A body became due since the last look.
+    is_due: AtomicBool,
     lock: Mutex<()>,
     wake: Condvar,
 }
@@ -91,6 +109,11 @@ impl CutWorker {
             Worker { parts, control: shared, known: Known::new() }.run();
         })?;
         Ok(Self { control, thread: Mutex::new(Some(thread)) })
+    }
+
+    /// What wakes the thread.
+    pub(crate) fn waker(&self) -> Waker {
+        Waker(Arc::clone(&self.control))
     }
 
     /// Cuts also what is not quiet yet, from now on or no longer.
@@ -128,6 +151,7 @@ struct Worker {
 impl Worker {
     fn run(&self) {
         while !self.stopped() {
+            self.control.is_due.store(false, Ordering::Release);
             let pass = self.pass();
             let (is_idle, failed) =
                 (pass.ready.is_empty() && pass.failed.is_empty(), !pass.failed.is_empty());
@@ -146,7 +170,7 @@ impl Worker {
 
     fn sleep(&self, wait: Duration) {
         let mut guard = self.control.lock.lock();
-        if !self.stopped() {
+        if !self.stopped() && !self.control.is_due.load(Ordering::Acquire) {
             self.control.wake.wait_for(&mut guard, wait);
         }
     }
@@ -213,6 +237,7 @@ impl Worker {
         }
         self.unpin(&stray);
         if installed {
+            self.parts.signals.wake();
             self.parts.problems.clear(DISK_FULL);
             self.parts.problems.clear(UNCUT);
         }

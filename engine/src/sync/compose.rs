@@ -22,7 +22,7 @@ pub(crate) struct Frame<'a> {
     /// Every record's heads before this commit, when it is time for a root over them.
     pub(crate) heads: Option<BTreeMap<RecordId, Vec<VersionHash>>>,
     /// The reference lists of a content that the server does not have yet.
-    pub(crate) refs: &'a dyn Fn(&Chunked) -> Vec<ManifestRefs>,
+    pub(crate) refs: Box<dyn Fn(&Chunked) -> Vec<ManifestRefs> + 'a>,
 }
 
 /// A commit, ready to be written down and sent.

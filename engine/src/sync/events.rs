@@ -28,6 +28,7 @@ async fn react(parts: &Parts, signals: &Signals, event: Event) {
         Event::Commit { vault, .. } if vault == parts.vault => signals.pull(),
         Event::Placed { vault } if vault == parts.vault => signals.look_again(),
         Event::AccountLog { .. } => signals.meet(),
+        Event::Addresses => parts.devices.somebody_moved(),
         Event::Layout { .. } => {
             if let Err(error) = parts.nodes.refresh().await {
                 tracing::debug!(%error, "the new layout could not be read yet");
@@ -37,6 +38,7 @@ async fn react(parts: &Parts, signals: &Signals, event: Event) {
             signals.meet();
             signals.pull();
             signals.look_again();
+            parts.devices.somebody_moved();
         }
         Event::Commit { .. } | Event::Placed { .. } | Event::Unknown => {}
     }

@@ -1,4 +1,4 @@
-//! Keeping proof when a server contradicts itself: sealed, beside the vault's local state.
+//! Keeping proof when somebody shows a false history: sealed, beside the vault's local state.
 
 use super::chains::Alarm;
 use crate::entropy::OsEntropy;
@@ -13,10 +13,10 @@ use std::path::Path;
 /// Files kept at most: one is proof enough, and a hostile server makes as many as it likes.
 const FILES_MAX: u32 = 16;
 
-/// Writes the commit that raised an alarm, with its number, to a file of its own.
-pub(super) fn keep(dir: &Path, vault: &VaultId, key: &LocalKey, alarm: Alarm, vault_seq: u64, commit: &[u8]) {
+/// Writes the commit that raised an alarm to a file of its own.
+pub(super) fn keep(dir: &Path, vault: &VaultId, key: &LocalKey, alarm: Alarm, commit: &[u8]) {
     let mut plain = Writer::new();
-    plain.u8(1).short_bytes(alarm.to_string().as_bytes()).u64(vault_seq).var_bytes(commit);
+    plain.u8(2).short_bytes(alarm.to_string().as_bytes()).var_bytes(commit);
     let aad = [&b"evidence"[..], vault.as_bytes()].concat();
     let sealed = key.seal(LocalPurpose::StateFile, &aad, plain.as_slice(), &mut OsEntropy);
     for number in 0..FILES_MAX {
@@ -24,13 +24,13 @@ pub(super) fn keep(dir: &Path, vault: &VaultId, key: &LocalKey, alarm: Alarm, va
         match File::options().write(true).create_new(true).mode(0o600).open(path) {
             Ok(mut file) => {
                 if let Err(error) = file.write_all(&sealed).and_then(|()| file.sync_all()) {
-                    tracing::error!(%error, "evidence against the server could not be kept");
+                    tracing::error!(%error, "evidence of a false history could not be kept");
                 }
                 return;
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => {
-                tracing::error!(%error, "evidence against the server could not be kept");
+                tracing::error!(%error, "evidence of a false history could not be kept");
                 return;
             }
         }

@@ -30,3 +30,30 @@ pub(crate) const APPLY_VERSIONS: usize = 4_096;
 
 /// Bytes of sealed records merged in one step.
 pub(crate) const APPLY_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of signed commits kept for other devices: about 2.5 million changes.
+pub(crate) const HISTORY_COMMIT_BYTES: i64 = 256 * 1024 * 1024;
+
+/// Bytes of sealed versions kept for other devices: about a million records.
+pub(crate) const HISTORY_VERSION_BYTES: i64 = 512 * 1024 * 1024;
+
+/// Bytes of commits in one answer to another device.
+pub(crate) const ANSWER_COMMIT_BYTES: usize = 8 * 1024 * 1024;
+
+/// Versions whose chunks are brought here in one step.
+pub(crate) const BRING_VERSIONS: usize = 256;
+
+/// Bytes of content brought here for versions that no node has yet; larger files wait for the nodes.
+pub(crate) const BRING_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// A state that names more unfinished versions than this is not stored until there are fewer.
+pub(crate) const STORED_UNFINISHED_MAX: usize = 4_096;
+
+/// A source that failed is left alone for this long, then asked again.
+pub(crate) const SOURCE_PAUSE_MS: u64 = 2_000;
+
+/// How long a server may deny a commit that a device has seen before that is called hiding.
+pub(crate) const HIDING_MS: u64 = 10 * 60 * 1_000;
+
+/// Commits of another device are brought to the server when their author has not done so meanwhile.
+pub(crate) const RELAY_AFTER: Duration = Duration::from_secs(5);

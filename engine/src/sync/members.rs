@@ -67,6 +67,25 @@ impl Members {
         state.devices().iter().map(|(device, entry)| (*device, entry.cert.name.as_str().to_owned())).collect()
     }
 
+    /// Entries of the log as signed, from a place on.
+    pub(crate) fn entries_after(&self, from: u64) -> Vec<Vec<u8>> {
+        let stored = self.stored.lock();
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        stored.log.iter().skip(from).map(LogEntry::to_bytes).collect()
+    }
+
+    /// Takes in entries that another device has after the ones known here.
+    ///
+    /// # Errors
+    /// `Refused` when they do not follow: then that device has seen another log.
+    pub(crate) fn extend(&self, more: &[Vec<u8>]) -> Result<(), MembersError> {
+        let malformed = EngineError::ServerUntrusted("an account log is malformed");
+        let more: Result<Vec<LogEntry>, _> = more.iter().map(|entry| LogEntry::from_bytes(entry)).collect();
+        let mut entries = self.stored.lock().log.clone();
+        entries.extend(more.map_err(|_| malformed)?);
+        self.take_in(entries)
+    }
+
     /// Reads the log, which must extend what is known, and remembers it.
     ///
     /// # Errors
@@ -77,7 +96,10 @@ impl Members {
         let malformed = EngineError::ServerUntrusted("its account log is malformed");
         let entries: Result<Vec<LogEntry>, _> =
             log.entries.iter().map(|entry| LogEntry::from_bytes(entry.as_slice())).collect();
-        let entries = entries.map_err(|_| malformed)?;
+        self.take_in(entries.map_err(|_| malformed)?)
+    }
+
+    fn take_in(&self, entries: Vec<LogEntry>) -> Result<(), MembersError> {
         let pin = self.stored.lock().pin;
         let state = AccountState::replay_pinned(&entries, &pin).map_err(EngineError::log)?;
         if state.pin().head != pin.head {

@@ -1,27 +1,37 @@
-//! Bringing this device's changes to the server and others' changes here.
+//! Bringing this device's changes to the server and to other devices, and theirs here.
 //!
-//! [`task`] is the loop: it pulls, then pushes, then waits for a reason to do so again. [`push`] turns
-//! changed records into signed commits; [`pull`] verifies and applies commits of other devices;
-//! [`placed`] follows own versions until the nodes hold them. [`chains`], [`plan`], [`compose`] and
-//! [`pace`] decide; the rest reads and writes.
+//! [`task`] is the loop: it hands what [`intake`] asks for to [`work`], writes own changes down
+//! ([`compose`], [`write`]), tells them to other devices and sends them to the server ([`send`]).
+//! [`meet`] compares this device's past with what others know of it, [`apply`] merges, [`placed`]
+//! follows own versions until the nodes hold them. [`chains`], [`plan`], [`compose`], [`pace`] and
+//! [`intake`] decide; the rest reads and writes.
 
+mod apply;
 pub(crate) mod chains;
 pub(crate) mod compose;
 mod events;
 mod evidence;
+mod intake;
 pub(crate) mod limits;
+mod meet;
 pub(crate) mod members;
 pub(crate) mod pace;
 mod placed;
 pub(crate) mod plan;
-mod pull;
-mod push;
+mod report;
+mod send;
 pub(crate) mod state;
 pub(crate) mod task;
+mod work;
+mod write;
 
 use crate::Volume;
+use crate::devices::DeviceLinks;
+use crate::devices::book::Book;
+use crate::history::History;
 use crate::problems::Problems;
 use crate::server::Server;
+use crate::transfer::download::Downloads;
 use crate::transfer::nodes::Nodes;
 use crate::transfer::upload::Uploads;
 use freehold_crypto::{LocalKey, VaultKeyring};
@@ -48,12 +58,16 @@ pub(crate) struct Parts {
     pub(crate) local_key: Arc<LocalKey>,
     pub(crate) server: Arc<Server>,
     pub(crate) nodes: Arc<Nodes>,
+    pub(crate) devices: Arc<DeviceLinks>,
+    pub(crate) book: Arc<Book>,
+    pub(crate) history: Arc<History>,
     pub(crate) uploads: Arc<Uploads>,
+    pub(crate) downloads: Arc<Downloads>,
     pub(crate) members: Arc<Members>,
     pub(crate) problems: Arc<Problems>,
 }
 
-/// Why a round of sync ended early.
+/// Why a step of sync ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SyncError {
     /// The server did not answer as asked.
@@ -62,18 +76,15 @@ pub(crate) enum SyncError {
     /// The account log could not be brought up to date.
     #[error(transparent)]
     Members(#[from] MembersError),
-    /// What the server shows contradicts itself or is forged; nothing of it was applied.
-    #[error(transparent)]
-    Alarm(#[from] chains::Alarm),
     /// The server refuses commits of this device.
     #[error("the server refuses this device's commits: {0}")]
     Refused(freehold_api::ErrorCode),
     /// The local disk.
     #[error("write the local state of the vault: {0}")]
     Local(#[from] crate::FsError),
-    /// Sealed under a key that is not here.
-    #[error("other devices' changes are sealed under a key this device does not have yet")]
-    NoKey,
+    /// The store of kept commits.
+    #[error(transparent)]
+    History(#[from] crate::history::HistoryError),
     /// A bug of ours.
     #[error("internal error: {0}")]
     Internal(&'static str),

@@ -4,14 +4,24 @@
 
 use std::time::{Duration, Instant};
 
-/// A change that follows this much quiet is committed at once.
-const QUIET_BEFORE_FIRST: Duration = Duration::from_secs(2);
+/// A change is committed once nothing followed it for this long ...
+const QUIET_SOON: Duration = Duration::from_millis(10);
 
-/// After that, a commit waits for this much quiet ...
-const QUIET_BEFORE_NEXT: Duration = Duration::from_millis(200);
+/// ... or this long after it.
+const WAIT_SOON: Duration = Duration::from_millis(50);
+
+/// Commits made that soon in a row. After a burst of changes each costs one more, so that a program
+/// that writes all day does not make a commit for every write.
+const SOON_BURST: u32 = 256;
+
+/// One more is allowed after this long.
+const SOON_REFILL: Duration = Duration::from_secs(1);
+
+/// When none is left, a commit waits for this much quiet ...
+const QUIET_LATER: Duration = Duration::from_millis(200);
 
 /// ... but no longer than this ...
-const WAIT_MAX: Duration = Duration::from_secs(2);
+const WAIT_LATER: Duration = Duration::from_secs(2);
 
 /// ... and no longer than until this many records are ready.
 const ENTRIES_AT_ONCE: usize = 512;
@@ -38,7 +48,9 @@ pub(crate) enum Due {
 pub(crate) struct CommitPace {
     first_change: Option<Instant>,
     last_change: Option<Instant>,
-    last_commit: Option<Instant>,
+    /// Commits made soon that count still, and since when none was taken off.
+    spent: u32,
+    counted: Option<Instant>,
 }
 
 impl CommitPace {
@@ -49,10 +61,15 @@ impl CommitPace {
     }
 
     /// Notes that everything that was ready has been committed.
-    pub(crate) const fn committed(&mut self, now: Instant) {
+    pub(crate) fn committed(&mut self, now: Instant) {
         self.first_change = None;
         self.last_change = None;
-        self.last_commit = Some(now);
+        let since = *self.counted.get_or_insert(now);
+        let refilled = now.saturating_duration_since(since).as_secs() / SOON_REFILL.as_secs();
+        self.spent = self.spent.saturating_sub(u32::try_from(refilled).unwrap_or(u32::MAX)).saturating_add(1);
+        if refilled > 0 {
+            self.counted = Some(now);
+        }
     }
 
     /// What to do with `ready` changed records.
@@ -60,9 +77,10 @@ impl CommitPace {
         let (Some(first), Some(last), true) = (self.first_change, self.last_change, ready > 0) else {
             return Due::Never;
         };
-        let after_quiet = self.last_commit.is_none_or(|commit| first >= commit + QUIET_BEFORE_FIRST);
-        let at = (last + QUIET_BEFORE_NEXT).min(first + WAIT_MAX);
-        if after_quiet || ready >= ENTRIES_AT_ONCE || now >= at { Due::Now } else { Due::At(at) }
+        let is_soon = self.spent < SOON_BURST;
+        let (quiet, wait) = if is_soon { (QUIET_SOON, WAIT_SOON) } else { (QUIET_LATER, WAIT_LATER) };
+        let at = (last + quiet).min(first + wait);
+        if ready >= ENTRIES_AT_ONCE || now >= at { Due::Now } else { Due::At(at) }
     }
 }
 
@@ -93,31 +111,35 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn the_first_change_after_quiet_goes_at_once() {
+    fn a_change_after_quiet_waits_a_moment_for_its_kind() {
         let start = Instant::now();
         let mut pace = CommitPace::default();
         assert_eq!(pace.due(start, 0), Due::Never);
         pace.changed(start);
-        assert_eq!(pace.due(start, 1), Due::Now);
-        pace.committed(start);
-        assert_eq!(pace.due(start, 0), Due::Never);
-        pace.changed(start + 2_000 * MS);
-        assert_eq!(pace.due(start + 2_000 * MS, 1), Due::Now);
+        assert_eq!(pace.due(start, 1), Due::At(start + 10 * MS));
+        assert_eq!(pace.due(start, ENTRIES_AT_ONCE), Due::Now);
+        assert_eq!(pace.due(start + 10 * MS, 1), Due::Now);
+        for at in (5..=50).step_by(5) {
+            pace.changed(start + at * MS);
+        }
+        assert_eq!(pace.due(start + 50 * MS, 1), Due::Now);
+        pace.committed(start + 50 * MS);
+        assert_eq!(pace.due(start + 60 * MS, 1), Due::Never);
     }
 
     #[test]
-    fn changes_in_a_row_wait_for_a_pause_a_full_commit_or_two_seconds() {
+    fn after_a_burst_changes_wait_for_a_pause_or_two_seconds() {
         let start = Instant::now();
         let mut pace = CommitPace::default();
-        pace.committed(start);
-        pace.changed(start + 10 * MS);
-        assert_eq!(pace.due(start + 10 * MS, 1), Due::At(start + 210 * MS));
-        assert_eq!(pace.due(start + 10 * MS, ENTRIES_AT_ONCE), Due::Now);
-        assert_eq!(pace.due(start + 210 * MS, 1), Due::Now);
+        (0..SOON_BURST).for_each(|_| pace.committed(start));
+        pace.changed(start);
+        assert_eq!(pace.due(start, 1), Due::At(start + 200 * MS));
         for at in (20..=2_000).step_by(20) {
             pace.changed(start + at * MS);
         }
-        assert_eq!(pace.due(start + 2_000 * MS, 1), Due::At(start + 2_010 * MS));
+        assert_eq!(pace.due(start + 1_999 * MS, 1), Due::At(start + 2_000 * MS));
+        pace.committed(start + 2_000 * MS);
+        assert!(pace.spent < SOON_BURST, "one came back after a second");
     }
 
     #[test]

@@ -25,6 +25,11 @@ impl Awaiting {
         }
     }
 
+    /// The versions.
+    pub(crate) fn versions(&self) -> BTreeSet<VersionHash> {
+        self.versions.keys().copied().collect()
+    }
+
     /// Gives out the versions none of whose chunks waits any more.
     pub(crate) fn take_placed(&mut self, is_waiting: impl Fn(&ChunkId) -> bool) -> Vec<VersionHash> {
         let mut placed = Vec::new();
@@ -49,6 +54,22 @@ impl Parts {
         self.forget_stray_pins();
     }
 
+    /// A commit of another device got its number through this one: its author may never come back,
+    /// so the chunks of it that are here are brought to the nodes from here. Where the author has
+    /// done so too, a node keeps one.
+    pub(crate) fn rescue(&self, push: &PushCommit) {
+        let lists = lists_of(push);
+        let mut chunks = BTreeSet::new();
+        for version in &push.versions {
+            chunks.extend(reachable(&lists, version).into_iter().filter(|chunk| self.cache.contains(chunk)));
+        }
+        let chunks: Vec<ChunkId> = chunks.into_iter().collect();
+        match self.cache.pin(&chunks) {
+            Ok(()) => self.uploads.add(&chunks),
+            Err(error) => tracing::warn!(%error, "chunks of another device could not be kept for upload"),
+        }
+    }
+
     /// When nothing of this device is on its way, a chunk that is still pinned serves nobody: it was
     /// cut for a file that was gone before its version could be installed.
     fn forget_stray_pins(&self) {
@@ -68,9 +89,9 @@ impl Parts {
     ///
     /// # Errors
     /// `Server`.
-    pub(crate) async fn ask_about_versions(&self, awaiting: &Awaiting) -> Result<(), SyncError> {
+    pub(crate) async fn ask_about_versions(&self, awaited: &BTreeSet<VersionHash>) -> Result<(), SyncError> {
         let mut open = self.unplaced_versions();
-        open.retain(|version| !awaiting.versions.contains_key(version));
+        open.retain(|version| !awaited.contains(version));
         let mut placed = Vec::new();
         let mut rest: &[VersionHash] = &open;
         while !rest.is_empty() {

@@ -35,12 +35,6 @@ impl FetchPlan {
         entries.iter().for_each(|entry| self.name(entry.version, entry.record, &entry.supersedes));
     }
 
-    /// Takes in the entries of a commit whose versions are here already.
-    pub(crate) fn add_known(&mut self, entries: &[CommitEntry]) {
-        self.add(entries);
-        entries.iter().for_each(|entry| self.unwant(&entry.version));
-    }
-
     /// Takes in one version, also one put aside in an earlier pass.
     pub(crate) fn name(&mut self, version: VersionHash, record: RecordId, supersedes: &[VersionHash]) {
         let next = self.order.len() as u64;
@@ -60,13 +54,34 @@ impl FetchPlan {
         self.named.get(version)
     }
 
-    /// Up to `max` versions to fetch next; each is given once.
-    pub(crate) fn take(&mut self, max: usize) -> Vec<VersionHash> {
-        let next: Vec<(u64, VersionHash)> = self.wanted.iter().copied().take(max).collect();
+    /// Up to `max` versions to fetch next, of those that may be; each is given once.
+    pub(crate) fn take(&mut self, max: usize, may: impl Fn(&VersionHash) -> bool) -> Vec<VersionHash> {
+        let next: Vec<(u64, VersionHash)> =
+            self.wanted.iter().filter(|(_, version)| may(version)).copied().take(max).collect();
         next.iter().for_each(|entry| {
             self.wanted.remove(entry);
         });
         next.into_iter().map(|(_, version)| version).collect()
+    }
+
+    /// Forgets what was named: nothing of it is on its way any more.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Versions not given out.
+    pub(crate) fn wanted(&self) -> impl Iterator<Item = VersionHash> {
+        self.wanted.iter().map(|(_, version)| *version)
+    }
+
+    /// Whether a version is still to be given out.
+    pub(crate) fn wants(&self, version: &VersionHash) -> bool {
+        self.order_of(version).is_some_and(|order| self.wanted.contains(&(order, *version)))
+    }
+
+    /// Whether nothing is left to give out.
+    pub(crate) fn is_done(&self) -> bool {
+        self.wanted.is_empty()
     }
 
     /// Wants versions that the last answer left out.
@@ -160,8 +175,8 @@ mod tests {
         plan.add(&[entry(2, 10, &[])]);
         plan.add(&[entry(1, 5, &[])]);
         plan.add(&[entry(2, 99, &[10])]);
-        assert_eq!(plan.take(10), [version(99), version(5)]);
-        assert_eq!(plan.take(10), []);
+        assert_eq!(plan.take(10, |_| true), [version(99), version(5)]);
+        assert_eq!(plan.take(10, |_| true), []);
     }
 
     #[test]
@@ -170,7 +185,7 @@ mod tests {
         plan.add(&[entry(1, 10, &[])]);
         plan.add(&[entry(1, 11, &[10])]);
         plan.add(&[entry(1, 12, &[10])]);
-        assert_eq!(plan.take(10), [version(11), version(12)]);
+        assert_eq!(plan.take(10, |_| true), [version(11), version(12)]);
     }
 
     #[test]
@@ -178,15 +193,17 @@ mod tests {
         let mut plan = FetchPlan::default();
         plan.add(&[entry(1, 11, &[10])]);
         plan.add(&[entry(1, 10, &[])]);
-        assert_eq!(plan.take(10), [version(11)]);
+        assert_eq!(plan.take(10, |_| true), [version(11)]);
     }
 
     #[test]
-    fn own_versions_are_not_fetched_and_replace_those_of_others() {
+    fn only_what_a_source_may_have_is_given_out_for_it() {
         let mut plan = FetchPlan::default();
-        plan.add(&[entry(1, 10, &[])]);
-        plan.add_known(&[entry(1, 11, &[10])]);
-        assert_eq!(plan.take(10), []);
+        plan.add(&[entry(1, 10, &[]), entry(2, 20, &[])]);
+        assert_eq!(plan.take(10, |wanted| *wanted == version(20)), [version(20)]);
+        assert!(plan.wants(&version(10)) && !plan.wants(&version(20)) && !plan.is_done());
+        assert_eq!(plan.take(10, |_| true), [version(10)]);
+        assert!(plan.is_done());
     }
 
     #[test]
@@ -195,22 +212,22 @@ mod tests {
         plan.add(&[entry(1, 10, &[])]);
         plan.add(&[entry(1, 11, &[10])]);
         plan.add(&[entry(1, 12, &[11])]);
-        assert_eq!(plan.take(10), [version(12)]);
+        assert_eq!(plan.take(10, |_| true), [version(12)]);
         plan.set_aside(&version(12));
-        assert_eq!(plan.take(10), [version(11)]);
+        assert_eq!(plan.take(10, |_| true), [version(11)]);
         plan.set_aside(&version(11));
-        assert_eq!(plan.take(10), [version(10)]);
+        assert_eq!(plan.take(10, |_| true), [version(10)]);
         plan.set_aside(&version(10));
-        assert_eq!(plan.take(10), []);
+        assert_eq!(plan.take(10, |_| true), []);
     }
 
     #[test]
     fn a_short_answer_leaves_the_rest_wanted() {
         let mut plan = FetchPlan::default();
         plan.add(&[entry(1, 10, &[]), entry(2, 20, &[]), entry(3, 30, &[])]);
-        let asked = plan.take(2);
+        let asked = plan.take(2, |_| true);
         plan.put_back(&asked[1..]);
-        assert_eq!(plan.take(10), [version(20), version(30)]);
+        assert_eq!(plan.take(10, |_| true), [version(20), version(30)]);
     }
 
     fn at(id: u8) -> FileId {

@@ -1,26 +1,35 @@
 //! What sync remembers between starts: how far it has read, every device's chain, what waits.
 //!
 //! ```text
-//! version u8 = 1 | server incarnation u64 | cursor u64 | chains
+//! version u8 = 2 | server incarnation u64 | cursor u64 | commit at the cursor 32 | chains
 //! waiting: count u32, (version 32 | record 16 | replaced: count u32, version 32 *)*
-//! own commits since the last checkpoint u32 | its time u64
+//! cited: count u32, (device 16 | incarnation u32 | seq u64)*
+//! put aside: count u32, (device 16 | incarnation u32 | seq u64 | entries: count u32, (record 16 | version 32
+//!            | replaced: count u32, version 32 *)*)*
+//! own commits since the last checkpoint u32 | its time u64 | reborn u8 (incarnation u32 | seq u64)
 //! ```
 //!
 //! It is a value of the volume's sync state, so it becomes durable together with the records it
 //! speaks of. Losing it costs a pass over all commits, which changes nothing.
 
 use super::chains::Chains;
+use crate::history::ChainPlace;
 use crate::{MetaKey, Volume};
 use freehold_model::codec::{Decode, DecodeError, Encode, Reader, Writer, from_slice, to_vec};
-use freehold_model::{RecordId, VersionHash};
+use freehold_model::{CommitHash, DeviceId, RecordId, VersionHash};
+use freehold_trust::commit::CommitEntry;
 use std::collections::BTreeMap;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Versions waiting for their chunks; more are not read further than this.
 const WAITING_MAX: usize = 4_000_000;
 /// Versions one version replaces: the commit format's own limit.
 const REPLACED_MAX: usize = 64;
+/// Device lives that commits cite; far more than an account has.
+const CITED_MAX: usize = 4_096;
+/// Commits of removed devices that are put aside. A removed device signs as many as it likes.
+pub(crate) const ASIDE_MAX: usize = 4_096;
 
 /// A version that was named but cannot be shown yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,14 +45,23 @@ pub(crate) struct SyncState {
     pub(crate) server_incarnation: u64,
     /// Every commit up to this number is applied, but for the versions in `deferred`.
     pub(crate) cursor: u64,
-    /// Every device's chain up to the cursor.
+    /// The commit of that number, by which a numbering that started over is noticed.
+    pub(crate) cursor_hash: CommitHash,
+    /// Every device's chain as far as it is applied, whoever delivered it.
     pub(crate) chains: Chains,
-    /// Versions whose chunks are not on enough nodes yet, or that the server does not have.
+    /// Versions that cannot be shown yet: their chunks are nowhere near, or nobody has them.
     pub(crate) deferred: BTreeMap<VersionHash, Deferred>,
+    /// The highest commit of each device life that another device cited before it knew the device
+    /// was removed: up to there its commits count.
+    pub(crate) cited: BTreeMap<(DeviceId, u32), u64>,
+    /// What commits of removed devices name that do not count, in case a later citation says they do.
+    pub(crate) aside: BTreeMap<ChainPlace, Vec<CommitEntry>>,
     /// Own commits since one carried a root over all heads.
     pub(crate) since_checkpoint: u32,
     /// When that was, seconds since 1970.
     pub(crate) checkpoint_time: u64,
+    /// In a later life: the last own commit of the lives before that this device remembers itself.
+    pub(crate) remembers: Option<(u32, u64)>,
 }
 
 impl SyncState {
@@ -61,42 +79,94 @@ impl SyncState {
         (MetaKey::CURSOR, to_vec(self))
     }
 
-    /// Starts over from the first commit of a server's numbering.
+    /// Reads a server's numbering from its first commit. What is applied stays so: chains go on.
     pub(crate) fn restart(&mut self, server_incarnation: u64) {
         self.server_incarnation = server_incarnation;
         self.cursor = 0;
-        self.chains.restart();
-        self.deferred.clear();
+        self.cursor_hash = CommitHash::default();
     }
 }
 
 impl Encode for SyncState {
     fn encode(&self, out: &mut Writer) {
-        out.u8(VERSION).u64(self.server_incarnation).u64(self.cursor).put(&self.chains);
-        out.u32(u32::try_from(self.deferred.len()).expect("versions are far below four billion"));
+        out.u8(VERSION)
+            .u64(self.server_incarnation)
+            .u64(self.cursor)
+            .put(&self.cursor_hash)
+            .put(&self.chains);
+        put_count(out, self.deferred.len());
         for (version, deferred) in &self.deferred {
             out.put(version).put(&deferred.record);
-            out.u32(u32::try_from(deferred.supersedes.len()).expect("commits bound the list"));
-            deferred.supersedes.iter().for_each(|old| old.encode(out));
+            put_hashes(out, &deferred.supersedes);
         }
-        out.u32(self.since_checkpoint).u64(self.checkpoint_time);
+        put_count(out, self.cited.len());
+        for ((device, incarnation), seq) in &self.cited {
+            out.put(device).u32(*incarnation).u64(*seq);
+        }
+        put_count(out, self.aside.len());
+        for (place, entries) in &self.aside {
+            out.put(&place.device).u32(place.incarnation).u64(place.seq);
+            put_count(out, entries.len());
+            for entry in entries {
+                out.put(&entry.record).put(&entry.version);
+                put_hashes(out, &entry.supersedes);
+            }
+        }
+        out.u32(self.since_checkpoint).u64(self.checkpoint_time).u8(u8::from(self.remembers.is_some()));
+        if let Some((incarnation, seq)) = self.remembers {
+            out.u32(incarnation).u64(seq);
+        }
     }
 }
 
 impl Decode for SyncState {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         input.expect(&[VERSION], "sync state version")?;
-        let (server_incarnation, cursor, chains) = (input.u64()?, input.u64()?, input.get()?);
-        let mut deferred = BTreeMap::new();
+        let mut state = Self {
+            server_incarnation: input.u64()?,
+            cursor: input.u64()?,
+            cursor_hash: input.get()?,
+            chains: input.get()?,
+            ..Self::default()
+        };
         for _ in 0..input.count(WAITING_MAX, 52)? {
             let (version, record) = (input.get()?, input.get()?);
-            let count = input.count(REPLACED_MAX, VersionHash::LEN)?;
-            let supersedes = (0..count).map(|_| input.get()).collect::<Result<_, _>>()?;
-            deferred.insert(version, Deferred { record, supersedes });
+            state.deferred.insert(version, Deferred { record, supersedes: hashes(input)? });
         }
-        let (since_checkpoint, checkpoint_time) = (input.u32()?, input.u64()?);
-        Ok(Self { server_incarnation, cursor, chains, deferred, since_checkpoint, checkpoint_time })
+        for _ in 0..input.count(CITED_MAX, 28)? {
+            state.cited.insert((input.get()?, input.u32()?), input.u64()?);
+        }
+        for _ in 0..input.count(ASIDE_MAX, 32)? {
+            let place = ChainPlace { device: input.get()?, incarnation: input.u32()?, seq: input.u64()? };
+            let count = input.count(freehold_model::limits::COMMIT_ENTRIES_MAX, 52)?;
+            let entry = |input: &mut Reader<'_>| {
+                Ok(CommitEntry { record: input.get()?, version: input.get()?, supersedes: hashes(input)? })
+            };
+            let entries = (0..count).map(|_| entry(input)).collect::<Result<_, DecodeError>>()?;
+            state.aside.insert(place, entries);
+        }
+        (state.since_checkpoint, state.checkpoint_time) = (input.u32()?, input.u64()?);
+        state.remembers = match input.u8()? {
+            0 => None,
+            1 => Some((input.u32()?, input.u64()?)),
+            _ => return Err(DecodeError::Invalid("flag")),
+        };
+        Ok(state)
     }
+}
+
+fn put_count(out: &mut Writer, count: usize) {
+    out.u32(u32::try_from(count).expect("lists are far below four billion"));
+}
+
+fn put_hashes(out: &mut Writer, hashes: &[VersionHash]) {
+    put_count(out, hashes.len());
+    hashes.iter().for_each(|hash| hash.encode(out));
+}
+
+fn hashes(input: &mut Reader<'_>) -> Result<Vec<VersionHash>, DecodeError> {
+    let count = input.count(REPLACED_MAX, VersionHash::LEN)?;
+    (0..count).map(|_| input.get()).collect()
 }
 
 #[cfg(test)]
@@ -112,11 +182,21 @@ mod tests {
             record: RecordId::from_bytes([3; 16]),
             supersedes: vec![VersionHash::from_bytes([4; 32])],
         };
+        let place = ChainPlace { device: DeviceId::from_bytes([6; 16]), incarnation: 1, seq: 13 };
+        let entry = CommitEntry {
+            record: RecordId::from_bytes([3; 16]),
+            version: VersionHash::from_bytes([9; 32]),
+            supersedes: vec![VersionHash::from_bytes([4; 32])],
+        };
         let state = SyncState {
             server_incarnation: 7,
             cursor: 9,
+            cursor_hash: CommitHash::from_bytes([8; 32]),
             deferred: BTreeMap::from([(VersionHash::from_bytes([5; 32]), waiting)]),
+            cited: BTreeMap::from([((DeviceId::from_bytes([6; 16]), 1), 12)]),
+            aside: BTreeMap::from([(place, vec![entry])]),
             since_checkpoint: 3,
+            remembers: Some((1, 4)),
             ..SyncState::default()
         };
         volume.set_meta(vec![state.meta()]);

@@ -1,32 +1,29 @@
-//! The sync loop: pull, push, wait for a reason to do so again.
+//! The sync loop: everything that changes sync state happens here, one thing after the other.
 //!
-//! One task owns the sync state, so nothing of it is ever changed by two. It never spins: without a
-//! reason it sleeps, and after a failure it waits longer each time, up to half a minute.
+//! Questions and disk work run as tasks of their own, so a server that does not answer keeps nobody
+//! from the devices that do. The loop never spins: without a reason it sleeps, and what failed is
+//! tried again after growing pauses.
 
-use super::limits::{LOOK, POLL};
-use super::members::MembersError;
+use super::intake::{Context, Halt, Intake, Source};
+use super::limits::{LOOK, POLL, RELAY_AFTER};
 use super::pace::{Backoff, CommitPace, Due};
 use super::placed::Awaiting;
-use super::pull::PullOptions;
 use super::state::SyncState;
+use super::work::{Done, Failure};
+use super::write::{Frozen, Written};
 use super::{Parts, SyncError, events};
+use crate::devices::DeviceEvent;
+use freehold_api::bulk::PushCommit;
+use freehold_api::device_peer::{CommitsResponse, HeadItem};
+use freehold_model::{ChunkId, DeviceId};
+use freehold_trust::commit::ChainHead;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::task::JoinSet;
 
-/// Problem: the account log the server shows is not the account's.
-const ACCOUNT: &str = "account_log";
-/// Problem: the server answers, but not as it should.
-const SERVER: &str = "server_answer";
-/// Problem: a vault key is missing here.
-const KEY: &str = "vault_key";
-/// Problem: the local disk does not take sync state.
-const DISK: &str = "local_disk";
-/// Problem: a bug of ours.
-const BUG: &str = "internal";
-
-/// Reasons to go round.
+/// Reasons to look.
 #[derive(Debug, Default)]
 pub(crate) struct Signals {
     wake: Notify,
@@ -38,6 +35,11 @@ pub(crate) struct Signals {
 }
 
 impl Signals {
+    /// Something of this device is ready to travel.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
     /// There may be new commits.
     pub(crate) fn pull(&self) {
         self.pull.store(true, Ordering::Release);
@@ -73,36 +75,72 @@ pub(crate) struct Progress {
     pub(crate) applied: u64,
     /// Number of the newest commit the server had when it was asked last.
     pub(crate) head: u64,
-    /// Versions put aside until their chunks are placed.
+    /// Versions put aside until their chunks are near.
     pub(crate) deferred: u64,
+}
+
+/// How this device stands with the server.
+#[derive(Debug, Default)]
+struct Contact {
+    /// The account log was read and the own chain compared, since the last failure.
+    has_met: bool,
+    is_meeting: bool,
+    is_sending: bool,
+    not_before: Option<Instant>,
+    backoff: Backoff,
+    poll_at: Option<Instant>,
+    /// When commits of other devices go along although nothing own does.
+    relay_at: Option<Instant>,
+    /// There may be something to send.
+    has_mail: bool,
+    /// New chunks of commits not sent yet.
+    chunks: Vec<ChunkId>,
+    ticket: u64,
 }
 
 /// The loop and its state.
 pub(crate) struct SyncTask {
     parts: Arc<Parts>,
     signals: Arc<Signals>,
+    devices: mpsc::Receiver<DeviceEvent>,
     progress: watch::Sender<Progress>,
-    state: SyncState,
+    intake: Intake,
     awaiting: Awaiting,
     pace: CommitPace,
-    has_met: bool,
+    contact: Contact,
+    work: JoinSet<Done>,
+    is_writing: bool,
+    is_reborn: bool,
     reload_own: bool,
+    heads_told: Vec<HeadItem>,
+    started: Instant,
 }
 
 impl SyncTask {
     /// A loop that takes up where the volume was left. `index_lost` makes it read everything again.
-    pub(crate) fn new(parts: Arc<Parts>, signals: Arc<Signals>, index_lost: bool) -> Self {
+    pub(crate) fn new(
+        parts: Arc<Parts>,
+        signals: Arc<Signals>,
+        devices: mpsc::Receiver<DeviceEvent>,
+        index_lost: bool,
+    ) -> Self {
         let state = if index_lost { SyncState::default() } else { SyncState::load(&parts.volume) };
         let progress = Progress { applied: state.cursor, ..Progress::default() };
         Self {
             parts,
             signals,
+            devices,
             progress: watch::Sender::new(progress),
-            state,
+            intake: Intake::new(state),
             awaiting: Awaiting::default(),
             pace: CommitPace::default(),
-            has_met: false,
+            contact: Contact { has_mail: true, ..Contact::default() },
+            work: JoinSet::new(),
+            is_writing: false,
+            is_reborn: false,
             reload_own: index_lost,
+            heads_told: Vec::new(),
+            started: Instant::now(),
         }
     }
 
@@ -121,12 +159,11 @@ impl SyncTask {
     }
 
     async fn go(&mut self) {
-        let mut backoff = Backoff::default();
-        let (mut pull_at, mut not_before) = (Instant::now(), None);
         let mut placed = self.parts.uploads.placed();
         let mut seen_op = None;
         // What was left over from before is due at once.
         self.pace.changed(Instant::now());
+        self.publish_heads();
         loop {
             let now = Instant::now();
             let op = self.parts.volume.lock().changes();
@@ -137,128 +174,385 @@ impl SyncTask {
                 placed.mark_unchanged();
                 self.parts.settle_placed(&mut self.awaiting);
             }
-            let is_asked =
-                self.signals.pull.load(Ordering::Acquire) || self.signals.meet.load(Ordering::Acquire);
-            let wants_pull = is_asked || now >= pull_at;
-            let wants_push = self.wants_push(now);
-            let may = not_before.is_none_or(|at| now >= at);
-            if may && (wants_pull || wants_push) {
-                match self.round(wants_pull).await {
-                    Ok(()) => {
-                        backoff.reset();
-                        not_before = None;
-                        if wants_pull {
-                            pull_at = Instant::now() + POLL;
-                        }
-                        self.clear();
-                    }
-                    Err(error) => {
-                        self.report(&error);
-                        self.has_met = false;
-                        pull_at = Instant::now();
-                        not_before = Some(Instant::now() + backoff.next(super::random()));
-                    }
-                }
+            self.hear_signals();
+            self.contact_server(now);
+            self.write_if_due(now);
+            for ask in self.intake.asks(self.now_ms(), !self.is_writing) {
+                let parts = Arc::clone(&self.parts);
+                self.work.spawn(async move { parts.perform(ask).await });
             }
+            self.report();
+            let rest = self.rest(now);
             tokio::select! {
-                () = self.signals.wake.notified(), if not_before.is_none() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                Some(done) = self.work.join_next() => match done {
+                    Ok(done) => self.take(done),
+                    Err(error) => tracing::error!(%error, "a task of sync ended early"),
+                },
+                Some(event) = self.devices.recv() => self.device_event(event),
+                () = self.signals.wake.notified() => {}
+                () = tokio::time::sleep(rest) => {}
             }
         }
     }
 
-    fn wants_push(&self, now: Instant) -> bool {
+    /// How long to sleep without a reason.
+    fn rest(&self, now: Instant) -> std::time::Duration {
+        match self.pace.due(now, 1) {
+            Due::At(at) => at.saturating_duration_since(now).min(LOOK),
+            Due::Never | Due::Now => LOOK,
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn hear_signals(&mut self) {
+        if self.signals.meet.swap(false, Ordering::AcqRel) {
+            self.contact.has_met = false;
+            self.contact.not_before = None;
+        }
+        if self.signals.look_again.swap(false, Ordering::AcqRel) {
+            self.intake.look_again();
+        }
+        if self.signals.pull.swap(false, Ordering::AcqRel) {
+            self.contact.ticket = self.signals.asked.load(Ordering::Acquire);
+            if self.contact.has_met {
+                self.intake.server_may_have_more(false);
+            } else {
+                self.contact.not_before = None;
+            }
+        }
+    }
+
+    /// Meets the server, asks it now and then, and sends it what it lacks.
+    fn contact_server(&mut self, now: Instant) {
+        let contact = &mut self.contact;
+        if contact.not_before.is_some_and(|at| now < at) || contact.is_meeting {
+            return;
+        }
+        if !contact.has_met {
+            contact.is_meeting = true;
+            let parts = Arc::clone(&self.parts);
+            self.work.spawn(async move { Done::Met(parts.meet_server().await) });
+            return;
+        }
+        if contact.poll_at.is_none_or(|at| now >= at) {
+            contact.poll_at = Some(now + POLL);
+            self.intake.server_may_have_more(false);
+        }
+        let relay = contact.relay_at.is_some_and(|at| now >= at);
+        if !contact.is_sending && (contact.has_mail || relay) {
+            contact.is_sending = true;
+            contact.has_mail = false;
+            contact.relay_at = None;
+            let (parts, chunks) = (Arc::clone(&self.parts), std::mem::take(&mut contact.chunks));
+            self.work.spawn(async move { Done::Sent(parts.send(chunks, true).await) });
+        }
+    }
+
+    /// Writes own changes down as a commit when the time has come.
+    fn write_if_due(&mut self, now: Instant) {
+        if self.is_writing || self.is_reborn || self.intake.is_applying() || !self.wants_write(now) {
+            return;
+        }
+        self.is_writing = true;
+        let storable = self.intake.storable();
+        let is_storable = storable.is_some();
+        let state = storable.unwrap_or_else(|| self.intake.state().clone());
+        let parts = Arc::clone(&self.parts);
+        self.work.spawn(async move {
+            let frozen = Frozen { state, is_storable };
+            Done::Written(super::blocking(move || parts.write_commit(frozen)).await)
+        });
+    }
+
+    fn wants_write(&self, now: Instant) -> bool {
         if self.pace.due(now, 1) == Due::Never {
             return false;
         }
         let pending = self.parts.volume.pending();
         if pending.dirty_records == 0 {
-            return self.parts.volume.lock().has_outbox();
+            return false;
         }
         // New files wait for their first cut; how many of the records that is, is close enough.
         let ready = pending.dirty_records.saturating_sub(pending.dirty_bodies).max(1);
         self.pace.due(now, ready) == Due::Now
     }
 
-    /// One exchange with the server.
-    async fn round(&mut self, wants_pull: bool) -> Result<(), SyncError> {
-        if self.signals.meet.swap(false, Ordering::AcqRel) {
-            self.has_met = false;
+    fn take(&mut self, done: Done) {
+        match done {
+            Done::Met(met) => self.met(met),
+            Done::Page(Ok(page)) => {
+                let taken = self.with_intake(|intake, ctx| intake.page(ctx, &page));
+                self.halted(Source::Server, taken);
+                if self.intake.server_was_read() {
+                    self.reload_own = false;
+                }
+            }
+            Done::Page(Err(error)) => {
+                self.intake.failed(Source::Server, &[], self.now_ms());
+                self.server_failed(&error.into());
+            }
+            Done::Heads(device, Ok(heads)) => self.heads(device, heads),
+            Done::Commits(device, Ok(answer)) => {
+                let taken = self.with_intake(|intake, ctx| intake.commits(ctx, device, &answer, true));
+                self.halted(Source::Device(device), taken);
+                self.others_may_need_a_relay();
+            }
+            Done::Heads(device, Err(failure)) | Done::Commits(device, Err(failure)) => {
+                tracing::debug!(?device, %failure, "a device did not answer");
+                self.intake.failed(Source::Device(device), &[], self.now_ms());
+            }
+            Done::Versions { from, asked, answer } => self.versions(from, &asked, answer),
+            Done::Log(source, read) => {
+                self.intake.log_read(source, read.is_ok(), self.now_ms());
+                if let Err(error) = read {
+                    self.parts.report_error(&error.into());
+                }
+            }
+            Done::Brought(here) => self.intake.brought(&here),
+            Done::Applied(applied) => {
+                if applied.refused > 0 {
+                    self.parts.report_refused(applied.refused);
+                }
+                let undone = applied.undone.map(|(keep, error)| {
+                    self.parts.report_error(&error);
+                    keep
+                });
+                self.intake.applied(applied.orphans, undone);
+                self.publish_heads();
+            }
+            Done::Written(written) => self.written(written),
+            Done::Sent(sent) => self.sent(sent),
+            Done::Told => {}
+            Done::Reborn(reborn) => {
+                self.is_reborn = false;
+                self.contact.has_met = false;
+                if let Err(error) = reborn {
+                    self.parts.report_error(&error);
+                }
+                self.publish_heads();
+            }
         }
-        if !self.has_met {
-            self.parts.members.refresh().await?;
-            self.parts.name_devices();
-            self.parts.meet().await?;
-            self.has_met = true;
-        }
-        if wants_pull {
-            // Versions numbered before this start are in no list here: only the server knows when
-            // their chunks, which are uploaded meanwhile, are all placed.
-            self.parts.ask_about_versions(&self.awaiting).await?;
-            self.pull().await?;
-        }
-        self.pace.committed(Instant::now());
-        self.parts.push(&mut self.state, &mut self.awaiting).await
     }
 
-    async fn pull(&mut self) -> Result<(), SyncError> {
-        self.signals.pull.store(false, Ordering::Release);
-        let ticket = self.signals.asked.load(Ordering::Acquire);
-        let retry_deferred =
-            self.signals.look_again.swap(false, Ordering::AcqRel) || !self.state.deferred.is_empty();
-        let options = PullOptions { retry_deferred, reload_own: self.reload_own };
-        let head =
-            self.parts.pull(&mut self.state, options).await.inspect_err(|_| self.signals.look_again())?;
-        self.reload_own = false;
-        self.progress.send_replace(Progress {
-            answered: ticket,
-            applied: self.state.cursor,
-            head,
-            deferred: self.state.deferred.len() as u64,
+    fn met(&mut self, met: Result<Option<ChainHead>, SyncError>) {
+        self.contact.is_meeting = false;
+        match met {
+            Ok(theirs) => {
+                if let Some(theirs) = theirs.filter(|theirs| self.parts.is_foreign_past(theirs)) {
+                    return self.be_reborn(theirs);
+                }
+                self.contact.has_met = true;
+                self.contact.has_mail = true;
+                self.contact.backoff.reset();
+                self.contact.poll_at = Some(Instant::now() + POLL);
+                self.intake.server_may_have_more(true);
+                self.parts.went_well();
+                let (parts, open) = (Arc::clone(&self.parts), self.awaiting.versions());
+                self.work.spawn(async move {
+                    if let Err(error) = parts.ask_about_versions(&open).await {
+                        tracing::debug!(%error, "the place of own versions was not asked for");
+                    }
+                    Done::Told
+                });
+            }
+            Err(error) => self.server_failed(&error),
+        }
+    }
+
+    fn be_reborn(&mut self, theirs: ChainHead) {
+        if std::mem::replace(&mut self.is_reborn, true) {
+            return;
+        }
+        self.intake.reborn(self.parts.chain_head());
+        let parts = Arc::clone(&self.parts);
+        self.work.spawn(async move { Done::Reborn(parts.be_reborn(theirs).await) });
+    }
+
+    fn server_failed(&mut self, error: &SyncError) {
+        self.parts.report_error(error);
+        self.contact.has_met = false;
+        self.contact.not_before = Some(Instant::now() + self.contact.backoff.next(super::random()));
+    }
+
+    fn versions(
+        &mut self,
+        from: Source,
+        asked: &[freehold_model::VersionHash],
+        answer: Result<Vec<freehold_api::bulk::VersionItem>, Failure>,
+    ) {
+        match answer {
+            Ok(items) => {
+                let taken = self.with_intake(|intake, ctx| intake.versions(ctx, from, asked, items));
+                self.halted(from, taken);
+            }
+            Err(failure) => {
+                self.intake.failed(from, asked, self.now_ms());
+                match failure {
+                    Failure::Server(error) => self.server_failed(&error.into()),
+                    Failure::Device(failure) => tracing::debug!(%failure, "a device did not answer"),
+                }
+            }
+        }
+    }
+
+    fn written(&mut self, written: Result<Option<Written>, SyncError>) {
+        self.is_writing = false;
+        match written {
+            Ok(None) => self.pace.committed(Instant::now()),
+            Ok(Some(Written { push, chunks, is_full, is_checkpoint, now_s })) => {
+                self.intake.own_commit(is_checkpoint, now_s);
+                self.pace.committed(Instant::now());
+                if is_full {
+                    self.pace.changed(Instant::now());
+                }
+                self.publish_heads();
+                self.tell_devices(&push);
+                self.contact.has_mail = true;
+                self.contact.chunks.extend(chunks);
+            }
+            Err(error) => self.parts.report_error(&error),
+        }
+    }
+
+    /// Sends a new commit to every device there is a link to.
+    fn tell_devices(&mut self, push: &PushCommit) {
+        for device in self.parts.devices.connected() {
+            let (parts, push) = (Arc::clone(&self.parts), push.clone());
+            self.work.spawn(async move {
+                if let Err(failure) = parts.devices.tell(&device, vec![push]).await {
+                    tracing::debug!(?device, %failure, "a device was not told; it asks later");
+                }
+                Done::Told
+            });
+        }
+    }
+
+    fn sent(&mut self, sent: Result<super::send::Sent, SyncError>) {
+        self.contact.is_sending = false;
+        match sent {
+            Ok(sent) => {
+                for push in &sent.own {
+                    self.awaiting.numbered(push);
+                }
+                for push in &sent.others {
+                    self.parts.rescue(push);
+                }
+                self.contact.has_mail |= !sent.is_empty;
+                self.parts.settle_placed(&mut self.awaiting);
+            }
+            Err(error) => {
+                self.contact.has_mail = true;
+                self.server_failed(&error);
+            }
+        }
+    }
+
+    fn device_event(&mut self, event: DeviceEvent) {
+        match event {
+            DeviceEvent::Came(device) => self.intake.device_may_have_more(device),
+            DeviceEvent::Left(device) => self.intake.source_left(Source::Device(device)),
+            DeviceEvent::Knows(device, heads) => self.heads(device, heads),
+            DeviceEvent::Tells(device, pushes) => {
+                for push in pushes {
+                    self.told(device, push);
+                }
+                self.others_may_need_a_relay();
+            }
+        }
+    }
+
+    fn told(&mut self, device: DeviceId, push: PushCommit) {
+        let source = Source::Device(device);
+        let answer = CommitsResponse { more: false, commits: vec![push.commit] };
+        let taken = self.with_intake(|intake, ctx| intake.commits(ctx, device, &answer, false));
+        self.halted(source, taken);
+        let taken = self.with_intake(|intake, ctx| intake.told_versions(ctx, source, push.versions));
+        self.halted(source, taken);
+    }
+
+    fn heads(&mut self, device: DeviceId, heads: freehold_api::device_peer::Heads) {
+        let own = self.with_intake(|intake, ctx| intake.heads(ctx, device, heads));
+        if let Some(own) = own {
+            let theirs = ChainHead { incarnation: own.incarnation, seq: own.seq, hash: own.hash };
+            if self.parts.is_foreign_past(&theirs) {
+                self.be_reborn(theirs);
+            }
+        }
+    }
+
+    /// Commits came from a device: if their author does not bring them to the server, this one does.
+    fn others_may_need_a_relay(&mut self) {
+        self.contact.relay_at.get_or_insert(Instant::now() + RELAY_AFTER);
+    }
+
+    fn with_intake<T>(&mut self, work: impl FnOnce(&mut Intake, &Context<'_>) -> T) -> T {
+        let account = self.parts.members.state();
+        let (author, _) = self.parts.volume.author();
+        let ctx = Context {
+            vault: self.parts.vault,
+            device: self.parts.device,
+            account: &account,
+            keyring: &self.parts.keyring,
+            known: &*self.parts.history,
+            own_head: self.parts.chain_head(),
+            incarnation: author.incarnation,
+            reload_own: self.reload_own,
+            now_ms: self.now_ms(),
+        };
+        work(&mut self.intake, &ctx)
+    }
+
+    fn halted(&mut self, source: Source, taken: Result<(), Halt>) {
+        if let Err(halt) = taken {
+            self.parts.report_halt(source, &halt);
+        }
+    }
+
+    /// Lets other devices know what is known here, when that has changed.
+    fn publish_heads(&mut self) {
+        let mut heads: Vec<HeadItem> = self
+            .intake
+            .state()
+            .chains
+            .iter()
+            .filter(|(device, _)| **device != self.parts.device)
+            .map(|(device, chain)| item(*device, &chain.head))
+            .collect();
+        heads.extend(self.parts.chain_head().map(|head| item(self.parts.device, &head)));
+        heads.sort_unstable();
+        if heads == self.heads_told {
+            return;
+        }
+        self.parts.devices.publish(heads.clone());
+        self.heads_told = heads;
+        // Whoever is connected to this device only learns of third ones from it.
+        for device in self.parts.devices.connected() {
+            self.intake.device_may_have_more(device);
+        }
+    }
+
+    fn report(&mut self) {
+        let parts = Arc::clone(&self.parts);
+        parts.report_intake(&mut self.intake);
+        let is_answered = self.intake.is_settled();
+        let state = self.intake.state();
+        let next = Progress {
+            answered: if is_answered { self.contact.ticket } else { self.progress.borrow().answered },
+            applied: state.cursor,
+            head: self.intake.server_head(),
+            deferred: state.deferred.len() as u64,
+        };
+        self.progress.send_if_modified(|progress| {
+            let is_new = *progress != next;
+            *progress = next;
+            is_new
         });
-        Ok(())
     }
+}
 
-    /// A round went well: what stood in its way is over.
-    fn clear(&self) {
-        for code in [ACCOUNT, SERVER, KEY, DISK, BUG] {
-            self.parts.problems.clear(code);
-        }
-    }
-
-    fn report(&self, error: &SyncError) {
-        let problems = &self.parts.problems;
-        let text = error.to_string();
-        match error {
-            // Being away is the server's state, not a problem a person must look into.
-            SyncError::Server(error) | SyncError::Members(MembersError::Server(error))
-                if error.is_transient() =>
-            {
-                tracing::debug!(%error, "a round of sync ended early");
-            }
-            SyncError::Server(_) | SyncError::Members(MembersError::Server(_)) => {
-                problems.raise(SERVER, text, "check the server's address, version and log");
-            }
-            SyncError::Members(MembersError::Refused(error)) => {
-                problems.raise(ACCOUNT, text, error.hint());
-            }
-            // Told where they were found.
-            SyncError::Alarm(_) | SyncError::Refused(_) => {
-                tracing::debug!(%error, "a round of sync ended early")
-            }
-            SyncError::Local(_) => {
-                problems.raise(
-                    DISK,
-                    text,
-                    "free space on this device and check its disk; nothing is lost meanwhile",
-                );
-            }
-            SyncError::NoKey => {
-                problems.raise(KEY, text, "sign this device out and in again");
-            }
-            SyncError::Internal(_) => {
-                problems.raise(BUG, text, "please report it");
-            }
-        }
-    }
+const fn item(device: DeviceId, head: &ChainHead) -> HeadItem {
+    HeadItem { device, incarnation: head.incarnation, seq: head.seq, hash: head.hash }
 }

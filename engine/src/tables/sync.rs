@@ -124,11 +124,19 @@ impl Tables {
             self.nodes.get(ino).is_some_and(|node| {
                 let body = &node.body;
                 let due = force
+                    || body.is_closed
                     || now_ms.saturating_sub(body.last_write_ms) >= quiet
                     || now_ms.saturating_sub(body.first_write_ms) >= busy;
                 due && !body.in_cut && !body.is_damaged() && !node.is_deleted()
             })
         })
+    }
+
+    /// A program closed a file; whether its body is due for cutting now.
+    pub(crate) fn closed(&mut self, ino: Ino) -> bool {
+        let Some(node) = self.nodes.get_mut(&ino).filter(|node| node.body.is_dirty()) else { return false };
+        node.body.is_closed = true;
+        true
     }
 
     /// Installs a version made from a snapshot of a body.

@@ -1,19 +1,24 @@
 //! Bringing chunks here, for a reader that waits or for one that soon will.
 //!
 //! Every chunk is fetched once, however many want it; it counts only when its bytes hash to its id,
-//! and then stands in the cache. Nodes are asked by rank: one that lacks it or delivers other bytes
-//! is followed by the next. Who is away may come back, so a round without success is repeated until
-//! the last deadline; a chunk that every node has answered for, and answered wrongly, is damaged.
+//! and then stands in the cache. Other devices with a link are asked first, then nodes by rank: who
+//! lacks it or delivers other bytes is followed by the next. Who is away may come back, so a round
+//! without success is repeated until the last deadline; a chunk that everybody has answered for, and
+//! somebody answered wrongly, is damaged.
 
-use super::limits::{DOWNLOAD_BYTES_MAX, DOWNLOAD_RETRY, DOWNLOAD_TIMEOUT, DOWNLOADS_MAX};
+use super::limits::{
+    DEVICE_HEAD_TIMEOUT, DOWNLOAD_BYTES_MAX, DOWNLOAD_RETRY, DOWNLOAD_TIMEOUT, DOWNLOADS_MAX,
+};
 use super::nodes::Nodes;
 use super::peer::{Ask, PeerFailure};
 use crate::FetchError;
+use crate::devices::DeviceLinks;
+use freehold_api::device_peer::CHUNKS;
 use freehold_api::peer::{GET, GetItem, GetOutcome, GetRequest, GetResponse};
 use freehold_model::codec::{from_slice, to_vec};
 use freehold_model::limits::BATCH_ITEMS_MAX;
-use freehold_model::{ChunkId, NodeId};
-use freehold_net::Class;
+use freehold_model::{ChunkId, DeviceId, NodeId, VaultTag};
+use freehold_net::{Class, Response};
 use freehold_store::{CacheStore, Pin};
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -28,6 +33,7 @@ pub(crate) type FetchDone = Box<dyn FnOnce(Result<(), FetchError>) + Send>;
 /// Chunks on their way here.
 pub(crate) struct Downloads {
     nodes: Arc<Nodes>,
+    devices: Arc<DeviceLinks>,
     cache: Arc<CacheStore>,
     runtime: Handle,
     flights: Mutex<BTreeMap<ChunkId, Flight>>,
@@ -40,20 +46,32 @@ struct Flight {
     deadline: Instant,
 }
 
-/// What a node made of one wanted chunk.
+/// Who may have a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holder {
+    Device(DeviceId),
+    Node(NodeId),
+}
+
+/// What a holder made of one wanted chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fetched {
     Here,
     Missing,
     Wrong,
-    /// Not answered: the node is away, or the answer was full.
+    /// Not answered: the holder is away, or the answer was full.
     Open,
 }
 
 impl Downloads {
-    pub(crate) fn new(nodes: Arc<Nodes>, cache: Arc<CacheStore>, runtime: Handle) -> Arc<Self> {
+    pub(crate) fn new(
+        nodes: Arc<Nodes>,
+        devices: Arc<DeviceLinks>,
+        cache: Arc<CacheStore>,
+        runtime: Handle,
+    ) -> Arc<Self> {
         let slots = Arc::new(Semaphore::new(DOWNLOADS_MAX));
-        Arc::new(Self { nodes, cache, runtime, flights: Mutex::default(), slots })
+        Arc::new(Self { nodes, devices, cache, runtime, flights: Mutex::default(), slots })
     }
 
     /// Brings chunks into the cache and says so, at the latest at the deadline.
@@ -115,12 +133,12 @@ impl Downloads {
         });
     }
 
-    /// Asks every node once for what is still wanted, the best-ranked first.
+    /// Asks every holder once for what is still wanted, the nearest first.
     async fn round(&self, wanted: &mut Vec<ChunkId>, class: Class) -> BTreeMap<ChunkId, Verdict> {
         let mut tried: BTreeMap<ChunkId, Answers> =
             wanted.iter().map(|id| (*id, Answers::default())).collect();
-        while let Some((node, batch)) = self.next(wanted, &tried) {
-            let answers = self.get(node, &batch, class).await;
+        while let Some((holder, batch)) = self.next(wanted, &tried) {
+            let answers = self.get(holder, &batch, class).await;
             for (id, fetched) in batch.iter().zip(answers) {
                 if fetched == Fetched::Here {
                     wanted.retain(|other| other != id);
@@ -128,42 +146,45 @@ impl Downloads {
                         flight.result.send_replace(Some(Ok(())));
                     }
                 } else if let Some(answers) = tried.get_mut(id) {
-                    answers.note(node, fetched);
+                    answers.note(holder, fetched);
                 }
             }
         }
         tried.into_iter().map(|(id, answers)| (id, answers.verdict())).collect()
     }
 
-    /// The first node that should be asked for some of them, and for which.
-    fn next(&self, wanted: &[ChunkId], tried: &BTreeMap<ChunkId, Answers>) -> Option<(NodeId, Vec<ChunkId>)> {
+    /// The first holder that should be asked for some of them, and for which.
+    fn next(&self, wanted: &[ChunkId], tried: &BTreeMap<ChunkId, Answers>) -> Option<(Holder, Vec<ChunkId>)> {
+        let connected = self.devices.connected();
         let mut target = None;
         let mut batch = Vec::new();
         for id in wanted {
             let answers = tried.get(id)?;
-            let node = self.nodes.ranked(id).into_iter().find(|node| !answers.asked(node));
-            match (node, target) {
-                (Some(node), None) => {
-                    target = Some(node);
+            let devices = connected.iter().copied().map(Holder::Device);
+            let nodes = self.nodes.ranked(id).into_iter().map(Holder::Node);
+            let holder = devices.chain(nodes).find(|holder| !answers.asked(holder));
+            match (holder, target) {
+                (Some(holder), None) => {
+                    target = Some(holder);
                     batch.push(*id);
                 }
-                (Some(node), Some(same)) if node == same => batch.push(*id),
+                (Some(holder), Some(same)) if holder == same => batch.push(*id),
                 _ => {}
             }
         }
-        target.map(|node| (node, batch))
+        target.map(|holder| (holder, batch))
     }
 
-    /// Asks one node; an answer for each chunk, in order.
-    async fn get(&self, node: NodeId, ids: &[ChunkId], class: Class) -> Vec<Fetched> {
+    /// Asks one holder; an answer for each chunk, in order.
+    async fn get(&self, holder: Holder, ids: &[ChunkId], class: Class) -> Vec<Fetched> {
         let mut fetched = Vec::with_capacity(ids.len());
         // An answer holds 16 MiB at most: what did not fit is asked for again.
         while fetched.len() < ids.len() {
             let rest = ids.get(fetched.len()..).unwrap_or_default();
-            let answer = match self.get_once(node, rest, class).await {
+            let answer = match self.get_once(holder, rest, class).await {
                 Ok(answer) => answer,
                 Err(failure) => {
-                    tracing::debug!(?node, %failure, "chunks were not delivered");
+                    tracing::debug!(?holder, %failure, "chunks were not delivered");
                     break;
                 }
             };
@@ -177,18 +198,38 @@ impl Downloads {
         fetched
     }
 
+    async fn ask(&self, holder: Holder, items: &[GetItem], class: Class) -> Result<Response, PeerFailure> {
+        match holder {
+            Holder::Node(node) => {
+                let head = |vault_tag| to_vec(&GetRequest { vault_tag, items: items.to_vec() });
+                let ask = Ask {
+                    method: GET,
+                    class,
+                    head: &head,
+                    body: Vec::new(),
+                    answer_bytes_max: DOWNLOAD_BYTES_MAX,
+                };
+                let asked = tokio::time::timeout(DOWNLOAD_TIMEOUT, self.nodes.ask(&node, &ask)).await;
+                asked.map_err(|_| PeerFailure::Away)?
+            }
+            Holder::Device(device) => {
+                let vault_tag = VaultTag::from_bytes(self.devices.vault().to_bytes());
+                let head = to_vec(&GetRequest { vault_tag, items: items.to_vec() });
+                self.devices
+                    .ask_quickly(&device, CHUNKS, class, head, DOWNLOAD_BYTES_MAX, DEVICE_HEAD_TIMEOUT)
+                    .await
+            }
+        }
+    }
+
     async fn get_once(
         &self,
-        node: NodeId,
+        holder: Holder,
         ids: &[ChunkId],
         class: Class,
     ) -> Result<Vec<Fetched>, PeerFailure> {
         let items: Vec<GetItem> = ids.iter().copied().map(GetItem::whole).collect();
-        let head = |vault_tag| to_vec(&GetRequest { vault_tag, items: items.clone() });
-        let ask =
-            Ask { method: GET, class, head: &head, body: Vec::new(), answer_bytes_max: DOWNLOAD_BYTES_MAX };
-        let asked = tokio::time::timeout(DOWNLOAD_TIMEOUT, self.nodes.ask(&node, &ask)).await;
-        let response = asked.map_err(|_| PeerFailure::Away)??;
+        let response = self.ask(holder, &items, class).await?;
         let answer: GetResponse = from_slice(&response.head).map_err(|_| PeerFailure::Malformed)?;
         if answer.outcomes.len() != ids.len() || answer.body_bytes() != response.body.len() as u64 {
             return Err(PeerFailure::Malformed);
@@ -204,7 +245,11 @@ impl Downloads {
                     GetOutcome::Found { total_bytes, len_bytes } => {
                         let span = span.unwrap_or_default();
                         let bytes = body.get(span.start as usize..span.end as usize).unwrap_or_default();
-                        if total_bytes == len_bytes { keep(&cache, node, *id, bytes) } else { Fetched::Wrong }
+                        if total_bytes == len_bytes {
+                            keep(&cache, holder, *id, bytes)
+                        } else {
+                            Fetched::Wrong
+                        }
                     }
                     GetOutcome::Missing => Fetched::Missing,
                     GetOutcome::Damaged => Fetched::Wrong,
@@ -223,11 +268,11 @@ impl std::fmt::Debug for Downloads {
 }
 
 /// Puts a delivered chunk into the cache, which checks its hash.
-fn keep(cache: &CacheStore, node: NodeId, id: ChunkId, bytes: &[u8]) -> Fetched {
+fn keep(cache: &CacheStore, holder: Holder, id: ChunkId, bytes: &[u8]) -> Fetched {
     match cache.put(id, bytes, Pin::Evictable) {
         Ok(()) => Fetched::Here,
         Err(freehold_store::StoreError::Damaged) => {
-            tracing::warn!(?node, chunk = ?id, "a node delivered bytes that are not the chunk");
+            tracing::warn!(?holder, chunk = ?id, "bytes were delivered that are not the chunk");
             Fetched::Wrong
         }
         Err(error) => {
@@ -255,26 +300,26 @@ async fn all(
     tokio::time::timeout_at(deadline.into(), everything).await.unwrap_or(Err(FetchError::Unreachable))
 }
 
-/// What the nodes said about one chunk in one round.
+/// What holders said about one chunk in one round.
 #[derive(Debug, Default)]
-struct Answers(Vec<(NodeId, Fetched)>);
+struct Answers(Vec<(Holder, Fetched)>);
 
 /// What a round means for a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Verdict {
-    /// Some node may still have it.
+    /// Somebody may still have it.
     Open,
-    /// Every node answered, at least one of them with wrong bytes, none with the chunk.
+    /// Everybody answered, at least one of them with wrong bytes, none with the chunk.
     Damaged,
 }
 
 impl Answers {
-    fn note(&mut self, node: NodeId, fetched: Fetched) {
-        self.0.push((node, fetched));
+    fn note(&mut self, holder: Holder, fetched: Fetched) {
+        self.0.push((holder, fetched));
     }
 
-    fn asked(&self, node: &NodeId) -> bool {
-        self.0.iter().any(|(asked, _)| asked == node)
+    fn asked(&self, holder: &Holder) -> bool {
+        self.0.iter().any(|(asked, _)| asked == holder)
     }
 
     fn verdict(&self) -> Verdict {
@@ -291,13 +336,13 @@ mod tests {
     fn answers(fetched: &[Fetched]) -> Answers {
         let mut answers = Answers::default();
         for (number, fetched) in (0..).zip(fetched) {
-            answers.note(NodeId::from_bytes([number; 16]), *fetched);
+            answers.note(Holder::Node(NodeId::from_bytes([number; 16])), *fetched);
         }
         answers
     }
 
     #[test]
-    fn a_chunk_is_damaged_only_when_all_nodes_answered_and_one_answered_wrongly() {
+    fn a_chunk_is_damaged_only_when_all_answered_and_one_answered_wrongly() {
         use Fetched::{Missing, Open, Wrong};
         assert_eq!(answers(&[Wrong]).verdict(), Verdict::Damaged);
         assert_eq!(answers(&[Missing, Wrong]).verdict(), Verdict::Damaged);

@@ -19,6 +19,15 @@ pub(crate) const DOWNLOAD_BYTES_MAX: usize = freehold_model::limits::BATCH_BYTES
 /// may be waiting in `read(2)`.
 pub(crate) const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Time for a device to begin its answer before the next holder is asked: it is near, or of no use.
+pub(crate) const DEVICE_HEAD_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Time to bring the content of a batch of versions from wherever it is, and the bytes for which
+/// each second more is given.
+pub(crate) const BRING_TIMEOUT: Duration = Duration::from_secs(60);
+/// See [`BRING_TIMEOUT`].
+pub(crate) const BRING_BYTES_PER_SECOND: u64 = 256 * 1024;
+
 /// Pause before all nodes are asked again for a chunk that none had.
 pub(crate) const DOWNLOAD_RETRY: Duration = Duration::from_secs(1);
 

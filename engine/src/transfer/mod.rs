@@ -5,6 +5,7 @@
 //! decides which node, by rank; a node that is away is passed over and tried again later.
 
 pub(crate) mod batch;
+pub(crate) mod bring;
 pub(crate) mod download;
 pub(crate) mod limits;
 pub(crate) mod nodes;

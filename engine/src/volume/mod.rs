@@ -84,6 +84,7 @@ pub struct Volume {
     clock: Box<dyn Clock>,
     source: Mutex<Option<Arc<dyn ChunkSource>>>,
     notify: Mutex<Option<Arc<Notify>>>,
+    when_closed: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
     ticker: Ticker,
 }
 
@@ -110,6 +111,20 @@ impl Volume {
     /// Sets who brings missing chunks. Without one, a read of a missing chunk is `Unreachable`.
     pub fn set_source(&self, source: Arc<dyn ChunkSource>) {
         *self.source.lock() = Some(source);
+    }
+
+    /// Sets who hears that a changed file was closed.
+    pub(crate) fn when_closed(&self, hook: Box<dyn Fn() + Send + Sync>) {
+        *self.when_closed.lock() = Some(Arc::from(hook));
+    }
+
+    /// A program closed a file: what it wrote is whole, and travels without waiting for quiet.
+    pub fn closed(&self, ino: crate::Ino) {
+        let is_due = self.tables.lock().closed(ino);
+        let hook = self.when_closed.lock().clone();
+        if let Some(hook) = hook.filter(|_| is_due) {
+            hook();
+        }
     }
 
     /// The time of the volume's clock.

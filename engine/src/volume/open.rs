@@ -122,6 +122,7 @@ impl Volume {
             clock,
             source: Mutex::new(None),
             notify: Mutex::new(None),
+            when_closed: Mutex::default(),
             ticker: Ticker::default(),
         }
     }

@@ -1,9 +1,9 @@
 //! Registration, login, device sessions, the account log and its boxes.
 
 use freehold_api::{
-    AccountBoxes, AccountLog, AppendEntry, AppendedEntry, DeviceChallenge, DeviceChallengeRequest,
-    DeviceSessionRequest, LoginFinish, LoginStart, LoginStarted, RegisterFinish, RegisterStart,
-    RegisterStarted, Session, path,
+    AccountBoxes, AccountLog, AppendEntry, AppendedEntry, DeviceAddressList, DeviceAddressesPut,
+    DeviceChallenge, DeviceChallengeRequest, DeviceSessionRequest, LoginFinish, LoginStart, LoginStarted,
+    RegisterFinish, RegisterStart, RegisterStarted, Session, path,
 };
 use freehold_model::DeviceId;
 
@@ -82,6 +82,22 @@ impl ServerClient {
     /// `log_conflict` when the head has moved on; see [`CoordError`].
     pub async fn append_entry(&self, message: &AppendEntry) -> Result<AppendedEntry, CoordError> {
         self.post(path::ACCOUNT_LOG, message).await
+    }
+
+    /// Leaves this device's signed statement of its addresses for the account's other devices.
+    ///
+    /// # Errors
+    /// See [`CoordError`].
+    pub async fn put_device_addresses(&self, message: &DeviceAddressesPut) -> Result<(), CoordError> {
+        self.post_only(path::DEVICE_ADDRESSES, message).await
+    }
+
+    /// What the account's devices said of their addresses; the caller verifies it.
+    ///
+    /// # Errors
+    /// See [`CoordError`].
+    pub async fn device_addresses(&self) -> Result<DeviceAddressList, CoordError> {
+        self.get(path::DEVICE_ADDRESSES).await
     }
 
     /// The account's sealed boxes.

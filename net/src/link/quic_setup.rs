@@ -41,7 +41,7 @@ pub(crate) fn client(identity: &Identity, peer: PeerKey, serving: bool, config: 
 /// Settings of connections others make to us.
 pub(crate) fn server(identity: &Identity, accept: Accept, config: &LinkConfig) -> ServerConfig {
     let mut transport = transport(true, config);
-    if accept == Accept::AnyKey {
+    if matches!(accept, Accept::AnyKey) {
         let window = config.link_window_bytes.min(limits::STRANGER_WINDOW_BYTES);
         transport.receive_window(VarInt::from_u32(window));
     }

@@ -1,6 +1,5 @@
 //! Who may have a link with whom.
 
-use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ pub(crate) async fn any_key_is_admitted_and_shown_to_the_handler<K: Kind>() {
 
 pub(crate) async fn pinned_keys_are_admitted_and_others_refused_at_both_sides<K: Kind>() {
     let config = LinkConfig::default();
-    let server = K::bind(1, Accept::Pinned(BTreeSet::from([key_of(5)])), config);
+    let server = K::bind(1, Accept::Pinned([key_of(5)].into_iter().collect()), config);
     let addr = server.local_addr().expect("bound");
     for (seed, admitted) in [(5, true), (6, false)] {
         let client = K::bind(seed, Accept::None, config);

@@ -68,6 +68,11 @@ pub trait MetaStore: Send + Sync {
     /// A device, live or revoked.
     fn device(&self, device: DeviceId) -> StoreFuture<'_, Option<DeviceRow>>;
 
+    /// Keeps where a device says it can be reached, unless what is kept is as late; whether it was.
+    fn put_addresses(&self, device: DeviceId, time: i64, statement: Vec<u8>) -> StoreFuture<'_, bool>;
+    /// What the live devices of an account said last.
+    fn addresses(&self, account: AccountId) -> StoreFuture<'_, Vec<Vec<u8>>>;
+
     /// Starts a session.
     fn put_session(&self, token: TokenHash, session: SessionRow) -> StoreFuture<'_, ()>;
     /// The session of a token, ended ones included until they are swept. None of a revoked device.

@@ -54,6 +54,7 @@ fn account_routes() -> Router<Arc<App>> {
         .route(path::ACCOUNT_LOG, get(routes::account_log).post(routes::append_entry))
         .route(path::ACCOUNT_BOXES, get(routes::account_boxes))
         .route(path::VAULTS, get(routes::vaults))
+        .route(path::DEVICE_ADDRESSES, get(routes::addresses).post(routes::put_addresses))
         .route(path::LAYOUT, get(routes::layout))
         .route(path::CAPABILITIES, post(routes::capabilities))
         .route(path::EVENTS, get(events::events))

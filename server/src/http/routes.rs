@@ -3,16 +3,19 @@
 use super::error::{ApiError, ApiResult};
 use super::extract::{Bulk, Caller, DeviceCaller, Id, Ids, Json, Peer};
 use crate::App;
-use crate::service::{account, device, login, node, placement, push, receipts, registration, status, vault};
+use crate::service::{
+    account, addresses, device, login, node, placement, push, receipts, registration, status, vault,
+};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use freehold_api::bulk::{CommitPage, PushRequest, ReceiptsRequest, VersionsRequest, VersionsResponse};
 use freehold_api::limits::PAGE_COMMITS_DEFAULT;
 use freehold_api::{
     AccountBoxes, AccountLog, AppendEntry, AppendedEntry, Capabilities, CapabilityRequest, ChainState,
-    DeviceChallenge, DeviceChallengeRequest, DeviceSessionRequest, ErrorCode, Health, Heartbeat, LayoutInfo,
-    LoginFinish, LoginStart, LoginStarted, NodeJoin, NodeJoined, PushResponse, ReceiptsAccepted,
-    RegisterFinish, RegisterStart, RegisterStarted, ServerInfo, Session, VaultList, VaultState, VersionInfo,
+    DeviceAddressList, DeviceAddressesPut, DeviceChallenge, DeviceChallengeRequest, DeviceSessionRequest,
+    ErrorCode, Health, Heartbeat, LayoutInfo, LoginFinish, LoginStart, LoginStarted, NodeJoin, NodeJoined,
+    PushResponse, ReceiptsAccepted, RegisterFinish, RegisterStart, RegisterStarted, ServerInfo, Session,
+    VaultList, VaultState, VersionInfo,
 };
 use freehold_model::{DeviceId, NodeId, VaultId};
 use serde::Deserialize;
@@ -173,6 +176,22 @@ pub(super) async fn chain(
 ) -> ApiResult<Json<ChainState>> {
     vault::check(&app, &caller, vault).await?;
     Ok(Json(ChainState { head: app.store.chain_head(vault, device).await? }))
+}
+
+pub(super) async fn put_addresses(
+    State(app): Shared,
+    caller: DeviceCaller,
+    Json(request): Json<DeviceAddressesPut>,
+) -> ApiResult<StatusCode> {
+    addresses::put(&app, &caller, request.statement).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+pub(super) async fn addresses(
+    State(app): Shared,
+    caller: DeviceCaller,
+) -> ApiResult<Json<DeviceAddressList>> {
+    addresses::list(&app, &caller).await.map(Json)
 }
 
 pub(super) async fn layout(State(app): Shared, _caller: DeviceCaller) -> ApiResult<Json<LayoutInfo>> {

@@ -1,6 +1,7 @@
 //! What the server decides, endpoint by endpoint, on top of the store.
 
 pub(crate) mod account;
+pub(crate) mod addresses;
 pub(crate) mod device;
 pub(crate) mod login;
 pub(crate) mod node;

@@ -118,6 +118,22 @@ pub(crate) async fn a_session_begun_as_its_device_was_revoked_is_none(store: &dy
     assert_eq!(store.session(hash_of(60)).await.expect("an answer"), None);
 }
 
+pub(crate) async fn the_newest_addresses_of_live_devices_are_handed_out(store: &dyn MetaStore) {
+    create(store, account(1)).await;
+    let id = AccountId::from_bytes([1; 16]);
+    append(store, entry(1, 7, EntryEffect::AddDevice(device_row(5, id)))).await;
+    let put = async |n, time, statement: &[u8]| {
+        store.put_addresses(device(n), time, statement.to_vec()).await.expect("an answer")
+    };
+    assert!(put(1, 5, b"one").await && put(5, 5, b"five").await);
+    assert!(!put(1, 5, b"as late").await && !put(1, 4, b"before").await, "only later ones count");
+    assert!(put(1, 6, b"later").await);
+    let held = async || store.addresses(id).await.expect("an answer");
+    assert_eq!(held().await, [b"later".to_vec(), b"five".to_vec()]);
+    append(store, entry(2, 8, EntryEffect::RevokeDevice(device(5)))).await;
+    assert_eq!(held().await, [b"later".to_vec()]);
+}
+
 pub(crate) async fn a_token_is_spent_once(store: &dyn MetaStore) {
     for (token, fresh) in [(1, true), (1, false), (2, true)] {
         assert_eq!(store.spend(hash_of(token), NOW + 5).await.expect("an answer"), fresh);

@@ -39,6 +39,7 @@ macro_rules! suite {
             accounts::a_foreign_device_or_vault_is_refused,
             accounts::a_revoked_device_loses_its_sessions,
             accounts::a_session_begun_as_its_device_was_revoked_is_none,
+            accounts::the_newest_addresses_of_live_devices_are_handed_out,
             accounts::a_token_is_spent_once,
             accounts::the_first_key_fingerprint_stays,
             accounts::boxes_and_vault_keys_come_back,

@@ -17,6 +17,7 @@ mod link;
 mod lookup;
 mod read;
 mod readdir;
+mod release;
 mod rename;
 mod statfs;
 #[cfg(test)]

@@ -271,14 +271,20 @@ impl fuser::Filesystem for FuseAdapter {
     fn release(
         &self,
         _request: &Request,
-        _ino: INodeNo,
+        ino: INodeNo,
         _handle: FileHandle,
         _flags: OpenFlags,
         _lock_owner: Option<LockOwner>,
         _flush: bool,
         reply: ReplyEmpty,
     ) {
-        reply.ok();
+        reply_empty(
+            reply,
+            guarded("RELEASE", || {
+                self.fs.release(ino.0);
+                Ok(())
+            }),
+        );
     }
 
     fn fsync(

@@ -7,6 +7,7 @@
 //! [`MetaStore`](super::MetaStore).
 
 mod account;
+mod addresses;
 mod batch;
 mod commit;
 mod convert;

@@ -1,7 +1,7 @@
 //! [`MetaStore`] over either database: each method one transaction around the statements.
 
 use super::query::Connection;
-use super::{account, commit, meta, node, placement, session, vault};
+use super::{account, addresses, commit, meta, node, placement, session, vault};
 use crate::db::rows::{
     AppendEntryRow, AppendOutcome, CommitOutcome, CommitRow, CreateOutcome, DeviceRow, Heard, HeartbeatRow,
     JoinOutcome, LayoutRow, LoginRow, NewAccount, NodeRow, PlacedChunk, SessionRow, StoredLog, TokenHash,
@@ -150,6 +150,14 @@ impl<B: Backend> MetaStore for B {
 
     fn device(&self, device: DeviceId) -> StoreFuture<'_, Option<DeviceRow>> {
         read!(self, |db| account::device(db, device))
+    }
+
+    fn put_addresses(&self, device: DeviceId, time: i64, statement: Vec<u8>) -> StoreFuture<'_, bool> {
+        write!(self, |db| addresses::put(db, device, time, &statement))
+    }
+
+    fn addresses(&self, account: AccountId) -> StoreFuture<'_, Vec<Vec<u8>>> {
+        read!(self, |db| addresses::list(db, account))
     }
 
     fn put_session(&self, token: TokenHash, session: SessionRow) -> StoreFuture<'_, ()> {

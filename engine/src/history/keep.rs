@@ -1,0 +1,116 @@
+//! Writing: what was verified is kept, in one transaction a step.
+
+use super::{ChainPlace, History, HistoryError, Keep, ManifestList};
+use freehold_model::ChunkId;
+use rusqlite::{Connection, Transaction, params};
+
+impl History {
+    /// Keeps commits and versions; repeating it changes nothing.
+    ///
+    /// # Errors
+    /// `Disk`: nothing of it was kept.
+    pub(crate) fn keep(&self, keep: &Keep, manifests: &[ManifestList]) -> Result<(), HistoryError> {
+        let mut db = self.db.lock();
+        let step = db.transaction()?;
+        if keep.forget_numbers {
+            step.execute("UPDATE kept_commit SET numbered = 0 WHERE bytes IS NOT NULL", [])?;
+        }
+        put_commits(&step, keep)?;
+        put_versions(&step, keep)?;
+        for (node, ids) in manifests {
+            step.prepare_cached("INSERT OR IGNORE INTO kept_manifest (node, ids) VALUES (?1, ?2)")?
+                .execute(params![node.as_bytes(), join(ids)])?;
+        }
+        for place in &keep.numbered {
+            step.prepare_cached(
+                "UPDATE kept_commit SET numbered = 1 WHERE device = ?1 AND incarnation = ?2 AND seq = ?3",
+            )?
+            .execute(params![place.device.as_bytes(), place.incarnation, signed(place.seq)])?;
+        }
+        step.commit()?;
+        Ok(())
+    }
+
+    /// Drops the oldest bytes over the caps. What the server has not numbered always stays.
+    ///
+    /// # Errors
+    /// `Disk`.
+    pub(crate) fn trim(&self, commit_bytes: i64, version_bytes: i64) -> Result<(), HistoryError> {
+        let db = self.db.lock();
+        let over = total(&db, "SELECT coalesce(sum(length(bytes)), 0) FROM kept_commit")?
+            .saturating_sub(commit_bytes);
+        if over > 0 {
+            // Within a chain the oldest go first, so that what is left of it can still be followed.
+            db.execute(
+                "UPDATE kept_commit SET bytes = NULL WHERE numbered = 1 AND (device, incarnation, seq) IN
+                    (SELECT device, incarnation, seq FROM
+                        (SELECT device, incarnation, seq,
+                                sum(length(bytes)) OVER (ORDER BY incarnation, seq, device) AS upto
+                         FROM kept_commit WHERE bytes IS NOT NULL)
+                     WHERE upto <= ?1)",
+                params![over],
+            )?;
+        }
+        let over = total(&db, "SELECT coalesce(sum(length(ciphertext)), 0) FROM kept_version")?
+            .saturating_sub(version_bytes);
+        if over > 0 {
+            db.execute(
+                "DELETE FROM kept_version WHERE id IN
+                    (SELECT id FROM (SELECT id, sum(length(ciphertext)) OVER (ORDER BY id) AS upto
+                                     FROM kept_version) WHERE upto <= ?1)",
+                params![over],
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn put_commits(step: &Transaction<'_>, keep: &Keep) -> Result<(), HistoryError> {
+    for commit in &keep.commits {
+        let ChainPlace { device, incarnation, seq } = commit.place;
+        step.prepare_cached(
+            "INSERT INTO kept_commit (device, incarnation, seq, hash, bytes, numbered)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (device, incarnation, seq) DO UPDATE SET
+                bytes = coalesce(kept_commit.bytes, excluded.bytes),
+                numbered = max(kept_commit.numbered, excluded.numbered)",
+        )?
+        .execute(params![
+            device.as_bytes(),
+            incarnation,
+            signed(seq),
+            commit.hash.as_bytes(),
+            commit.bytes,
+            commit.numbered
+        ])?;
+    }
+    Ok(())
+}
+
+fn put_versions(step: &Transaction<'_>, keep: &Keep) -> Result<(), HistoryError> {
+    for version in &keep.versions {
+        step.prepare_cached(
+            "INSERT OR IGNORE INTO kept_version (hash, record, ciphertext, refs) VALUES (?1, ?2, ?3, ?4)",
+        )?
+        .execute(params![
+            version.hash.as_bytes(),
+            version.record.as_bytes(),
+            version.ciphertext,
+            join(&version.refs)
+        ])?;
+    }
+    Ok(())
+}
+
+fn total(db: &Connection, query: &str) -> Result<i64, HistoryError> {
+    Ok(db.query_row(query, [], |row| row.get(0))?)
+}
+
+fn join(ids: &[ChunkId]) -> Vec<u8> {
+    ids.iter().flat_map(|id| *id.as_bytes()).collect()
+}
+
+/// Chain places are far below 2^63; a hostile one is at the end of its chain either way.
+pub(super) fn signed(seq: u64) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,73 @@
+//! Merging what was verified: kept for others first, then into the tables, with the state behind it.
+
+use super::intake::Application;
+use super::limits::{HISTORY_COMMIT_BYTES, HISTORY_VERSION_BYTES};
+use super::plan::{hold_back, parents_first};
+use super::{Parts, SyncError};
+use crate::RemoteVersion;
+use crate::cut::refs::whole_manifest_refs;
+use crate::history::{Keep, ManifestList};
+use freehold_vault::Body;
+use std::sync::Arc;
+
+/// What became of a step.
+#[derive(Debug)]
+pub(super) struct Applied {
+    /// Versions that wait for their directory; all of them when nothing was done.
+    pub(super) orphans: Vec<RemoteVersion>,
+    /// Records that no honest device wrote.
+    pub(super) refused: usize,
+    /// What was to be kept, when nothing was done.
+    pub(super) undone: Option<(Keep, SyncError)>,
+}
+
+impl Parts {
+    /// Does one step of merging, beside the runtime.
+    pub(super) async fn apply(self: &Arc<Self>, step: Application) -> Applied {
+        let parts = Arc::clone(self);
+        match tokio::task::spawn_blocking(move || parts.apply_blocking(step)).await {
+            Ok(applied) => applied,
+            Err(error) => {
+                tracing::error!(%error, "merging ended early");
+                let error = SyncError::Internal("merging ended early");
+                Applied { orphans: Vec::new(), refused: 0, undone: Some((Keep::default(), error)) }
+            }
+        }
+    }
+
+    fn apply_blocking(&self, step: Application) -> Applied {
+        let Application { versions, keep, state, is_end } = step;
+        if !keep.is_empty() {
+            let lists = self.lists_of(&versions);
+            if let Err(error) = self.history.keep(&keep, &lists) {
+                return Applied { orphans: versions, refused: 0, undone: Some((keep, error.into())) };
+            }
+            if let Err(error) = self.history.trim(HISTORY_COMMIT_BYTES, HISTORY_VERSION_BYTES) {
+                tracing::warn!(%error, "kept commits could not be trimmed");
+            }
+        }
+        let (ready, orphans) = if is_end {
+            (parents_first(versions), Vec::new())
+        } else {
+            let tables = self.volume.lock();
+            hold_back(parents_first(versions), &|file| tables.by_file.contains_key(file))
+        };
+        // The state speaks of every version of this step, so it waits until none is left over.
+        let meta = state.filter(|_| orphans.is_empty()).map(|state| state.meta());
+        let outcome = self.volume.apply_remote(ready, meta.into_iter().collect());
+        Applied { orphans, refused: outcome.refused.len(), undone: None }
+    }
+
+    /// Which chunks the contents name, where their manifests are here.
+    fn lists_of(&self, versions: &[RemoteVersion]) -> Vec<ManifestList> {
+        let mut lists = Vec::new();
+        for content in versions.iter().flat_map(|version| version.record.contents()) {
+            if let Body::Chunked(chunked) = &content.body
+                && let Some(found) = whole_manifest_refs(&self.cache, chunked)
+            {
+                lists.extend(found.into_iter().map(|list| (list.node, list.ids)));
+            }
+        }
+        lists
+    }
+}

@@ -1,0 +1,396 @@
+//! Commits coming in: verified, followed, and what they name planned for fetching.
+
+use super::{Context, Denied, Halt, Intake, Source};
+use crate::history::{ChainPlace, KeptCommit};
+use crate::sync::chains::{Alarm, Chains, Place};
+use crate::sync::limits::{HIDING_MS, SOURCE_PAUSE_MS};
+use crate::sync::state::ASIDE_MAX;
+use freehold_api::bulk::CommitPage;
+use freehold_api::device_peer::{After, CommitsResponse, HeadItem, Heads};
+use freehold_crypto::{CommitContext, OpenError};
+use freehold_model::DeviceId;
+use freehold_trust::account_log::{JudgeError, Verdict};
+use freehold_trust::commit::{ChainHead, Commit, CommitHeader};
+use freehold_vault::{CommitBody, Seen};
+
+/// Why a commit was not taken in.
+enum Stop {
+    Halt(Halt),
+    /// It cites an account log entry that is not known here.
+    NeedsLog,
+    /// Commits of its author before it are not here.
+    Gap,
+}
+
+impl From<Alarm> for Stop {
+    fn from(alarm: Alarm) -> Self {
+        match alarm {
+            Alarm::Gap => Self::Gap,
+            alarm => Self::Halt(Halt::Alarm { alarm, commit: Vec::new() }),
+        }
+    }
+}
+
+/// The places after which another device has commits that are missing here, or other ones.
+pub(super) fn missing(heads: &Heads, chains: &Chains) -> Vec<After> {
+    let after = |head: &HeadItem| {
+        let ours = chains.of(&head.device).map(|chain| chain.head);
+        match ours {
+            None => Some(After { device: head.device, incarnation: 0, seq: 0 }),
+            Some(ours) if (head.incarnation, head.seq) > (ours.incarnation, ours.seq) => {
+                Some(After { device: head.device, incarnation: ours.incarnation, seq: ours.seq })
+            }
+            Some(ours) if differs(head, &ours) => Some(just_before(head)),
+            Some(_) => None,
+        }
+    };
+    heads.heads.iter().filter_map(after).collect()
+}
+
+/// Two commits at one place.
+fn differs(head: &HeadItem, ours: &ChainHead) -> bool {
+    (head.incarnation, head.seq) == (ours.incarnation, ours.seq) && head.hash != ours.hash
+}
+
+/// Asks for the commit itself.
+const fn just_before(head: &HeadItem) -> After {
+    After { device: head.device, incarnation: head.incarnation, seq: head.seq.saturating_sub(1) }
+}
+
+impl Intake {
+    /// Takes in a page of the server's numbered commits.
+    ///
+    /// # Errors
+    /// [`Halt`]: what came before the offending commit is taken in, it and what follows is not.
+    pub(crate) fn page(&mut self, ctx: &Context<'_>, page: &CommitPage) -> Result<(), Halt> {
+        let lane = self.lanes.entry(Source::Server).or_default();
+        lane.is_reading = false;
+        let was_new = std::mem::take(&mut lane.is_new);
+        self.server_head = page.head;
+        let is_first = self.state.server_incarnation == 0 && self.state.cursor == 0;
+        if is_first {
+            self.state.server_incarnation = page.server_incarnation;
+        } else if self.started_over(page, was_new) {
+            tracing::warn!("the server's numbering starts over; every commit is read again");
+            self.state.restart(page.server_incarnation);
+            self.keep.forget_numbers = true;
+            self.is_news = true;
+            return Ok(());
+        }
+        let cursor = self.state.cursor;
+        for item in page.items.iter().filter(|item| item.vault_seq > cursor) {
+            match self.commit(ctx, Source::Server, &item.commit) {
+                Ok(hash) => {
+                    self.state.cursor = item.vault_seq;
+                    self.state.cursor_hash = hash;
+                    self.is_news = true;
+                }
+                Err(Stop::NeedsLog) if !self.log_was_read(Source::Server) => {
+                    self.want_log(Source::Server);
+                    return Ok(());
+                }
+                Err(stop) => return Err(self.halt(Source::Server, stop, &item.commit, ctx.now_ms)),
+            }
+        }
+        if self.state.cursor >= page.head {
+            self.server_is_read(ctx)?;
+        }
+        Ok(())
+    }
+
+    /// Whether the numbers no longer mean the commits they meant.
+    fn started_over(&self, page: &CommitPage, was_new: bool) -> bool {
+        let at_cursor = page.items.iter().find(|item| item.vault_seq == self.state.cursor);
+        let is_other = || match at_cursor {
+            Some(item) => Commit::from_bytes(&item.commit)
+                .map_or(true, |commit| commit.hash() != self.state.cursor_hash),
+            None => self.state.cursor > 0,
+        };
+        page.server_incarnation != self.state.server_incarnation
+            || page.head < self.state.cursor
+            || (was_new && is_other())
+    }
+
+    /// Nothing more is there: what devices have seen and the server did not show is being hidden.
+    fn server_is_read(&mut self, ctx: &Context<'_>) -> Result<(), Halt> {
+        let mut asks_again = false;
+        if let Some(lane) = self.lanes.get_mut(&Source::Server) {
+            asks_again = std::mem::take(&mut lane.asks_again);
+            lane.wants_commits = asks_again;
+            lane.log_was_read = false;
+        }
+        self.server_read = !asks_again;
+        self.look_again();
+        let chains = &self.state.chains;
+        self.claims.retain(|device, (claim, _)| {
+            let ours = chains.of(device).map(|chain| (chain.head.incarnation, chain.head.seq));
+            ours.is_none_or(|ours| ours < (claim.incarnation, claim.seq))
+        });
+        let open: Vec<(DeviceId, u32, u64)> =
+            self.claims.iter().map(|(device, (claim, _))| (*device, claim.incarnation, claim.seq)).collect();
+        self.denied.retain(|place, _| open.contains(place));
+        for place in open {
+            let denied = self.denied.entry(place).or_insert(Denied { since_ms: ctx.now_ms, times: 0 });
+            denied.times += 1;
+            if denied.times >= 2 && ctx.now_ms.saturating_sub(denied.since_ms) >= HIDING_MS {
+                let commit = self.claims.get(&place.0).map(|(_, commit)| commit.clone());
+                return Err(Halt::Alarm { alarm: Alarm::Hidden, commit: commit.unwrap_or_default() });
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in what another device said it knows. Its word about this device's own chain comes
+    /// back when it is more than this device knows: then its state was copied or set back.
+    pub(crate) fn heads(&mut self, ctx: &Context<'_>, from: DeviceId, heads: Heads) -> Option<HeadItem> {
+        let own = heads.heads.iter().find(|head| head.device == ctx.device).copied();
+        let mut theirs = heads;
+        theirs.heads.retain(|head| head.device != ctx.device);
+        let forked = theirs.heads.iter().filter(|head| contradicts(ctx, head)).map(just_before).collect();
+        let lane = self.lanes.entry(Source::Device(from)).or_default();
+        lane.is_reading = false;
+        lane.wants_log = theirs.log_len > ctx.account.head_seq() + 1 && !lane.log_was_read;
+        lane.wants_commits = true;
+        lane.heads = Some(theirs);
+        lane.forked = forked;
+        own.filter(|own| is_more(ctx, own))
+    }
+
+    /// Takes in commits of another device, asked for or told.
+    ///
+    /// # Errors
+    /// [`Halt`]: what came before the offending commit is taken in, it and what follows is not.
+    pub(crate) fn commits(
+        &mut self,
+        ctx: &Context<'_>,
+        from: DeviceId,
+        answer: &CommitsResponse,
+        was_asked: bool,
+    ) -> Result<(), Halt> {
+        let source = Source::Device(from);
+        let lane = self.lanes.entry(source).or_default();
+        if was_asked {
+            lane.is_reading = false;
+            lane.wants_commits = answer.more;
+        }
+        for bytes in &answer.commits {
+            match self.commit(ctx, source, bytes) {
+                Ok(_) => {}
+                Err(Stop::NeedsLog) if !self.log_was_read(source) => {
+                    self.want_log(source);
+                    return Ok(());
+                }
+                // It was told before what it follows: the rest is asked for.
+                Err(Stop::Gap) => {
+                    if let Some(lane) = self.lanes.get_mut(&source) {
+                        lane.wants_heads = true;
+                        lane.paused_until = if was_asked { ctx.now_ms + SOURCE_PAUSE_MS } else { 0 };
+                    }
+                    return Ok(());
+                }
+                Err(stop) => return Err(self.halt(source, stop, bytes, ctx.now_ms)),
+            }
+        }
+        Ok(())
+    }
+
+    fn want_log(&mut self, source: Source) {
+        if let Some(lane) = self.lanes.get_mut(&source) {
+            lane.wants_log = true;
+        }
+    }
+
+    fn log_was_read(&self, source: Source) -> bool {
+        self.lanes.get(&source).is_some_and(|lane| lane.log_was_read)
+    }
+
+    /// A lane cannot go on.
+    fn halt(&mut self, source: Source, stop: Stop, commit: &[u8], now_ms: u64) -> Halt {
+        if let Some(lane) = self.lanes.get_mut(&source) {
+            lane.paused_until = now_ms + SOURCE_PAUSE_MS;
+            lane.log_was_read = false;
+        }
+        let alarm = match stop {
+            Stop::Halt(Halt::NoKey) => {
+                self.want_log(source);
+                return Halt::NoKey;
+            }
+            Stop::Halt(Halt::Alarm { alarm, .. }) => alarm,
+            Stop::NeedsLog => Alarm::Foreign,
+            Stop::Gap => Alarm::Gap,
+        };
+        Halt::Alarm { alarm, commit: commit.to_vec() }
+    }
+
+    /// Checks one commit in full, follows its chain and plans what it names.
+    fn commit(
+        &mut self,
+        ctx: &Context<'_>,
+        source: Source,
+        bytes: &[u8],
+    ) -> Result<freehold_model::CommitHash, Stop> {
+        let commit = Commit::from_bytes(bytes).map_err(|_| Alarm::Malformed)?;
+        let header = commit.header();
+        let place = ChainPlace { device: header.device, incarnation: header.incarnation, seq: header.seq };
+        if header.vault != ctx.vault {
+            return Err(Alarm::Malformed.into());
+        }
+        let is_numbered = source == Source::Server;
+        if ctx.known.hash_at(&place) == Some(header.hash()) && self.is_followed(ctx, &place) {
+            self.also_has(source, &commit);
+            if is_numbered {
+                self.keep.numbered.push(place);
+                self.follow_own(ctx, header);
+            }
+            return Ok(header.hash());
+        }
+        let cited = self.state.cited.get(&(header.device, header.incarnation)).copied().unwrap_or_default();
+        let verdict = ctx.account.judge(&commit, cited).map_err(|error| match error {
+            JudgeError::UnknownLogHead | JudgeError::UnknownDevice => Stop::NeedsLog,
+            JudgeError::NotLiveAtHead | JudgeError::BadSignature => Alarm::Foreign.into(),
+        })?;
+        if self.state.chains.place(header, ctx.known)? == Place::Known {
+            return Ok(header.hash());
+        }
+        let body = open_body(ctx, &commit)?;
+        self.state.chains.advance(header, body.covers);
+        self.keep.commits.push(KeptCommit {
+            place,
+            hash: header.hash(),
+            bytes: bytes.to_vec(),
+            numbered: is_numbered,
+        });
+        self.is_news = true;
+        match verdict {
+            Verdict::Accept => self.accept(ctx, source, &commit, &body),
+            Verdict::Quarantine => self.put_aside(place, &commit),
+        }
+        Ok(header.hash())
+    }
+
+    /// Whether a commit's effect is here: own ones are, unless the index was lost.
+    fn is_followed(&self, ctx: &Context<'_>, place: &ChainPlace) -> bool {
+        let at = (place.incarnation, place.seq);
+        if place.device == ctx.device && !ctx.reload_own {
+            let remembers = self.state.remembers.is_none_or(|last| at <= last);
+            let is_made_here = remembers || place.incarnation == ctx.incarnation;
+            if is_made_here && ctx.own_head.is_some_and(|head| at <= (head.incarnation, head.seq)) {
+                return true;
+            }
+        }
+        let head = self.state.chains.of(&place.device).map(|chain| chain.head);
+        head.is_some_and(|head| at <= (head.incarnation, head.seq))
+    }
+
+    /// The own chain as the server has it: a clone's commits would follow there.
+    fn follow_own(&mut self, ctx: &Context<'_>, header: &CommitHeader) {
+        let before = self.state.chains.of(&ctx.device).map(|chain| (chain.head.incarnation, chain.head.seq));
+        if header.device == ctx.device
+            && before.is_none_or(|before| before < (header.incarnation, header.seq))
+        {
+            self.state.chains.advance(header, 0);
+        }
+    }
+
+    /// Another source has a commit that is followed: it may have the versions that are still wanted.
+    fn also_has(&mut self, source: Source, commit: &Commit) {
+        let open: Vec<_> = commit
+            .entries()
+            .iter()
+            .map(|entry| entry.version)
+            .filter(|version| self.plan.wants(version) || self.state.deferred.contains_key(version))
+            .collect();
+        if let Some(lane) = self.lanes.get_mut(&source) {
+            lane.may_have.extend(open);
+        }
+    }
+
+    fn accept(&mut self, ctx: &Context<'_>, source: Source, commit: &Commit, body: &CommitBody) {
+        self.plan.add(commit.entries());
+        let versions: Vec<_> = commit.entries().iter().map(|entry| entry.version).collect();
+        if let Some(lane) = self.lanes.get_mut(&source) {
+            lane.may_have.extend(versions);
+        }
+        for seen in &body.seen {
+            self.cite(ctx, source, commit, seen);
+        }
+    }
+
+    /// Notes what the author had seen of another device.
+    fn cite(&mut self, ctx: &Context<'_>, source: Source, commit: &Commit, seen: &Seen) {
+        let revoked = ctx.account.devices().get(&seen.device).and_then(|device| device.revoked.as_ref());
+        let knew = ctx.account.position(&commit.header().log_head);
+        let counts = revoked.is_none_or(|revoked| knew.is_some_and(|knew| knew < revoked.seq));
+        if seen.device != ctx.device {
+            let claim = HeadItem {
+                device: seen.device,
+                incarnation: seen.incarnation,
+                seq: seen.seq,
+                hash: seen.hash,
+            };
+            let before = self.claims.get(&seen.device).map(|(claim, _)| (claim.incarnation, claim.seq));
+            if before.is_none_or(|before| before < (seen.incarnation, seen.seq)) {
+                self.claims.insert(seen.device, (claim, commit.to_bytes()));
+            }
+        }
+        if !counts {
+            return;
+        }
+        let cited = self.state.cited.entry((seen.device, seen.incarnation)).or_default();
+        if seen.seq > *cited {
+            *cited = seen.seq;
+            self.readmit(source, seen);
+        }
+    }
+
+    /// A device that did not know of a removal had seen this far: what was put aside until there counts.
+    fn readmit(&mut self, source: Source, seen: &Seen) {
+        let counts: Vec<ChainPlace> = self
+            .state
+            .aside
+            .keys()
+            .filter(|place| {
+                (place.device, place.incarnation) == (seen.device, seen.incarnation) && place.seq <= seen.seq
+            })
+            .copied()
+            .collect();
+        for place in counts {
+            let Some(entries) = self.state.aside.remove(&place) else { continue };
+            self.plan.add(&entries);
+            for lane in [Source::Server, source] {
+                if let Some(lane) = self.lanes.get_mut(&lane) {
+                    lane.may_have.extend(entries.iter().map(|entry| entry.version));
+                }
+            }
+        }
+    }
+
+    /// A removed device's commit does not count; it is kept apart.
+    fn put_aside(&mut self, place: ChainPlace, commit: &Commit) {
+        self.quarantined.insert(place.device);
+        if self.state.aside.len() < ASIDE_MAX {
+            self.state.aside.insert(place, commit.entries().to_vec());
+        }
+    }
+}
+
+fn open_body(ctx: &Context<'_>, commit: &Commit) -> Result<CommitBody, Stop> {
+    let CommitHeader { device, incarnation, seq, .. } = *commit.header();
+    match ctx.keyring.open_commit_body(&CommitContext { device, incarnation, seq }, commit.sealed_body()) {
+        Ok(body) => CommitBody::from_bytes(&body).map_err(|_| Alarm::Malformed.into()),
+        Err(OpenError::UnknownGeneration(_)) => Err(Stop::Halt(Halt::NoKey)),
+        Err(OpenError::Refused) => Err(Alarm::Malformed.into()),
+    }
+}
+
+/// Whether a head is another commit than the one followed at its place.
+fn contradicts(ctx: &Context<'_>, head: &HeadItem) -> bool {
+    let place = ChainPlace { device: head.device, incarnation: head.incarnation, seq: head.seq };
+    ctx.known.hash_at(&place).is_some_and(|known| known != head.hash)
+}
+
+/// Whether somebody knows more, or something else, of this device's chain than itself.
+fn is_more(ctx: &Context<'_>, own: &HeadItem) -> bool {
+    let is_ahead = ctx.own_head.is_none_or(|ours| (own.incarnation, own.seq) > (ours.incarnation, ours.seq));
+    is_ahead || contradicts(ctx, own)
+}

@@ -1,0 +1,271 @@
+//! Versions on their way: fetched once, opened, their chunks near or brought, merged.
+
+use super::{Application, Ask, Context, Halt, Intake, Lane, Source};
+use crate::RemoteVersion;
+use crate::sync::limits::{APPLY_BYTES, APPLY_VERSIONS, BRING_BYTES_MAX, BRING_VERSIONS, SOURCE_PAUSE_MS};
+use crate::sync::plan::Named;
+use crate::sync::state::Deferred;
+use freehold_api::bulk::{PushVersion, VersionItem, VersionState};
+use freehold_api::limits::VERSIONS_MAX;
+use freehold_crypto::OpenError;
+use freehold_model::{RecordId, VersionHash};
+use freehold_vault::record::Record;
+use freehold_vault::{Body, Chunked};
+use std::collections::BTreeSet;
+
+impl Intake {
+    /// The next question about versions to a source: once its commits are read, so that a version
+    /// which a later commit replaces is never fetched.
+    pub(super) fn fetching(&mut self, source: Source, now_ms: u64) -> Option<Ask> {
+        let lane = self.lanes.get_mut(&source)?;
+        let has_more = lane.is_reading || lane.wants_commits || lane.wants_log;
+        if has_more || !lane.fetching.is_empty() || now_ms < lane.paused_until || self.plan.is_done() {
+            return None;
+        }
+        let may_have = &lane.may_have;
+        let hashes = self.plan.take(VERSIONS_MAX, |version| may_have.contains(version));
+        if hashes.is_empty() {
+            return None;
+        }
+        lane.fetching = hashes.iter().copied().collect();
+        Some(Ask::Versions { from: source, hashes })
+    }
+
+    /// Takes in a source's answer about versions: one item for each of a prefix of those asked for.
+    ///
+    /// # Errors
+    /// [`Halt::NoKey`]: one is sealed under a key that is not here; it is wanted again.
+    pub(crate) fn versions(
+        &mut self,
+        ctx: &Context<'_>,
+        from: Source,
+        asked: &[VersionHash],
+        items: Vec<VersionItem>,
+    ) -> Result<(), Halt> {
+        let lane = self.lanes.entry(from).or_default();
+        asked.iter().for_each(|version| {
+            lane.fetching.remove(version);
+        });
+        self.give_back(asked.get(items.len()..).unwrap_or_default().iter().copied());
+        for (at, (item, asked_for)) in items.into_iter().zip(asked).enumerate() {
+            if item.hash != *asked_for {
+                return Ok(self.lacks(from, asked_for));
+            }
+            if self.version(ctx, from, item).is_err() {
+                self.give_back(asked.get(at..).unwrap_or_default().iter().copied());
+                if let Some(lane) = self.lanes.get_mut(&from) {
+                    lane.paused_until = ctx.now_ms + SOURCE_PAUSE_MS;
+                    lane.wants_log = true;
+                }
+                return Err(Halt::NoKey);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in versions that came along with commits. Those nothing names are left out.
+    ///
+    /// # Errors
+    /// [`Halt::NoKey`] as [`Self::versions`].
+    pub(crate) fn told_versions(
+        &mut self,
+        ctx: &Context<'_>,
+        from: Source,
+        versions: Vec<PushVersion>,
+    ) -> Result<(), Halt> {
+        for PushVersion { hash, ciphertext, .. } in versions {
+            if self.plan.take(1, |wanted| *wanted == hash).is_empty() {
+                continue;
+            }
+            let item = VersionItem { hash, state: VersionState::Unplaced, ciphertext };
+            if self.version(ctx, from, item).is_err() {
+                self.give_back([hash].into_iter());
+                return Err(Halt::NoKey);
+            }
+        }
+        Ok(())
+    }
+
+    fn version(&mut self, ctx: &Context<'_>, from: Source, item: VersionItem) -> Result<(), OpenError> {
+        let hash = item.hash;
+        let Some(Named { record: id, supersedes }) = self.plan.named(&hash).cloned() else { return Ok(()) };
+        if item.state == VersionState::Unknown {
+            self.lacks(from, &hash);
+            return Ok(());
+        }
+        let record = match open(ctx, &item, &id) {
+            Ok(record) => record,
+            Err(OpenError::Refused) => {
+                self.refused += 1;
+                self.state.deferred.remove(&hash);
+                return Ok(());
+            }
+            Err(error @ OpenError::UnknownGeneration(_)) => return Err(error),
+        };
+        let contents: Vec<Chunked> = chunked(&record).cloned().collect();
+        let refs: BTreeSet<_> = contents.iter().map(|content| content.root).collect();
+        self.keep.versions.push(PushVersion {
+            record: id,
+            hash,
+            ciphertext: item.ciphertext,
+            refs: refs.into_iter().collect(),
+        });
+        let remote = RemoteVersion { version: hash, supersedes, record };
+        if item.state == VersionState::Placed || contents.is_empty() {
+            self.is_ready(remote);
+        } else {
+            self.defer(&hash);
+            if contents.iter().map(|content| content.size).sum::<u64>() <= BRING_BYTES_MAX {
+                self.bring.insert(hash, (remote, contents));
+            }
+        }
+        Ok(())
+    }
+
+    fn is_ready(&mut self, version: RemoteVersion) {
+        // What its record takes in memory is about what it takes sealed.
+        self.ready_bytes += 512;
+        self.ready.push(version);
+    }
+
+    /// A source does not have a version after all.
+    fn lacks(&mut self, source: Source, version: &VersionHash) {
+        if let Some(lane) = self.lanes.get_mut(&source) {
+            lane.may_have.remove(version);
+        }
+        self.give_back([*version].into_iter());
+    }
+
+    /// Wants versions again that were given out.
+    pub(super) fn give_back(&mut self, versions: impl Iterator<Item = VersionHash>) {
+        self.plan.put_back(&versions.collect::<Vec<_>>());
+    }
+
+    /// Remembers a version that cannot be shown yet, and shows what it replaces meanwhile.
+    fn defer(&mut self, version: &VersionHash) {
+        let Some(Named { record, supersedes }) = self.plan.named(version).cloned() else { return };
+        if self.state.deferred.insert(*version, Deferred { record, supersedes }).is_none() {
+            self.is_news = true;
+            self.plan.set_aside(version);
+        }
+    }
+
+    /// What no source may have is put aside until one comes.
+    pub(super) fn defer_what_nobody_has(&mut self) {
+        if self.lanes.values().any(Lane::may_learn) {
+            return;
+        }
+        let lanes = &self.lanes;
+        let nobody = |version: &VersionHash| !lanes.values().any(|lane| lane.may_have.contains(version));
+        for version in self.plan.take(usize::MAX, nobody) {
+            self.defer(&version);
+        }
+    }
+
+    /// The next contents to bring here.
+    pub(super) fn bringing(&mut self) -> Option<Ask> {
+        if self.bring.is_empty() || !self.bringing.is_empty() {
+            return None;
+        }
+        let mut wanted = Vec::new();
+        while wanted.len() < BRING_VERSIONS
+            && let Some((version, (remote, contents))) = self.bring.pop_first()
+        {
+            wanted.push((version, contents));
+            self.bringing.insert(version, remote);
+        }
+        Some(Ask::Bring { wanted })
+    }
+
+    /// Chunks were brought, or not: of these versions everything is here.
+    pub(crate) fn brought(&mut self, here: &BTreeSet<VersionHash>) {
+        for (version, remote) in std::mem::take(&mut self.bringing) {
+            if here.contains(&version) {
+                self.is_ready(remote);
+            }
+        }
+    }
+
+    /// The next step of merging.
+    pub(super) fn application(&mut self) -> Option<Ask> {
+        if self.is_applying {
+            return None;
+        }
+        let under_way = self.lanes.values().any(|lane| !lane.fetching.is_empty() || lane.is_reading);
+        let is_due = !under_way || self.ready.len() >= APPLY_VERSIONS || self.ready_bytes >= APPLY_BYTES;
+        let has_work = !self.ready.is_empty() || !self.keep.is_empty() || self.is_news;
+        if !has_work || !is_due {
+            return None;
+        }
+        let versions = std::mem::take(&mut self.ready);
+        self.ready_bytes = 0;
+        self.applying = versions.iter().map(|version| version.version).collect();
+        for version in &versions {
+            self.state.deferred.remove(&version.version);
+            version.supersedes.iter().for_each(|old| {
+                self.state.deferred.remove(old);
+            });
+        }
+        let is_end = self.is_quiet();
+        let state = self.storable();
+        self.is_news = state.is_none();
+        if is_end {
+            self.plan.forget();
+            self.lanes.values_mut().for_each(|lane| lane.may_have.clear());
+        }
+        self.is_applying = true;
+        Some(Ask::Apply(Box::new(Application {
+            versions,
+            keep: std::mem::take(&mut self.keep),
+            state,
+            is_end,
+        })))
+    }
+
+    /// Merging is done; what waits for its directory comes back. When it was not `durable`, nothing
+    /// was kept or merged: it comes back whole.
+    pub(crate) fn applied(&mut self, orphans: Vec<RemoteVersion>, undone: Option<super::Keep>) {
+        self.is_applying = false;
+        self.applying.clear();
+        orphans.into_iter().for_each(|version| self.is_ready(version));
+        if let Some(keep) = undone {
+            self.is_news = true;
+            let newer = std::mem::replace(&mut self.keep, keep);
+            self.keep.forget_numbers |= newer.forget_numbers;
+            self.keep.commits.extend(newer.commits);
+            self.keep.versions.extend(newer.versions);
+            self.keep.numbered.extend(newer.numbered);
+        }
+    }
+
+    /// Versions that wait for their chunks or for somebody who has them.
+    pub(crate) fn waiting(&self) -> usize {
+        self.state.deferred.len()
+    }
+}
+
+impl Lane {
+    /// Whether it may come to have more than is known of it.
+    const fn may_learn(&self) -> bool {
+        self.is_reading || self.wants_heads
+    }
+}
+
+/// Opens one version and checks that it is what the commit named.
+fn open(ctx: &Context<'_>, item: &VersionItem, id: &RecordId) -> Result<Record, OpenError> {
+    if blake3::hash(&item.ciphertext).as_bytes() != item.hash.as_bytes() {
+        return Err(OpenError::Refused);
+    }
+    let plain = ctx.keyring.open_record(id, &item.ciphertext)?;
+    let record = Record::from_bytes(&plain).map_err(|_| OpenError::Refused)?;
+    let is_here = ctx.keyring.record_id(&record.file()) == *id;
+    if is_here { Ok(record) } else { Err(OpenError::Refused) }
+}
+
+/// The contents of a record that are in chunks.
+fn chunked(record: &Record) -> impl Iterator<Item = &Chunked> {
+    record.contents().iter().filter_map(|content| match &content.body {
+        Body::Chunked(chunked) => Some(chunked),
+        Body::Inline(_) => None,
+    })
+}

@@ -1,0 +1,146 @@
+//! What people are told about sync: each fact once, as long as it is true.
+
+use super::chains::Alarm;
+use super::intake::{Halt, Intake, Source};
+use super::members::MembersError;
+use super::{Parts, SyncError, WAITING_FOR_DEVICE, evidence};
+
+/// Problem: the history the server shows contradicts itself.
+const SERVER_HISTORY: &str = "server_history";
+/// Problem: the history another device shows contradicts what is known here.
+const DEVICE_HISTORY: &str = "device_history";
+/// Problem: commits of a device that was removed from the account.
+const REVOKED: &str = "revoked_device";
+/// Problem: records that no honest device wrote.
+const RECORDS: &str = "records_refused";
+/// Problem: the account log the server shows is not the account's.
+const ACCOUNT: &str = "account_log";
+/// Problem: the server answers, but not as it should.
+const SERVER: &str = "server_answer";
+/// Problem: a vault key is missing here.
+const KEY: &str = "vault_key";
+/// Problem: the local disk does not take sync state.
+const DISK: &str = "local_disk";
+/// Problem: a bug of ours.
+const BUG: &str = "internal";
+
+impl Parts {
+    /// A round with the server went well: what stood in its way is over. Alarms stay until restart:
+    /// who lied once is not to be trusted because the next answer was good.
+    pub(super) fn went_well(&self) {
+        for code in [ACCOUNT, SERVER, KEY, DISK, BUG] {
+            self.problems.clear(code);
+        }
+    }
+
+    /// What a lane stumbled over. Its proof is kept.
+    pub(super) fn report_halt(&self, source: Source, halt: &Halt) {
+        match halt {
+            Halt::NoKey => {
+                self.problems.raise(
+                    KEY,
+                    "other devices' changes are sealed under a key this device does not have yet",
+                    "it comes with the account's next change; sign this device out and in again if it stays",
+                );
+            }
+            Halt::Alarm { alarm, commit } => {
+                let (code, hint) = match (alarm, source) {
+                    (Alarm::Fork, _) => (
+                        fork_code(source),
+                        "two histories were signed with one device's key: a copy of that device, or a thief of \
+                         its key; remove the device if it was not restored from a backup",
+                    ),
+                    (_, Source::Server) => (
+                        SERVER_HISTORY,
+                        "do not trust this server; the evidence lies beside the vault's local state",
+                    ),
+                    (_, Source::Device(_)) => (
+                        DEVICE_HISTORY,
+                        "one of your devices is broken or not yours; the evidence lies beside the vault's \
+                         local state",
+                    ),
+                };
+                let text = format!("{alarm}; nothing of that answer was used");
+                if self.problems.raise(code, text, hint) {
+                    evidence::keep(&self.dir, &self.vault, &self.local_key, *alarm, commit);
+                }
+            }
+        }
+    }
+
+    /// What is true of everything taken in so far.
+    pub(super) fn report_intake(&self, intake: &mut Intake) {
+        match intake.waiting() {
+            0 => self.problems.clear(WAITING_FOR_DEVICE),
+            count => {
+                self.problems.raise(
+                    WAITING_FOR_DEVICE,
+                    format!("{count} changes of another device are not on the storage nodes yet"),
+                    "they appear once that device has uploaded them; until then the versions before are shown",
+                );
+            }
+        }
+        let refused = intake.take_refused();
+        if refused > 0 {
+            self.report_refused(refused);
+        }
+        if let Some(device) = intake.quarantined().iter().next() {
+            let name = self.members.labels().into_iter().find(|(id, _)| id == device);
+            let name =
+                name.map_or_else(|| "a device".to_owned(), |(_, name)| format!("\u{201c}{name}\u{201d}"));
+            let count = intake.state().aside.len();
+            self.problems.raise(
+                REVOKED,
+                format!("{name}, which was removed from the account, has made {count} changes after its removal; they are left out"),
+                "nothing to do; sign that device in again if it is yours",
+            );
+        }
+    }
+
+    pub(super) fn report_refused(&self, refused: usize) {
+        self.problems.raise(
+            RECORDS,
+            format!("{refused} changes could not be opened or belong elsewhere; they are left out"),
+            "the server or one of your devices is broken; see the log",
+        );
+    }
+
+    /// Why a step ended early.
+    pub(super) fn report_error(&self, error: &SyncError) {
+        let problems = &self.problems;
+        let text = error.to_string();
+        match error {
+            // Being away is the server's state, not a problem a person must look into.
+            SyncError::Server(error) | SyncError::Members(MembersError::Server(error))
+                if error.is_transient() =>
+            {
+                tracing::debug!(%error, "a step of sync ended early");
+            }
+            SyncError::Server(_) | SyncError::Members(MembersError::Server(_)) => {
+                problems.raise(SERVER, text, "check the server's address, version and log");
+            }
+            SyncError::Members(MembersError::Refused(error)) => {
+                problems.raise(ACCOUNT, text, error.hint());
+            }
+            // Told where it was found.
+            SyncError::Refused(_) => tracing::debug!(%error, "a step of sync ended early"),
+            SyncError::Local(_) | SyncError::History(_) => {
+                problems.raise(
+                    DISK,
+                    text,
+                    "free space on this device and check its disk; nothing is lost meanwhile",
+                );
+            }
+            SyncError::Internal(_) => {
+                problems.raise(BUG, text, "please report it");
+            }
+        }
+    }
+}
+
+const fn fork_code(source: Source) -> &'static str {
+    match source {
+        Source::Server => SERVER_HISTORY,
+        Source::Device(_) => DEVICE_HISTORY,
+    }
+}

@@ -1,0 +1,118 @@
+//! Doing what the machine asks for: one task each, one answer each.
+
+use super::apply::Applied;
+use super::intake::{Ask, Source};
+use super::members::MembersError;
+use super::send::Sent;
+use super::write::Written;
+use super::{Parts, SyncError};
+use crate::transfer::bring::bring;
+use crate::transfer::peer::PeerFailure;
+use freehold_api::bulk::{CommitPage, VersionItem, VersionsRequest};
+use freehold_api::device_peer::{CommitsRequest, CommitsResponse, Heads};
+use freehold_api::limits::PAGE_COMMITS_MAX;
+use freehold_model::{DeviceId, VersionHash};
+use freehold_net::coord::CoordError;
+use freehold_trust::commit::ChainHead;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// Something is done.
+#[derive(Debug)]
+pub(super) enum Done {
+    /// The server was met: what it knows of this device's chain.
+    Met(Result<Option<ChainHead>, SyncError>),
+    Page(Result<CommitPage, CoordError>),
+    Heads(DeviceId, Result<Heads, PeerFailure>),
+    Commits(DeviceId, Result<CommitsResponse, PeerFailure>),
+    Versions {
+        from: Source,
+        asked: Vec<VersionHash>,
+        answer: Result<Vec<VersionItem>, Failure>,
+    },
+    Log(Source, Result<(), MembersError>),
+    Brought(BTreeSet<VersionHash>),
+    Applied(Applied),
+    Written(Result<Option<Written>, SyncError>),
+    Sent(Result<Sent, SyncError>),
+    /// A device was told, or not: it asks for itself later.
+    Told,
+    /// This device goes on as a new incarnation.
+    Reborn(Result<(), SyncError>),
+}
+
+/// A source did not answer as asked.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Server(CoordError),
+    Device(PeerFailure),
+}
+
+impl Parts {
+    /// Does one thing.
+    pub(super) async fn perform(self: Arc<Self>, ask: Ask) -> Done {
+        let vault = self.vault;
+        match ask {
+            Ask::Page { after } => {
+                let page = self
+                    .server
+                    .ask(|client| async move { client.commits_after(&vault, after, PAGE_COMMITS_MAX).await });
+                Done::Page(page.await)
+            }
+            Ask::Heads { from } => Done::Heads(from, self.devices.heads(&from).await),
+            Ask::Commits { from, after } => {
+                let request = CommitsRequest { vault, after };
+                Done::Commits(from, self.devices.commits(&from, &request).await)
+            }
+            Ask::Versions { from, hashes } => {
+                let answer = self.ask_for_versions(from, &hashes).await;
+                Done::Versions { from, asked: hashes, answer }
+            }
+            Ask::Log { from } => Done::Log(from, self.read_log(from).await),
+            Ask::Bring { wanted } => Done::Brought(bring(&self.downloads, &self.cache, wanted).await),
+            Ask::Apply(application) => Done::Applied(self.apply(*application).await),
+        }
+    }
+
+    async fn ask_for_versions(
+        &self,
+        from: Source,
+        hashes: &[VersionHash],
+    ) -> Result<Vec<VersionItem>, Failure> {
+        match from {
+            Source::Server => {
+                let (vault, request) = (self.vault, &VersionsRequest { hashes: hashes.to_vec() });
+                let answer = self.server.ask(|client| async move { client.versions(&vault, request).await });
+                answer.await.map(|answer| answer.items).map_err(Failure::Server)
+            }
+            Source::Device(device) => {
+                let answer = self.devices.versions(&device, hashes.to_vec()).await;
+                answer.map(|answer| answer.items).map_err(Failure::Device)
+            }
+        }
+    }
+
+    async fn read_log(&self, from: Source) -> Result<(), MembersError> {
+        match from {
+            Source::Server => self.members.refresh().await?,
+            Source::Device(device) => {
+                let after = self.members.state().head_seq() + 1;
+                let more = self.devices.log_after(&device, after).await;
+                let more = more.map_err(|_| MembersError::Server(CoordError::Unreachable))?;
+                self.members.extend(&more.entries)?;
+            }
+        }
+        self.members_changed();
+        Ok(())
+    }
+
+    /// The account may have changed: names, who is admitted.
+    pub(crate) fn members_changed(&self) {
+        let mut tables = self.volume.lock();
+        for (device, label) in self.members.labels() {
+            tables.set_label(device, label);
+        }
+        drop(tables);
+        self.devices.members_changed();
+    }
+}

@@ -1,0 +1,146 @@
+//! Own changes become a commit: sealed, signed, and durable here before its first byte leaves.
+
+use super::compose::{Composed, Frame, compose, next_place};
+use super::limits::{BATCH_BYTES, BATCH_ENTRIES, CHECKPOINT_COMMITS, CHECKPOINT_SECONDS};
+use super::meet::encode_head;
+use super::state::SyncState;
+use super::{Parts, SyncError};
+use crate::cut::refs::manifest_refs;
+use crate::history::{ChainPlace, Keep, KeptCommit, ManifestList};
+use crate::{MetaKey, SignedCommit};
+use freehold_api::bulk::PushCommit;
+use freehold_model::codec::{from_slice, to_vec};
+use freehold_model::{ChunkId, CommitHash, RecordId, VersionHash};
+use freehold_trust::commit::{ChainHead, Commit, CommitPlace};
+use std::collections::BTreeMap;
+
+/// A commit that is durable here.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// With everything that travels with it.
+    pub(super) push: PushCommit,
+    /// The new chunks it names.
+    pub(super) chunks: Vec<ChunkId>,
+    /// Whether more may be ready.
+    pub(super) is_full: bool,
+    /// Whether it carries a root over all heads.
+    pub(super) is_checkpoint: bool,
+    /// When, seconds since 1970.
+    pub(super) now_s: u64,
+}
+
+/// What a commit says of others, as it was when it was begun.
+pub(super) struct Frozen {
+    pub(super) state: SyncState,
+    /// Whether the state may be stored: it speaks of nothing that is under way.
+    pub(super) is_storable: bool,
+}
+
+impl Parts {
+    /// Writes one commit of what is ready; `None` when nothing is. Blocks.
+    ///
+    /// # Errors
+    /// `Local`, `History`: what was taken is due again.
+    pub(super) fn write_commit(&self, frozen: Frozen) -> Result<Option<Written>, SyncError> {
+        let Some(batch) = self.volume.take_batch(BATCH_ENTRIES, BATCH_BYTES) else { return Ok(None) };
+        let Frozen { mut state, is_storable } = frozen;
+        let now_ms = u64::try_from(self.volume.now().secs).unwrap_or_default().saturating_mul(1_000);
+        let now_s = now_ms / 1_000;
+        let is_checkpoint = state.since_checkpoint + 1 >= CHECKPOINT_COMMITS
+            || now_s >= state.checkpoint_time.saturating_add(CHECKPOINT_SECONDS);
+        let Composed { commit, mut push, versions } =
+            match compose(self.frame(&state, now_ms, is_checkpoint), &batch) {
+                Ok(composed) => composed,
+                Err(error) => {
+                    self.volume.return_batch(&batch);
+                    tracing::error!(%error, "a commit could not be made");
+                    return Err(SyncError::Internal("a commit over its limits"));
+                }
+            };
+        (state.since_checkpoint, state.checkpoint_time) =
+            if is_checkpoint { (0, now_s) } else { (state.since_checkpoint + 1, state.checkpoint_time) };
+        let mut meta = vec![(MetaKey::CHAIN, encode_head(&ChainHead::of(commit.header())))];
+        if is_storable {
+            meta.push(state.meta());
+        }
+        let signed =
+            SignedCommit { hash: commit.hash(), commit: commit.to_bytes(), payload: to_vec(&push), versions };
+        self.volume.commit_written(&batch, signed, meta)?;
+        push.commit = commit.to_bytes();
+        let header = commit.header();
+        let place = ChainPlace { device: header.device, incarnation: header.incarnation, seq: header.seq };
+        self.keep_own(place, commit.hash(), &push)?;
+        let bytes: usize = push.versions.iter().map(|version| version.ciphertext.len()).sum();
+        let chunks =
+            push.manifests.iter().flat_map(|list| list.ids.iter().copied().chain([list.node])).collect();
+        let is_full = batch.records.len() >= BATCH_ENTRIES || bytes >= BATCH_BYTES / 2;
+        Ok(Some(Written { push, chunks, is_full, is_checkpoint, now_s }))
+    }
+
+    /// Commits that were written down and perhaps not kept before the last stop. Blocks.
+    pub(crate) fn keep_what_is_on_its_way(&self) {
+        for entry in self.volume.outbox() {
+            let (Ok(commit), Ok(push)) =
+                (Commit::from_bytes(&entry.commit), from_slice::<PushCommit>(&entry.payload))
+            else {
+                continue;
+            };
+            let header = commit.header();
+            let place =
+                ChainPlace { device: header.device, incarnation: header.incarnation, seq: header.seq };
+            let push = PushCommit { commit: entry.commit, ..push };
+            if let Err(error) = self.keep_own(place, commit.hash(), &push) {
+                tracing::warn!(%error, "a commit on its way could not be kept for other devices");
+            }
+        }
+    }
+
+    /// Keeps an own commit for other devices and for a server that loses it.
+    pub(super) fn keep_own(
+        &self,
+        place: ChainPlace,
+        hash: CommitHash,
+        push: &PushCommit,
+    ) -> Result<(), SyncError> {
+        let commit = KeptCommit { place, hash, bytes: push.commit.clone(), numbered: false };
+        let keep = Keep { commits: vec![commit], versions: push.versions.clone(), ..Keep::default() };
+        let lists: Vec<ManifestList> =
+            push.manifests.iter().map(|list| (list.node, list.ids.clone())).collect();
+        Ok(self.history.keep(&keep, &lists)?)
+    }
+
+    fn frame<'a>(&'a self, state: &SyncState, now_ms: u64, is_checkpoint: bool) -> Frame<'a> {
+        let (author, _) = self.volume.author();
+        let place = CommitPlace {
+            vault: self.vault,
+            device: self.device,
+            incarnation: 0,
+            seq: 0,
+            prev: CommitHash::default(),
+            log_head: self.members.log_head(),
+            member_epoch: 0,
+            generation: self.keyring.current_generation(),
+        };
+        Frame {
+            keyring: &self.keyring,
+            sign_key: &self.sign_key,
+            place: next_place(self.chain_head().as_ref(), author.incarnation, place),
+            now_ms,
+            seen: state.chains.seen(&self.device),
+            heads: is_checkpoint.then(|| self.all_heads()),
+            refs: Box::new(|content| {
+                if self.uploads.holds(&content.root) {
+                    manifest_refs(&self.cache, content)
+                } else {
+                    Vec::new()
+                }
+            }),
+        }
+    }
+
+    fn all_heads(&self) -> BTreeMap<RecordId, Vec<VersionHash>> {
+        let heads: Vec<_> =
+            self.volume.lock().all_heads().map(|(file, heads)| (file, heads.to_vec())).collect();
+        heads.into_iter().map(|(file, heads)| (self.keyring.record_id(&file), heads)).collect()
+    }
+}

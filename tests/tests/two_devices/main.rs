@@ -1,0 +1,4 @@
+//! Two devices of one account: what one does, the other shows, with the server or without it.
+
+mod arrival;
+mod without_server;
