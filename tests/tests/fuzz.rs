@@ -10,11 +10,11 @@ use freehold_api::peer::{GetRequest, GetResponse, HaveRequest, HaveResponse, Put
 use freehold_crypto::{ChunkKey, ChunkOpener, KeyBoxHeader, RecoveryKey, UnlockBox, open_chunk};
 use freehold_model::VersionVector;
 use freehold_model::codec::{Decode, Encode, from_slice, to_vec};
-use freehold_trust::account_log::LogEntry;
+use freehold_trust::account_log::{LogEntry, RevokeIntent};
 use freehold_trust::commit::Commit;
 use freehold_trust::{
     SignedCapability, SignedDeviceCert, SignedHeartbeat, SignedLayout, SignedNodeCert, SignedReceipt,
-    SignedSessionProof,
+    SignedRecoveryProof, SignedSessionProof,
 };
 use freehold_vault::{CommitBody, Node, Record};
 use serde_json::Value;
@@ -106,6 +106,8 @@ targets! {
     layouts: bytes => if let Ok(it) = SignedLayout::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
     heartbeats: bytes => if let Ok(it) = SignedHeartbeat::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
     session_proofs: bytes => if let Ok(it) = SignedSessionProof::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
+    recovery_proofs: bytes => if let Ok(it) = SignedRecoveryProof::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
+    revoke_intents: bytes => if let Ok(it) = RevokeIntent::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
     key_box_headers: bytes => assert!(KeyBoxHeader::read(bytes).is_err() || bytes.starts_with(b"FHKB"));
     unlock_boxes: bytes => if let Ok(it) = UnlockBox::from_bytes(bytes) { assert_eq!(it.as_bytes(), bytes) };
     sealed_chunks: bytes => drop(open_chunk(&ChunkKey::from_bytes([7; 32]), bytes));

@@ -43,11 +43,17 @@ pub enum Label {
     Session,
     /// A sealed unlock box, by the rotating device.
     UnlockBox,
+    /// Proof that somebody holds a recovery key, by the key it derives.
+    Recovery,
+    /// The wish to end a device, by the device that has it.
+    RevokeIntent,
+    /// The same wish, by the password- or recovery-derived key.
+    RevokeIntentSecond,
 }
 
 impl Label {
     /// Every label, so that a test can hold them apart.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::AccountLog,
         Self::AccountLogSecond,
         Self::AccountLogPath,
@@ -60,6 +66,9 @@ impl Label {
         Self::Heartbeat,
         Self::Session,
         Self::UnlockBox,
+        Self::Recovery,
+        Self::RevokeIntent,
+        Self::RevokeIntentSecond,
     ];
 
     /// The text that goes into the signed bytes.
@@ -78,6 +87,9 @@ impl Label {
             Self::Heartbeat => "heartbeat",
             Self::Session => "session",
             Self::UnlockBox => "unlock-box",
+            Self::Recovery => "recovery",
+            Self::RevokeIntent => "revoke-intent",
+            Self::RevokeIntentSecond => "revoke-intent-second",
         }
     }
 }

@@ -55,7 +55,7 @@ pub(crate) fn unlock(
     );
     let paper = (
         derive("kek/recovery", recovery.expose(), &[account.as_bytes()]),
-        UnlockKeys::from_recovery(recovery, account),
+        UnlockKeys::from_recovery(recovery),
     );
     for (kek, keys) in [password, paper] {
         needles.add_key(&kek, "a key encryption key");
