@@ -5,6 +5,7 @@ use crate::db::MetaStore;
 use crate::keys::ServerKeys;
 use crate::limits;
 use crate::pending::Pending;
+use crate::service::recovery::Challenged;
 use crate::throttle::Throttle;
 use freehold_api::{Event, Kdf};
 use freehold_model::{AccountId, DeviceId};
@@ -20,6 +21,7 @@ pub struct App {
     pub(crate) clock: Clock,
     pub(crate) logins: Pending<LoginUnderWay>,
     pub(crate) challenges: Pending<DeviceId>,
+    pub(crate) recoveries: Pending<Challenged>,
     pub(crate) login_throttle: Throttle,
     pub(crate) network_throttle: Throttle,
     events: broadcast::Sender<Pushed>,
@@ -60,6 +62,7 @@ impl App {
             clock,
             logins: Pending::new(limits::HANDSHAKES_MAX, handshake),
             challenges: Pending::new(limits::HANDSHAKES_MAX, handshake),
+            recoveries: Pending::new(limits::HANDSHAKES_MAX, handshake),
             login_throttle: Throttle::new(limits::LOGIN_BURST, login_refill, limits::BUCKETS_MAX),
             network_throttle: Throttle::new(limits::NETWORK_BURST, network_refill, limits::BUCKETS_MAX),
             events: broadcast::Sender::new(limits::EVENTS_BEHIND_MAX),

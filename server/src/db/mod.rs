@@ -12,9 +12,9 @@ mod sqlite;
 
 pub use error::{OpenError, StoreError};
 pub use rows::{
-    AppendEntryRow, AppendOutcome, Boxes, CommitOutcome, CommitRow, CreateOutcome, DeviceRow, EntryEffect,
-    Heard, HeartbeatRow, JoinOutcome, LayoutRow, LoginRow, NewAccount, NodeRow, PlacedChunk, SessionRow,
-    StoredLog, TokenHash,
+    AppendOutcome, AppendRow, Boxes, CommitOutcome, CommitRow, CreateOutcome, DeviceRow, EntryEffect,
+    EntryRow, Heard, HeartbeatRow, JoinOutcome, LayoutRow, LoginRow, NewAccount, NodeRow, PlacedChunk,
+    RecoveryId, SessionRow, StoredLog, TokenHash,
 };
 pub use sqlite::SqliteStore;
 
@@ -49,11 +49,13 @@ pub trait MetaStore: Send + Sync {
     fn create_account(&self, account: NewAccount) -> StoreFuture<'_, CreateOutcome>;
     /// The login record of a name.
     fn login(&self, login_hash: TokenHash) -> StoreFuture<'_, Option<LoginRow>>;
+    /// The account whose recovery key in force has this path id.
+    fn account_by_recovery(&self, recovery_id: RecoveryId) -> StoreFuture<'_, Option<AccountId>>;
 
     /// An account's log.
     fn log(&self, account: AccountId) -> StoreFuture<'_, Option<StoredLog>>;
-    /// Appends one entry when the log still has the length it was judged at.
-    fn append_entry(&self, entry: AppendEntryRow) -> StoreFuture<'_, AppendOutcome>;
+    /// Appends entries, all or none, when the log still has the length they were judged at.
+    fn append_entries(&self, row: AppendRow) -> StoreFuture<'_, AppendOutcome>;
     /// An account's boxes.
     fn boxes(&self, account: AccountId) -> StoreFuture<'_, AccountBoxes>;
     /// A device, live or revoked.

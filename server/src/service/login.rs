@@ -53,7 +53,8 @@ pub(crate) async fn finish(app: &App, request: &LoginFinish) -> ApiResult<Sessio
     Ok(new.message)
 }
 
-fn throttle(app: &App, peer: IpAddr, login_hash: &[u8; 32]) -> ApiResult<[u8; 32]> {
+/// Counts an attempt; the bucket to give it back to.
+pub(super) fn throttle(app: &App, peer: IpAddr, login_hash: &[u8; 32]) -> ApiResult<[u8; 32]> {
     let now = app.clock.micros();
     let network = network(peer);
     let all_names = blake3::derive_key("freehold v1 network bucket", &network);

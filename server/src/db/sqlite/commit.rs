@@ -5,7 +5,7 @@
 
 use super::convert::{array, signed, small, unsigned};
 use super::version::{self, Stored};
-use super::{account, vault};
+use super::{log, vault};
 use crate::db::StoreError;
 use crate::db::judge::{ChainFacts, judge_chain};
 use crate::db::rows::{CommitOutcome, CommitRow};
@@ -24,7 +24,7 @@ pub(super) async fn append_all(
     now: i64,
 ) -> Result<Option<Vec<CommitOutcome>>, StoreError> {
     let owner = vault::owner(db, vault).await?.ok_or(StoreError::Corrupt("vault row"))?;
-    if account::log_len(db, owner).await? != signed(log_len) {
+    if log::log_len(db, owner).await? != signed(log_len) {
         return Ok(None);
     }
     let mut outcomes = Vec::with_capacity(commits.len());

@@ -8,8 +8,10 @@
 
 mod account;
 mod batch;
+mod boxes;
 mod commit;
 mod convert;
+mod log;
 mod node;
 mod placement;
 mod reach;
@@ -18,8 +20,9 @@ mod vault;
 mod version;
 
 use super::rows::{
-    AppendEntryRow, AppendOutcome, CommitOutcome, CommitRow, CreateOutcome, DeviceRow, Heard, HeartbeatRow,
-    JoinOutcome, LayoutRow, LoginRow, NewAccount, NodeRow, PlacedChunk, SessionRow, StoredLog, TokenHash,
+    AppendOutcome, AppendRow, CommitOutcome, CommitRow, CreateOutcome, DeviceRow, Heard, HeartbeatRow,
+    JoinOutcome, LayoutRow, LoginRow, NewAccount, NodeRow, PlacedChunk, RecoveryId, SessionRow, StoredLog,
+    TokenHash,
 };
 use super::{MakeLayout, MetaStore, OpenError, StoreError, StoreFuture};
 use freehold_api::bulk::{CommitPage, VersionsResponse};
@@ -224,14 +227,18 @@ impl MetaStore for SqliteStore {
         read!(self, |db| account::login(db, &login_hash))
     }
 
-    fn log(&self, account: AccountId) -> StoreFuture<'_, Option<StoredLog>> {
-        read!(self, |db| account::log(db, account))
+    fn account_by_recovery(&self, recovery_id: RecoveryId) -> StoreFuture<'_, Option<AccountId>> {
+        read!(self, |db| account::by_recovery(db, recovery_id))
     }
 
-    fn append_entry(&self, entry: AppendEntryRow) -> StoreFuture<'_, AppendOutcome> {
+    fn log(&self, account: AccountId) -> StoreFuture<'_, Option<StoredLog>> {
+        read!(self, |db| log::log(db, account))
+    }
+
+    fn append_entries(&self, row: AppendRow) -> StoreFuture<'_, AppendOutcome> {
         Box::pin(async move {
             let mut transaction = self.write().await?;
-            let outcome = account::append(&mut transaction, &entry).await?;
+            let outcome = log::append(&mut transaction, &row).await?;
             if outcome == AppendOutcome::Appended {
                 transaction.commit().await?;
             } else {
@@ -242,7 +249,7 @@ impl MetaStore for SqliteStore {
     }
 
     fn boxes(&self, account: AccountId) -> StoreFuture<'_, AccountBoxes> {
-        snapshot!(self, |db| account::boxes(db, account))
+        snapshot!(self, |db| boxes::all(db, account))
     }
 
     fn device(&self, device: DeviceId) -> StoreFuture<'_, Option<DeviceRow>> {
