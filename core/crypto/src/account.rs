@@ -159,6 +159,15 @@ impl AccountKeyring {
         self.roots.values().next_back().expect("a keyring is built from a root")
     }
 
+    /// The newest root, the rest forgotten.
+    ///
+    /// # Panics
+    /// Never: a keyring is built from a root.
+    #[must_use]
+    pub fn into_newest(mut self) -> AccountRoot {
+        self.roots.pop_last().expect("a keyring is built from a root").1
+    }
+
     /// The root of one generation.
     #[must_use]
     pub fn root(&self, generation: u32) -> Option<&AccountRoot> {

@@ -96,6 +96,14 @@ impl Chains {
         }
     }
 
+    /// The newest commit of a device that was ever followed here: where a revocation cuts.
+    pub(crate) fn newest(&self, device: &DeviceId) -> Option<ChainHead> {
+        let chain = self.chains.get(device);
+        let heads = [chain.map(|chain| chain.head), chain.and_then(|chain| chain.witness)];
+        let heads = heads.into_iter().chain([self.witnesses.get(device).copied()]).flatten();
+        heads.max_by_key(|head| (head.incarnation, head.seq))
+    }
+
     /// The newest commit of every device but one, for a commit body.
     pub(crate) fn seen(&self, but: &DeviceId) -> Vec<Seen> {
         let others = self.chains.iter().filter(|(device, _)| *device != but);
@@ -252,5 +260,22 @@ mod tests {
         assert_eq!(chains.seen(&DeviceId::default())[0].covers, 7);
         chains.restart();
         assert_eq!(from_slice(&to_vec(&chains)), Ok(chains));
+    }
+
+    #[test]
+    fn the_newest_commit_stays_known_while_everything_is_read_again() {
+        let mut chains = Chains::default();
+        let first = commit(0, 1, None, 0);
+        let second = commit(0, 2, Some(&first), 0);
+        assert_eq!(chains.newest(&DEVICE), None);
+        for commit in [&first, &second] {
+            assert_eq!(follow(&mut chains, commit), Ok(Place::Next));
+        }
+        for _ in 0..2 {
+            assert_eq!(chains.newest(&DEVICE).map(|head| head.seq), Some(2));
+            chains.restart();
+        }
+        assert_eq!(follow(&mut chains, &first), Ok(Place::Next));
+        assert_eq!(chains.newest(&DEVICE).map(|head| head.hash), Some(second.hash()));
     }
 }

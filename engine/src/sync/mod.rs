@@ -9,6 +9,7 @@ pub(crate) mod chains;
 pub(crate) mod compose;
 mod events;
 mod evidence;
+pub(crate) mod keeping;
 pub(crate) mod limits;
 pub(crate) mod members;
 pub(crate) mod pace;

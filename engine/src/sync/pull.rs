@@ -152,6 +152,7 @@ impl Parts {
         };
         let verdict = verdict.map_err(|_| Alarm::Foreign)?;
         let place = next.chains.place(&commit)?;
+        self.know_generation(header.generation).await?;
         let context =
             CommitContext { device: header.device, incarnation: header.incarnation, seq: header.seq };
         let body = match self.keyring.open_commit_body(&context, commit.sealed_body()) {

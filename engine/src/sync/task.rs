@@ -186,7 +186,7 @@ impl SyncTask {
             self.has_met = false;
         }
         if !self.has_met {
-            self.parts.members.refresh().await?;
+            self.parts.settle_account().await?;
             self.parts.name_devices();
             self.parts.meet().await?;
             self.has_met = true;
@@ -197,6 +197,7 @@ impl SyncTask {
             self.parts.ask_about_versions(&self.awaiting).await?;
             self.pull().await?;
         }
+        self.parts.ready_to_commit().await?;
         self.pace.committed(Instant::now());
         self.parts.push(&mut self.state, &mut self.awaiting).await
     }
@@ -227,6 +228,9 @@ impl SyncTask {
     }
 
     fn report(&self, error: &SyncError) {
+        if self.parts.is_removal(error) {
+            return;
+        }
         let problems = &self.parts.problems;
         let text = error.to_string();
         match error {
