@@ -22,6 +22,8 @@ mod stored;
 
 pub(crate) use change::{Change, Made};
 pub(crate) use login::login;
+#[cfg(test)]
+pub(crate) use new_account::{Choice, NewAccount, new_account};
 pub(crate) use open::{is_in_force, open_root, second_key};
 pub(crate) use password::{NewPassword, password_keys};
 pub(crate) use recover::{Lost, recover};

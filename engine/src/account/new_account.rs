@@ -12,40 +12,40 @@ use freehold_trust::account_log::{AccountState, Genesis, LogEntry, LogStatement}
 use freehold_trust::{DeviceCert, DeviceName, KdfParams, PublicKey, SignKey, SignedDeviceCert};
 
 /// A new account, complete, before any server knows it.
-pub(super) struct NewAccount {
+pub(crate) struct NewAccount {
     /// First entry of the account log.
-    pub(super) genesis: LogEntry,
+    pub(crate) genesis: LogEntry,
     /// The log's state after it.
-    pub(super) state: AccountState,
+    pub(crate) state: AccountState,
     /// The first account root.
-    pub(super) root: AccountRoot,
+    pub(crate) root: AccountRoot,
     /// The root, sealed to password, recovery key and device.
-    pub(super) boxes: Vec<UnlockBoxEntry>,
+    pub(crate) boxes: Vec<UnlockBoxEntry>,
     /// The first vault and its key under the root.
-    pub(super) vault: VaultBoxes,
+    pub(crate) vault: VaultBoxes,
     /// For the user's paper.
-    pub(super) recovery: RecoveryKey,
+    pub(crate) recovery: RecoveryKey,
     /// The user name, sealed to the recovery key.
-    pub(super) user_box: Vec<u8>,
+    pub(crate) user_box: Vec<u8>,
     /// This device.
-    pub(super) device: DeviceId,
+    pub(crate) device: DeviceId,
 }
 
 /// What the caller chose.
-pub(super) struct Choice<'a> {
-    pub(super) account: AccountId,
-    pub(super) user: &'a str,
-    pub(super) export_key: &'a [u8; 64],
-    pub(super) kdf: KdfParams,
-    pub(super) device_name: DeviceName,
-    pub(super) now_s: u64,
+pub(crate) struct Choice<'a> {
+    pub(crate) account: AccountId,
+    pub(crate) user: &'a str,
+    pub(crate) export_key: &'a [u8; 64],
+    pub(crate) kdf: KdfParams,
+    pub(crate) device_name: DeviceName,
+    pub(crate) now_s: u64,
 }
 
 /// Makes the account.
 ///
 /// # Errors
 /// `BadName` for a user name that does not fit; `Internal` when our own genesis breaks a rule of the log.
-pub(super) fn new_account(
+pub(crate) fn new_account(
     choice: Choice<'_>,
     secret: &DeviceSecret,
     entropy: &mut dyn Entropy,

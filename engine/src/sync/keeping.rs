@@ -120,3 +120,6 @@ fn shutting_out(
     change.rotate(&ground.roots, &ground.vaults, &mut OsEntropy)?;
     Ok(Some(change.finish()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -37,7 +37,7 @@ impl Change {
     /// Adds an entry that may break a rule.
     pub(crate) fn raw(mut self, entry: &LogEntry) -> Self {
         // A broken entry is for the server to refuse; the rest then starts from the state before it.
-        drop(self.state.append(entry));
+        let _ = self.state.append(entry);
         self.message.entries.push(Blob(entry.to_bytes()));
         self
     }

@@ -1,8 +1,11 @@
 //! An account through its life, on the real programs: devices end, secrets change, everything is lost and
 //! comes back.
 
+mod keys;
+
 use anyhow::{Context, Result, ensure};
 use freehold_tests::{Device, Outcome, World, pseudo_random};
+use keys::Disk;
 use serde_json::Value;
 use std::fs;
 use std::io::ErrorKind;
@@ -162,6 +165,29 @@ fn after_a_revocation_and_the_loss_of_every_device_password_and_words_read_every
     fifth.login(&life.world.url(), "eva", &life.new_password())?;
     fifth.mount()?;
     assert_reads(&fifth, "after", &after)?;
+    Ok(())
+}
+
+#[test]
+fn a_revoked_device_in_league_with_the_server_opens_nothing_new() -> Result<()> {
+    let (life, first) = Life::start()?;
+    let second = life.world.next_device("second")?;
+    write(&first, "file", b"before")?;
+    assert_reads(&second, "file", b"before")?;
+    life.revoke(&first, &id(&second)?)?;
+    let known = Disk::open(&first)?.everything_at(&life.world)?.records.len();
+    write(&first, "file", b"after")?;
+    write(&first, "large", &pseudo_random(3, 400_000))?;
+    assert_notices(&second, "device_removed")?;
+
+    let (inside, outside) = (Disk::open(&first)?, Disk::open(&second)?);
+    assert_eq!((inside.generation(), outside.generation()), (2, 1));
+    let all = inside.everything_at(&life.world)?;
+    let new = all.records.len() - known;
+    ensure!(known > 0 && new >= 2, "{known} records before, {new} after");
+    assert_eq!(inside.try_all(&all.records)?, (all.records.len(), 0));
+    assert_eq!(outside.try_all(&all.records)?, (known, new), "all of before, none of after");
+    assert_eq!((inside.boxes_opened(&all.boxes) > 0, outside.boxes_opened(&all.boxes)), (true, 0));
     Ok(())
 }
 
