@@ -110,24 +110,35 @@ impl VaultKeyring {
         })
     }
 
+    /// Whether another keyring is this vault's and has the same key wherever both have one.
+    ///
+    /// # Panics
+    /// Never: no holder of the lock panics.
+    #[must_use]
+    pub fn is_continued_by(&self, newer: &Self) -> bool {
+        let generations = self.generations.read().expect("no holder of this lock panics");
+        let newer_generations = newer.generations.read().expect("no holder of this lock panics");
+        let mut both = generations.iter().zip(newer_generations.iter());
+        newer.vault == self.vault
+            && newer.index_key == self.index_key
+            && both.all(|(old, new)| old.chunk_hash == new.chunk_hash)
+    }
+
     /// Takes over the generations that a newer keyring of this vault has beyond this one's.
     ///
     /// # Errors
-    /// `Refused` when it is another vault's, or has another key where both have one: then nothing of
-    /// it is taken.
+    /// `Refused` when it does not continue this one: then nothing of it is taken.
     ///
     /// # Panics
     /// Never: no holder of the lock panics.
     pub fn catch_up(&self, newer: Self) -> Result<(), KeyringError> {
-        let newer_generations = newer.generations.into_inner().expect("no holder of this lock panics");
-        let mut generations = self.generations.write().expect("no holder of this lock panics");
-        let same =
-            generations.iter().zip(&newer_generations).all(|(old, new)| old.chunk_hash == new.chunk_hash);
-        if newer.vault != self.vault || newer.index_key != self.index_key || !same {
+        if !self.is_continued_by(&newer) {
             return Err(KeyringError::Refused);
         }
+        let newer = newer.generations.into_inner().expect("no holder of this lock panics");
+        let mut generations = self.generations.write().expect("no holder of this lock panics");
         let known = generations.len();
-        generations.extend(newer_generations.into_iter().skip(known));
+        generations.extend(newer.into_iter().skip(known));
         Ok(())
     }
 

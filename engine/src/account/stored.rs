@@ -95,6 +95,21 @@ impl StoredAccount {
         })
     }
 
+    /// A second copy, to change and store before it counts.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self {
+            identity: self.identity.clone(),
+            server_key: self.server_key,
+            pin: self.pin,
+            root: duplicate(&self.root),
+            log: self.log.clone(),
+            account_keys: self.account_keys.clone(),
+            vault: self.vault,
+            vault_keys: self.vault_keys.clone(),
+            intents: self.intents.clone(),
+        }
+    }
+
     /// Reads and opens the file; nothing when there is none.
     ///
     /// # Errors

@@ -177,6 +177,7 @@ impl Members {
         let vault_keys = bytes(own.boxes);
         let previous = account_keys.iter().map(Vec::as_slice);
         let roots = AccountKeyring::unfold(state.account(), root, previous).map_err(EngineError::keyring)?;
+        // A rotation that starts another lineage would leave everything before it unreadable.
         if roots.root(known) != Some(&stored.root) {
             return Err(
                 EngineError::ServerUntrusted("its new keys do not lead back to the ones before").into()
@@ -184,6 +185,12 @@ impl Members {
         }
         let opened = roots.open_vault(stored.vault, vault_keys.iter().map(Vec::as_slice));
         let keyring = opened.map_err(EngineError::keyring)?;
+        if !self.keyring.is_continued_by(&keyring) {
+            return Err(EngineError::ServerUntrusted(
+                "its new vault keys do not lead back to the ones before",
+            )
+            .into());
+        }
         let root = roots.into_newest();
         Ok(Some(News { root, account_keys, vault_keys, keyring }))
     }
@@ -198,25 +205,28 @@ impl Members {
         let mut stored = self.stored.lock();
         let (kept, lost) = sort_intents(&state, &stored.intents);
         let is_news = state.pin().head != stored.pin.head || news.is_some() || kept != stored.intents;
-        stored.pin = state.pin();
-        stored.log = entries;
-        stored.intents = kept;
-        if let Some(own) = state.devices().get(&self.device) {
-            own.name.as_str().clone_into(&mut stored.identity.device_name);
-        }
-        let mut keyring = None;
-        if let Some(news) = news {
-            stored.root = news.root;
-            stored.account_keys = news.account_keys;
-            stored.vault_keys = news.vault_keys;
-            keyring = Some(news.keyring);
-        }
         if is_news {
-            stored.save(&self.dir, &self.local_key, &mut OsEntropy)?;
-        }
-        if let Some(keyring) = keyring {
-            self.keyring.catch_up(keyring).map_err(EngineError::keyring)?;
-            tracing::info!(generation = state.generation(), "the account's keys were renewed");
+            // A copy first: what could not be stored must not be known either.
+            let mut next = stored.duplicate();
+            next.pin = state.pin();
+            next.log = entries;
+            next.intents = kept;
+            if let Some(own) = state.devices().get(&self.device) {
+                own.name.as_str().clone_into(&mut next.identity.device_name);
+            }
+            let mut keyring = None;
+            if let Some(news) = news {
+                next.root = news.root;
+                next.account_keys = news.account_keys;
+                next.vault_keys = news.vault_keys;
+                keyring = Some(news.keyring);
+            }
+            next.save(&self.dir, &self.local_key, &mut OsEntropy)?;
+            *stored = next;
+            if let Some(keyring) = keyring {
+                self.keyring.catch_up(keyring).map_err(EngineError::keyring)?;
+                tracing::info!(generation = state.generation(), "the account's keys were renewed");
+            }
         }
         *self.views.lock() = views(state, &stored.intents);
         Ok(lost)
