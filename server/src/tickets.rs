@@ -126,6 +126,9 @@ pub(crate) struct Purpose(&'static str);
 /// A device proves that it holds its signing key; the subject is its id.
 pub(crate) const DEVICE: Purpose = Purpose("freehold v1 device challenge");
 
+/// Somebody proves that they hold a recovery key; the subject is the id of its path.
+pub(crate) const RECOVERY: Purpose = Purpose("freehold v1 recovery challenge");
+
 /// A nonce for a subject's key to sign, which is its own ticket.
 pub(crate) fn challenge(
     keys: &ServerKeys,

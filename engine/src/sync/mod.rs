@@ -12,6 +12,7 @@ pub(crate) mod compose;
 mod events;
 mod evidence;
 mod intake;
+pub(crate) mod keeping;
 pub(crate) mod limits;
 mod meet;
 pub(crate) mod members;

@@ -17,9 +17,9 @@ pub use error::{OpenError, StoreError};
 pub use location::{Location, LocationError, Opened};
 pub use postgres::{Notice, Notices, PostgresStore, PostgresUrl, UrlError};
 pub use rows::{
-    AppendEntryRow, AppendOutcome, Boxes, CommitOutcome, CommitRow, CreateOutcome, DeviceRow, EntryEffect,
-    Heard, HeartbeatRow, JoinOutcome, LayoutRow, LoginRow, NewAccount, NodeRow, PlacedChunk, SessionRow,
-    StoredLog, TokenHash,
+    AppendOutcome, AppendRow, Boxes, CommitOutcome, CommitRow, CreateOutcome, DeviceRow, EntryEffect,
+    EntryRow, Heard, HeartbeatRow, JoinOutcome, LayoutRow, LoginRow, NewAccount, NodeRow, PlacedChunk,
+    RecoveryId, Secret, SessionRow, StoredLog, TokenHash,
 };
 pub use sqlite::SqliteStore;
 
@@ -58,11 +58,13 @@ pub trait MetaStore: Send + Sync {
     fn create_account(&self, account: NewAccount) -> StoreFuture<'_, CreateOutcome>;
     /// The login record of a name.
     fn login(&self, login_hash: TokenHash) -> StoreFuture<'_, Option<LoginRow>>;
+    /// The account whose recovery key in force has this path id.
+    fn account_by_recovery(&self, recovery_id: RecoveryId) -> StoreFuture<'_, Option<AccountId>>;
 
     /// An account's log.
     fn log(&self, account: AccountId) -> StoreFuture<'_, Option<StoredLog>>;
-    /// Appends one entry when the log still has the length it was judged at.
-    fn append_entry(&self, entry: AppendEntryRow) -> StoreFuture<'_, AppendOutcome>;
+    /// Appends entries, all or none, when the log still has the length they were judged at.
+    fn append_entries(&self, row: AppendRow) -> StoreFuture<'_, AppendOutcome>;
     /// An account's boxes.
     fn boxes(&self, account: AccountId) -> StoreFuture<'_, AccountBoxes>;
     /// A device, live or revoked.
@@ -73,8 +75,11 @@ pub trait MetaStore: Send + Sync {
     /// What the live devices of an account said last.
     fn addresses(&self, account: AccountId) -> StoreFuture<'_, Vec<Vec<u8>>>;
 
-    /// Starts a session.
+    /// Starts a session of a device.
     fn put_session(&self, token: TokenHash, session: SessionRow) -> StoreFuture<'_, ()>;
+    /// Starts a session that a secret opened, unless the secret was replaced meanwhile; whether it
+    /// did.
+    fn open_session(&self, token: TokenHash, session: SessionRow, secret: Secret) -> StoreFuture<'_, bool>;
     /// The session of a token, ended ones included until they are swept. None of a revoked device.
     fn session(&self, token: TokenHash) -> StoreFuture<'_, Option<SessionRow>>;
     /// Ends a session.

@@ -9,6 +9,7 @@ use super::registration::check_user;
 use super::session;
 use crate::App;
 use crate::app::kdf_message;
+use crate::db::Secret;
 use crate::http::error::{ApiError, ApiResult};
 use crate::throttle::network;
 use crate::tickets::LoginTicket;
@@ -50,7 +51,11 @@ pub(crate) async fn finish(app: &App, request: &LoginFinish) -> ApiResult<Sessio
     };
     app.login_throttle.give_back(&ticket.bucket);
     let new = session::new(app, row.account, None);
-    app.store.put_session(new.token, new.row).await?;
+    // A password that is replaced at this moment opens nothing any more.
+    let secret = Secret::Password { opaque_record: row.opaque_record };
+    if !app.store.open_session(new.token, new.row, secret).await? {
+        return Err(expired());
+    }
     Ok(new.message)
 }
 
@@ -65,7 +70,8 @@ fn servers_half(
     app.keys.opaque().login_start(record, &ticket.ke1, &parties, &mut ticket.entropy(&app.keys))
 }
 
-fn throttle(app: &App, peer: IpAddr, login_hash: &[u8; 32]) -> ApiResult<[u8; 32]> {
+/// Counts an attempt; the bucket to give it back to.
+pub(super) fn throttle(app: &App, peer: IpAddr, login_hash: &[u8; 32]) -> ApiResult<[u8; 32]> {
     let now = app.clock.micros();
     let network = network(peer);
     let all_names = blake3::derive_key("freehold v1 network bucket", &network);

@@ -6,8 +6,8 @@ use crate::fixture::{
 use crate::suite;
 use freehold_model::{AccountId, LogHash};
 use freehold_server::db::{
-    AppendEntryRow, AppendOutcome, Boxes, CreateOutcome, EntryEffect, JoinOutcome, MetaStore, NewAccount,
-    Notice, OpenError, PostgresStore, PostgresUrl,
+    AppendOutcome, AppendRow, Boxes, CreateOutcome, EntryEffect, EntryRow, JoinOutcome, MetaStore,
+    NewAccount, Notice, OpenError, PostgresStore, PostgresUrl, Secret, SessionRow,
 };
 use freehold_tests::Postgres;
 use std::collections::BTreeSet;
@@ -166,8 +166,8 @@ async fn a_log_raced_for_grows_by_one_entry_a_place() {
     let mut appends = JoinSet::new();
     for n in 10..18 {
         let store = stores[usize::from(n % 2)].clone();
-        let row = entry(n);
-        appends.spawn(async move { store.append_entry(row).await.expect("the database works") });
+        let row = row(1, 1, n, EntryEffect::None);
+        appends.spawn(async move { store.append_entries(row).await.expect("the database works") });
     }
     let outcomes = appends.join_all().await;
     let appended = outcomes.iter().filter(|outcome| **outcome == AppendOutcome::Appended).count();
@@ -185,21 +185,41 @@ async fn a_device_id_raced_for_goes_to_one_account() {
     let second = NewAccount { invite: Some(hash_of(50)), ..account(2) };
     opened.store.create_account(second).await.expect("an account");
     for device in 10..20 {
+        let seq = u64::from(device) - 9;
         let add = |n: u8| {
-            let account = AccountId::from_bytes([n; 16]);
-            let effect = EntryEffect::AddDevice(device_row(device, account));
-            let seq = u64::from(device) - 9;
-            AppendEntryRow { account, effect, seq, ..entry(device) }
+            let effect = EntryEffect::AddDevice(device_row(device, AccountId::from_bytes([n; 16])));
+            row(n, seq, device, effect)
         };
-        let (one, two) = tokio::join!(stores[0].append_entry(add(1)), stores[1].append_entry(add(2)));
+        let (one, two) = tokio::join!(stores[0].append_entries(add(1)), stores[1].append_entries(add(2)));
         let outcomes = [one.expect("the database works"), two.expect("the database works")];
         let loser = outcomes.iter().position(|outcome| *outcome == AppendOutcome::Foreign);
         let loser = loser.unwrap_or_else(|| panic!("both or none: {outcomes:?}"));
         assert_eq!(outcomes[1 - loser], AppendOutcome::Appended);
         // Keeps both logs of one length for the next round.
-        let filler = AppendEntryRow { effect: EntryEffect::None, ..add(loser as u8 + 1) };
-        let filled = stores[0].append_entry(filler).await.expect("the database works");
+        let filler = row(loser as u8 + 1, seq, device, EntryEffect::None);
+        let filled = stores[0].append_entries(filler).await.expect("the database works");
         assert_eq!(filled, AppendOutcome::Appended);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_session_outlives_the_password_that_opened_it() {
+    let opened = open().await;
+    let other = opened.another().await;
+    opened.store.create_account(account(1)).await.expect("an account");
+    let session = SessionRow { account: AccountId::from_bytes([1; 16]), device: None, expires: NOW + 10 };
+    for n in 2..30 {
+        let secret = Secret::Password { opaque_record: vec![n - 1; 192] };
+        let set =
+            EntryEffect::SetLogin { opaque_record: vec![n; 192], kdf: fixture::KDF, replaced: [n - 1; 16] };
+        let token = hash_of(100 + n);
+        let (opening, setting) = tokio::join!(
+            opened.store.open_session(token, session, secret),
+            other.append_entries(row(1, u64::from(n) - 1, n, set)),
+        );
+        opening.expect("the database works");
+        assert_eq!(setting.expect("the database works"), AppendOutcome::Appended);
+        assert_eq!(other.session(token).await.expect("an answer"), None);
     }
 }
 
@@ -307,15 +327,14 @@ async fn a_lost_connection_costs_nothing_once_the_database_is_back() {
     writer.push(&opened.store, &[(1, b"one")]).await;
 }
 
-/// The first entry after the genesis of account 1, changing nothing else.
-fn entry(n: u8) -> AppendEntryRow {
-    AppendEntryRow {
-        account: AccountId::from_bytes([1; 16]),
-        seq: 1,
-        hash: LogHash::from_bytes([n; 32]),
-        entry: vec![n; 60],
-        effect: EntryEffect::None,
+/// Entry `n` for a place in an account's log.
+fn row(account: u8, seq: u64, n: u8, effect: EntryEffect) -> AppendRow {
+    AppendRow {
+        account: AccountId::from_bytes([account; 16]),
+        seq,
+        entries: vec![EntryRow { hash: LogHash::from_bytes([n; 32]), bytes: vec![n; 60], effect }],
         boxes: Boxes::default(),
+        user_box: None,
         now: NOW,
     }
 }

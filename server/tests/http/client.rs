@@ -3,9 +3,9 @@
 use axum::http::StatusCode;
 use freehold_api::bulk::{PushCommit, PushRequest, PushVersion, ReceiptsRequest};
 use freehold_api::{
-    Blob, DeviceChallenge, DeviceChallengeRequest, DeviceSessionRequest, ErrorCode, KeyBoxEntry, LoginFinish,
-    LoginStart, LoginStarted, NodeJoin, NodeJoined, Problem, PushResponse, RegisterFinish, RegisterStart,
-    RegisterStarted, Session, UnlockBoxEntry, UnlockPath, VaultBoxes, path,
+    Blob, DeviceChallenge, DeviceChallengeRequest, DeviceSessionRequest, ErrorCode, KIND_VAULT_KEY,
+    KeyBoxEntry, LoginFinish, LoginStart, LoginStarted, NodeJoin, NodeJoined, Problem, PushResponse,
+    RegisterFinish, RegisterStart, RegisterStarted, Session, UnlockBoxEntry, UnlockPath, VaultBoxes, path,
 };
 use freehold_model::codec::{Encode, to_vec};
 use freehold_model::{
@@ -226,6 +226,7 @@ pub(crate) struct User {
     pub(crate) vault: VaultId,
     pub(crate) device: Device,
     pub(crate) password_key: SignKey,
+    pub(crate) recovery_key: SignKey,
     pub(crate) genesis: LogEntry,
     pub(crate) token: String,
     pub(crate) finish: RegisterFinish,
@@ -257,7 +258,8 @@ impl User {
             .expect("a sound response");
         let (account, device) = (started.account_id, Device::new(n));
         let password_key = SignKey::from_seed(&[n ^ 0x40; 32]);
-        let genesis = genesis(account, &device, &password_key);
+        let recovery_key = SignKey::from_seed(&[n ^ 0x20; 32]);
+        let genesis = genesis(account, &device, &password_key, &recovery_key);
         let vault = VaultId::from_bytes([n; 16]);
         let finish = RegisterFinish {
             user: name.clone(),
@@ -267,10 +269,23 @@ impl User {
             boxes: boxes(&genesis),
             account_keys: Vec::new(),
             vault: VaultBoxes { vault_id: vault, boxes: vec![vault_key()] },
+            user_box: Blob(vec![n; 206]),
             invite,
         };
         let (token, prev) = (String::new(), CommitHash::default());
-        Self { name, account, vault, device, password_key, genesis, token, finish, seq: 0, prev }
+        Self {
+            name,
+            account,
+            vault,
+            device,
+            password_key,
+            recovery_key,
+            genesis,
+            token,
+            finish,
+            seq: 0,
+            prev,
+        }
     }
 
     /// The same user with nothing sent yet, to vary one part of.
@@ -281,6 +296,7 @@ impl User {
             vault: user.vault,
             device: Device::new(user.device.id.to_bytes()[0]),
             password_key: SignKey::from_seed(&[0; 32]),
+            recovery_key: SignKey::from_seed(&[0; 32]),
             genesis: user.genesis.clone(),
             token: user.token.clone(),
             finish: user.finish.clone(),
@@ -342,20 +358,20 @@ impl Server {
     }
 }
 
-fn genesis(account: AccountId, device: &Device, password_key: &SignKey) -> LogEntry {
-    let recovery_key = SignKey::from_seed(&[201; 32]);
-    let unlock = |n, key: &SignKey| {
-        let (xwing_pk, sign_pk) = (XWingPublic::from_bytes(&[n; 1216]), key.public());
-        account_log::UnlockPath { xwing_pk, sign_pk }
-    };
+fn genesis(account: AccountId, device: &Device, password: &SignKey, recovery: &SignKey) -> LogEntry {
     let genesis = Genesis {
-        password: unlock(200, password_key),
-        recovery: unlock(201, &recovery_key),
+        password: unlock_path(200, password),
+        recovery: unlock_path(201, recovery),
         device: device.cert(account),
         kdf: KdfParams::FLOOR,
     };
     let statement = LogStatement::genesis(account, 1, device.id, Box::new(genesis));
-    LogEntry::sign_genesis(statement, &device.sign, password_key, &recovery_key)
+    LogEntry::sign_genesis(statement, &device.sign, password, recovery)
+}
+
+/// The public halves of a secret.
+pub(crate) fn unlock_path(n: u8, key: &SignKey) -> account_log::UnlockPath {
+    account_log::UnlockPath { xwing_pk: XWingPublic::from_bytes(&[n; 1216]), sign_pk: key.public() }
 }
 
 /// A box for every live path of a fresh account.
@@ -371,5 +387,5 @@ fn boxes(genesis: &LogEntry) -> Vec<UnlockBoxEntry> {
 }
 
 fn vault_key() -> KeyBoxEntry {
-    KeyBoxEntry { kind: 2, generation: 1, wrapper_generation: 1, sealed: Blob(vec![8; 100]) }
+    KeyBoxEntry { kind: KIND_VAULT_KEY, generation: 1, wrapper_generation: 1, sealed: Blob(vec![8; 100]) }
 }

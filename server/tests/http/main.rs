@@ -1,6 +1,8 @@
 //! The real router on a real listener, spoken to over HTTP as a client would.
 
+mod account_life;
 mod accounts;
+mod change;
 mod client;
 mod errors;
 mod events;

@@ -1,14 +1,11 @@
-//! Accounts: registration, the log with its devices, the boxes beside it.
+//! Accounts: registration, login records, devices.
 
-use super::convert::{array, kdf, signed, small};
+use super::convert::{array, kdf};
 use super::query::{Connection, Lock, query};
-use super::{session, vault};
+use super::{boxes, log, session, vault};
 use crate::db::StoreError;
-use crate::db::rows::{
-    AppendEntryRow, AppendOutcome, Boxes, CreateOutcome, DeviceRow, EntryEffect, LoginRow, NewAccount,
-    StoredLog, TokenHash,
-};
-use freehold_api::{AccountBoxes, Blob, KeyBoxEntry, UnlockBoxEntry, UnlockPath};
+use crate::db::rows::{CreateOutcome, DeviceRow, LoginRow, NewAccount, RecoveryId, TokenHash};
+use freehold_api::Kdf;
 use freehold_model::{AccountId, DeviceId, LogHash};
 use freehold_trust::PublicKey;
 
@@ -31,10 +28,10 @@ pub(super) async fn create(db: &mut impl Connection, new: &NewAccount) -> Result
         return Ok(CreateOutcome::IdTaken);
     }
     insert_account(db, new).await?;
-    insert_entry(db, new.account, 0, new.genesis_hash, &new.genesis, new.now).await?;
+    log::insert_entry(db, new.account, 0, new.genesis_hash, &new.genesis, new.now).await?;
     insert_device(db, &new.device, new.now).await?;
     vault::insert(db, new.vault.vault_id, new.account, new.now).await?;
-    insert_boxes(db, new.account, &new.boxes).await?;
+    boxes::insert(db, new.account, &new.boxes).await?;
     vault::insert_keys(db, &new.vault).await?;
     let (token, row) = new.session;
     session::put(db, token, row).await?;
@@ -75,11 +72,13 @@ async fn ids_taken(db: &mut impl Connection, new: &NewAccount) -> Result<bool, S
     let row: Option<(i64,)> = query(
         "SELECT CAST(1 AS BIGINT) WHERE EXISTS (SELECT 1 FROM account WHERE id = $1)
             OR EXISTS (SELECT 1 FROM device WHERE id = $2)
-            OR EXISTS (SELECT 1 FROM vault WHERE id = $3)",
+            OR EXISTS (SELECT 1 FROM vault WHERE id = $3)
+            OR EXISTS (SELECT 1 FROM account WHERE recovery_id = $4)",
     )
     .bind(new.account.to_bytes().to_vec())
     .bind(new.device.device.to_bytes().to_vec())
     .bind(new.vault.vault_id.to_bytes().to_vec())
+    .bind(new.recovery_id.to_vec())
     .fetch_optional(db)
     .await?;
     Ok(row.is_some())
@@ -87,8 +86,9 @@ async fn ids_taken(db: &mut impl Connection, new: &NewAccount) -> Result<bool, S
 
 async fn insert_account(db: &mut impl Connection, new: &NewAccount) -> Result<(), StoreError> {
     query(
-        "INSERT INTO account (id, login_hash, opaque_record, kdf_m_kib, kdf_t, kdf_p, log_len, created)
-         VALUES ($1, $2, $3, $4, $5, $6, 1, $7)",
+        "INSERT INTO account (id, login_hash, opaque_record, kdf_m_kib, kdf_t, kdf_p, log_len, created,
+            recovery_id, user_box)
+         VALUES ($1, $2, $3, $4, $5, $6, 1, $7, $8, $9)",
     )
     .bind(new.account.to_bytes().to_vec())
     .bind(new.login_hash.to_vec())
@@ -97,31 +97,18 @@ async fn insert_account(db: &mut impl Connection, new: &NewAccount) -> Result<()
     .bind(i64::from(new.kdf.t))
     .bind(i64::from(new.kdf.p))
     .bind(new.now)
+    .bind(new.recovery_id.to_vec())
+    .bind(new.user_box.as_slice())
     .execute(db)
     .await?;
     Ok(())
 }
 
-async fn insert_entry(
+pub(super) async fn insert_device(
     db: &mut impl Connection,
-    account: AccountId,
-    seq: u64,
-    hash: LogHash,
-    entry: &[u8],
+    device: &DeviceRow,
     now: i64,
 ) -> Result<(), StoreError> {
-    query("INSERT INTO log_entry (account_id, seq, hash, entry, created) VALUES ($1, $2, $3, $4, $5)")
-        .bind(account.to_bytes().to_vec())
-        .bind(signed(seq))
-        .bind(hash.to_bytes().to_vec())
-        .bind(entry)
-        .bind(now)
-        .execute(db)
-        .await?;
-    Ok(())
-}
-
-async fn insert_device(db: &mut impl Connection, device: &DeviceRow, now: i64) -> Result<(), StoreError> {
     query(
         "INSERT INTO device (id, account_id, sign_pk, tls_pk, revoked, created)
          VALUES ($1, $2, $3, $4, $5, $6)",
@@ -151,142 +138,70 @@ pub(super) async fn login(
     Ok(Some(LoginRow { account, opaque_record, kdf: kdf(m_kib, t, p)? }))
 }
 
-pub(super) async fn log(
+pub(super) async fn by_recovery(
+    db: &mut impl Connection,
+    recovery_id: RecoveryId,
+) -> Result<Option<AccountId>, StoreError> {
+    let row: Option<(Bytes,)> = query("SELECT id FROM account WHERE recovery_id = $1")
+        .bind(recovery_id.to_vec())
+        .fetch_optional(db)
+        .await?;
+    row.map(|(id,)| array(&id, "account id").map(AccountId::from_bytes)).transpose()
+}
+
+pub(super) async fn set_recovery(
     db: &mut impl Connection,
     account: AccountId,
-) -> Result<Option<StoredLog>, StoreError> {
-    let rows: Vec<(Bytes,)> = query("SELECT entry FROM log_entry WHERE account_id = $1 ORDER BY seq")
+    recovery_id: RecoveryId,
+) -> Result<(), StoreError> {
+    query("UPDATE account SET recovery_id = $1 WHERE id = $2")
+        .bind(recovery_id.to_vec())
         .bind(account.to_bytes().to_vec())
-        .fetch_all(db)
+        .execute(db)
         .await?;
-    let entries: Vec<Bytes> = rows.into_iter().map(|(entry,)| entry).collect();
-    Ok((!entries.is_empty()).then_some(StoredLog { entries }))
+    Ok(())
 }
 
-/// Number of entries in an account's log.
-pub(super) async fn log_len(db: &mut impl Connection, account: AccountId) -> Result<i64, StoreError> {
-    let row: (i64,) = query("SELECT log_len FROM account WHERE id = $1")
-        .bind(account.to_bytes().to_vec())
-        .fetch_one(db)
-        .await?;
-    Ok(row.0)
-}
-
-pub(super) async fn append(
+pub(super) async fn set_user_box(
     db: &mut impl Connection,
-    new: &AppendEntryRow,
-) -> Result<AppendOutcome, StoreError> {
-    db.lock(Lock::Account(new.account)).await?;
-    let account = new.account.to_bytes().to_vec();
-    if log_len(db, new.account).await? != signed(new.seq) {
-        let stored: Option<(Bytes,)> = query("SELECT hash FROM log_entry WHERE account_id = $1 AND seq = $2")
-            .bind(account)
-            .bind(signed(new.seq))
-            .fetch_optional(db)
-            .await?;
-        let same = stored.is_some_and(|(hash,)| hash == new.hash.as_bytes());
-        return Ok(if same { AppendOutcome::Appended } else { AppendOutcome::Conflict });
-    }
-    for keys in &new.boxes.vault_keys {
-        if vault::owner(db, keys.vault_id).await? != Some(new.account) {
-            return Ok(AppendOutcome::Foreign);
-        }
-        vault::insert_keys(db, keys).await?;
-    }
-    match new.effect {
-        EntryEffect::None => {}
-        EntryEffect::AddDevice(row) if device(db, row.device).await?.is_some() => {
-            return Ok(AppendOutcome::Foreign);
-        }
-        EntryEffect::AddDevice(row) => insert_device(db, &row, new.now).await?,
-        EntryEffect::RevokeDevice(device) => revoke(db, device).await?,
-    }
-    insert_entry(db, new.account, new.seq, new.hash, &new.entry, new.now).await?;
-    insert_boxes(db, new.account, &new.boxes).await?;
-    query("UPDATE account SET log_len = log_len + 1 WHERE id = $1").bind(account).execute(db).await?;
-    Ok(AppendOutcome::Appended)
+    account: AccountId,
+    user_box: &[u8],
+) -> Result<(), StoreError> {
+    query("UPDATE account SET user_box = $1 WHERE id = $2")
+        .bind(user_box)
+        .bind(account.to_bytes().to_vec())
+        .execute(db)
+        .await?;
+    Ok(())
 }
 
-async fn revoke(db: &mut impl Connection, device: DeviceId) -> Result<(), StoreError> {
+/// Replaces the login record; whoever came by the old password is out.
+pub(super) async fn set_login(
+    db: &mut impl Connection,
+    account: AccountId,
+    opaque_record: &[u8],
+    kdf: Kdf,
+) -> Result<(), StoreError> {
+    let account = account.to_bytes().to_vec();
+    query("UPDATE account SET opaque_record = $1, kdf_m_kib = $2, kdf_t = $3, kdf_p = $4 WHERE id = $5")
+        .bind(opaque_record)
+        .bind(i64::from(kdf.m_kib))
+        .bind(i64::from(kdf.t))
+        .bind(i64::from(kdf.p))
+        .bind(account.clone())
+        .execute(db)
+        .await?;
+    query("DELETE FROM session WHERE account_id = $1 AND device_id IS NULL")
+        .bind(account)
+        .execute(db)
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn revoke(db: &mut impl Connection, device: DeviceId) -> Result<(), StoreError> {
     query("UPDATE device SET revoked = 1 WHERE id = $1").bind(device.to_bytes().to_vec()).execute(db).await?;
     query("DELETE FROM session WHERE device_id = $1").bind(device.to_bytes().to_vec()).execute(db).await?;
     Ok(())
-}
-
-async fn insert_boxes(db: &mut impl Connection, account: AccountId, boxes: &Boxes) -> Result<(), StoreError> {
-    for entry in &boxes.unlock {
-        query(
-            "INSERT INTO unlock_box (account_id, path, path_id, generation, sealed)
-             VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (account_id, path, path_id, generation) DO UPDATE SET sealed = excluded.sealed",
-        )
-        .bind(account.to_bytes().to_vec())
-        .bind(i64::from(entry.path.to_u8()))
-        .bind(entry.path_id.as_slice())
-        .bind(i64::from(entry.generation))
-        .bind(entry.sealed.as_slice())
-        .execute(db)
-        .await?;
-    }
-    for entry in &boxes.account_keys {
-        query(
-            "INSERT INTO account_key (account_id, kind, generation, wrapper_generation, sealed)
-             VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (account_id, kind, generation, wrapper_generation)
-             DO UPDATE SET sealed = excluded.sealed",
-        )
-        .bind(account.to_bytes().to_vec())
-        .bind(i64::from(entry.kind))
-        .bind(i64::from(entry.generation))
-        .bind(i64::from(entry.wrapper_generation))
-        .bind(entry.sealed.as_slice())
-        .execute(db)
-        .await?;
-    }
-    Ok(())
-}
-
-pub(super) async fn boxes(db: &mut impl Connection, account: AccountId) -> Result<AccountBoxes, StoreError> {
-    let unlock: Vec<(i64, Bytes, i64, Bytes)> = query(
-        "SELECT path, path_id, generation, sealed FROM unlock_box
-         WHERE account_id = $1 ORDER BY generation, path, path_id",
-    )
-    .bind(account.to_bytes().to_vec())
-    .fetch_all(db)
-    .await?;
-    let keys: Vec<KeyRow> = query(
-        "SELECT kind, generation, wrapper_generation, sealed FROM account_key
-         WHERE account_id = $1 ORDER BY kind, generation, wrapper_generation",
-    )
-    .bind(account.to_bytes().to_vec())
-    .fetch_all(db)
-    .await?;
-    let boxes = unlock.into_iter().map(unlock_box).collect::<Result<_, _>>()?;
-    let account_keys = keys.into_iter().map(key_box).collect::<Result<_, _>>()?;
-    Ok(AccountBoxes { boxes, account_keys })
-}
-
-fn unlock_box(row: (i64, Bytes, i64, Bytes)) -> Result<UnlockBoxEntry, StoreError> {
-    let (path, path_id, generation, sealed) = row;
-    let path = u8::try_from(path).ok().and_then(UnlockPath::from_u8);
-    Ok(UnlockBoxEntry {
-        path: path.ok_or(StoreError::Corrupt("unlock path"))?,
-        path_id: Blob(path_id),
-        generation: small(generation, "generation")?,
-        sealed: Blob(sealed),
-    })
-}
-
-/// Kind, generation, generation of the wrapper, sealed box.
-pub(super) type KeyRow = (i64, i64, i64, Bytes);
-
-pub(super) fn key_box((kind, generation, wrapper, sealed): KeyRow) -> Result<KeyBoxEntry, StoreError> {
-    Ok(KeyBoxEntry {
-        kind: u8::try_from(kind).map_err(|_| StoreError::Corrupt("kind of a key box"))?,
-        generation: small(generation, "generation")?,
-        wrapper_generation: small(wrapper, "generation")?,
-        sealed: Blob(sealed),
-    })
 }
 
 pub(super) async fn device(

@@ -37,7 +37,7 @@ impl Column {
 }
 
 impl Batch {
-    /// Runs the statement over all rows. `shared` is what all have in common, `own` gives the
+    /// Runs the statement over all rows; the number of rows it changed. `shared` is what all have in common, `own` gives the
     /// values of one row.
     pub(super) async fn execute<C: Connection, T: Sync, const N: usize>(
         &self,
@@ -45,12 +45,13 @@ impl Batch {
         rows: &[T],
         shared: &[Value<'_>],
         own: impl for<'a> Fn(&'a T) -> [Value<'a>; N] + Send,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
+        let mut changed = 0;
         for rows in parts(rows, C::rows_at_once) {
             let (text, arguments) = self.prepare::<C, T, N>(rows, shared, &own)?;
-            db.execute(text, arguments).await?;
+            changed += db.execute(text, arguments).await?;
         }
-        Ok(())
+        Ok(changed)
     }
 
     /// Runs the statement over all rows and collects what it answers.

@@ -6,7 +6,7 @@
 use super::convert::{array, signed, small, unsigned};
 use super::query::{Connection, Lock, query};
 use super::version::{self, Stored};
-use super::{account, vault};
+use super::{log, vault};
 use crate::db::StoreError;
 use crate::db::judge::{ChainFacts, judge_chain};
 use crate::db::rows::{CommitOutcome, CommitRow};
@@ -26,7 +26,7 @@ pub(super) async fn append_all(
     db.lock(Lock::Vault(vault)).await?;
     let owner = vault::owner(db, vault).await?.ok_or(StoreError::Corrupt("vault row"))?;
     db.lock(Lock::AccountLog(owner)).await?;
-    if account::log_len(db, owner).await? != signed(log_len) {
+    if log::log_len(db, owner).await? != signed(log_len) {
         return Ok(None);
     }
     let mut outcomes = Vec::with_capacity(commits.len());
@@ -44,25 +44,31 @@ async fn append(
 ) -> Result<CommitOutcome, StoreError> {
     let header = row.commit.header();
     let facts = chain_facts(db, vault, header).await?;
-    if let Some(outcome) = judge_chain(facts, header) {
-        return Ok(outcome);
-    }
     let sent: BTreeMap<VersionHash, &PushVersion> =
         row.versions.iter().map(|version| (version.hash, version)).collect();
     let entries = row.commit.entries();
     let stored = version::stored(db, vault, entries).await?;
-    if !versions_are_known(entries, &stored, &sent) {
-        return Ok(CommitOutcome::Refused { code: ErrorCode::CommitInvalid, head: facts.head });
-    }
-    let vault_seq = next_number(db, vault).await?;
-    insert_commit(db, vault, vault_seq, row, now).await?;
+    let (vault_seq, fresh) = match judge_chain(facts, header) {
+        Some(CommitOutcome::Numbered { vault_seq, fresh }) => (vault_seq, fresh),
+        Some(refused) => return Ok(refused),
+        None if !versions_are_known(entries, &stored, &sent) => {
+            return Ok(CommitOutcome::Refused { code: ErrorCode::CommitInvalid, head: facts.head });
+        }
+        None => {
+            let vault_seq = next_number(db, vault).await?;
+            insert_commit(db, vault, vault_seq, row, now).await?;
+            (vault_seq, true)
+        }
+    };
     version::insert_manifests(db, vault, &row.manifests).await?;
-    // Two devices that seal the same merge send the same version: the first brings it.
-    let fresh: Vec<&PushVersion> =
-        sent.into_values().filter(|version| !stored.contains_key(&version.hash)).collect();
-    version::insert(db, vault, vault_seq, header.device, &fresh).await?;
+    // Whoever brings a version first need not have every list: another device that hands a commit on,
+    // or one that sealed the same merge. Who has them brings them later.
+    let (known, new): (Vec<&PushVersion>, Vec<&PushVersion>) =
+        sent.into_values().partition(|version| stored.contains_key(&version.hash));
+    version::insert(db, vault, vault_seq, header.device, &new).await?;
+    version::complete(db, vault, &known).await?;
     version::supersede(db, vault, entries).await?;
-    Ok(CommitOutcome::Numbered { vault_seq, fresh: true })
+    Ok(CommitOutcome::Numbered { vault_seq, fresh })
 }
 
 async fn chain_facts(

@@ -9,8 +9,10 @@
 mod account;
 mod addresses;
 mod batch;
+mod boxes;
 mod commit;
 mod convert;
+mod log;
 mod meta;
 mod node;
 mod placement;

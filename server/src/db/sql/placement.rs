@@ -23,7 +23,8 @@ const PLACED: Batch = Batch {
 };
 
 const AWAIT: Batch = Batch {
-    text: "INSERT INTO pending (vault_id, chunk_id, version) SELECT $1, chunk_id, $2 FROM item",
+    text: "INSERT INTO pending (vault_id, chunk_id, version) SELECT $1, chunk_id, $2 FROM item WHERE true
+           ON CONFLICT (vault_id, chunk_id, version) DO NOTHING",
     columns: &[Column::Bytes("chunk_id")],
 };
 
@@ -46,7 +47,14 @@ const LESS_MISSING: Batch = Batch {
     columns: &[Column::Bytes("version"), Column::Number("chunks")],
 };
 
-/// Notes the chunks that new versions still wait for; how many each waits for, by their order.
+const MORE_MISSING: Batch = Batch {
+    text: "UPDATE version SET missing = missing + item.chunks FROM item
+           WHERE version.vault_id = $1 AND version.hash = item.version",
+    columns: &[Column::Bytes("version"), Column::Number("chunks")],
+};
+
+/// Notes the chunks that versions still wait for; how many each waits for that it did not before, by
+/// their order.
 pub(super) async fn await_chunks(
     db: &mut impl Connection,
     vault: VaultId,
@@ -64,11 +72,28 @@ pub(super) async fn await_chunks(
             let from = reach.from(&version.refs);
             let missing: Vec<ChunkId> = from.into_iter().filter(|chunk| !placed.contains(chunk)).collect();
             let shared = [vault.as_bytes().into(), version.hash.as_bytes().into()];
-            AWAIT.execute(db, &missing, &shared, |chunk| [chunk.as_bytes().into()]).await?;
-            counts.push(signed(missing.len() as u64));
+            let added = AWAIT.execute(db, &missing, &shared, |chunk| [chunk.as_bytes().into()]).await?;
+            counts.push(signed(added));
         }
     }
     Ok(counts)
+}
+
+/// Lets stored versions also wait for chunks that lists reach which came after them.
+pub(super) async fn await_more(
+    db: &mut impl Connection,
+    vault: VaultId,
+    versions: &[&PushVersion],
+) -> Result<(), StoreError> {
+    let added = await_chunks(db, vault, versions).await?;
+    let more: Vec<(VersionHash, i64)> =
+        versions.iter().map(|version| version.hash).zip(added).filter(|(_, added)| *added > 0).collect();
+    MORE_MISSING
+        .execute(db, &more, &[vault.as_bytes().into()], |(version, chunks)| {
+            [version.as_bytes().into(), (*chunks).into()]
+        })
+        .await?;
+    Ok(())
 }
 
 /// Receipts that make a chunk placed, by the newest layout; 1 while there is none.

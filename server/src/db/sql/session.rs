@@ -1,9 +1,9 @@
 //! Sessions and invites: rows that end by themselves.
 
 use super::convert::array;
-use super::query::{Connection, query};
+use super::query::{Connection, Lock, query};
 use crate::db::StoreError;
-use crate::db::rows::{SessionRow, TokenHash};
+use crate::db::rows::{Secret, SessionRow, TokenHash};
 use freehold_model::{AccountId, DeviceId};
 
 pub(super) async fn sweep(db: &mut impl Connection, now: i64) -> Result<(), StoreError> {
@@ -27,6 +27,32 @@ pub(super) async fn put(
         .execute(db)
         .await?;
     Ok(())
+}
+
+/// Stores a session that a secret opened; false when the secret was replaced meanwhile. The lock
+/// keeps a replacement out, which ends such sessions, until this one is there to be ended.
+pub(super) async fn open(
+    db: &mut impl Connection,
+    token: TokenHash,
+    session: SessionRow,
+    secret: &Secret,
+) -> Result<bool, StoreError> {
+    db.lock(Lock::AccountLog(session.account)).await?;
+    let (text, value) = match secret {
+        Secret::Password { opaque_record } => {
+            ("SELECT created FROM account WHERE id = $1 AND opaque_record = $2", opaque_record.as_slice())
+        }
+        Secret::Recovery(recovery_id) => {
+            ("SELECT created FROM account WHERE id = $1 AND recovery_id = $2", recovery_id.as_slice())
+        }
+    };
+    let in_force: Option<(i64,)> =
+        query(text).bind(session.account.to_bytes().to_vec()).bind(value).fetch_optional(db).await?;
+    if in_force.is_none() {
+        return Ok(false);
+    }
+    put(db, token, session).await?;
+    Ok(true)
 }
 
 /// A session that began just when its device was revoked counts as ended, whichever came first.

@@ -1,10 +1,11 @@
 //! [`MetaStore`] over either database: each method one transaction around the statements.
 
 use super::query::Connection;
-use super::{account, addresses, commit, meta, node, placement, session, vault};
+use super::{account, addresses, boxes, commit, log, meta, node, placement, session, vault};
 use crate::db::rows::{
-    AppendEntryRow, AppendOutcome, CommitOutcome, CommitRow, CreateOutcome, DeviceRow, Heard, HeartbeatRow,
-    JoinOutcome, LayoutRow, LoginRow, NewAccount, NodeRow, PlacedChunk, SessionRow, StoredLog, TokenHash,
+    AppendOutcome, AppendRow, CommitOutcome, CommitRow, CreateOutcome, DeviceRow, Heard, HeartbeatRow,
+    JoinOutcome, LayoutRow, LoginRow, NewAccount, NodeRow, PlacedChunk, RecoveryId, Secret, SessionRow,
+    StoredLog, TokenHash,
 };
 use crate::db::{MakeLayout, MetaStore, StoreError, StoreFuture};
 use freehold_api::bulk::{CommitPage, VersionsResponse};
@@ -136,16 +137,20 @@ impl<B: Backend> MetaStore for B {
         read!(self, |db| account::login(db, &login_hash))
     }
 
-    fn log(&self, account: AccountId) -> StoreFuture<'_, Option<StoredLog>> {
-        read!(self, |db| account::log(db, account))
+    fn account_by_recovery(&self, recovery_id: RecoveryId) -> StoreFuture<'_, Option<AccountId>> {
+        read!(self, |db| account::by_recovery(db, recovery_id))
     }
 
-    fn append_entry(&self, entry: AppendEntryRow) -> StoreFuture<'_, AppendOutcome> {
-        write!(self, |db| account::append(db, &entry), |outcome| *outcome == AppendOutcome::Appended)
+    fn log(&self, account: AccountId) -> StoreFuture<'_, Option<StoredLog>> {
+        read!(self, |db| log::log(db, account))
+    }
+
+    fn append_entries(&self, row: AppendRow) -> StoreFuture<'_, AppendOutcome> {
+        write!(self, |db| log::append(db, &row), |outcome| *outcome == AppendOutcome::Appended)
     }
 
     fn boxes(&self, account: AccountId) -> StoreFuture<'_, AccountBoxes> {
-        snapshot!(self, |db| account::boxes(db, account))
+        snapshot!(self, |db| boxes::all(db, account))
     }
 
     fn device(&self, device: DeviceId) -> StoreFuture<'_, Option<DeviceRow>> {
@@ -162,6 +167,10 @@ impl<B: Backend> MetaStore for B {
 
     fn put_session(&self, token: TokenHash, session: SessionRow) -> StoreFuture<'_, ()> {
         write!(self, |db| session::put(db, token, session))
+    }
+
+    fn open_session(&self, token: TokenHash, session: SessionRow, secret: Secret) -> StoreFuture<'_, bool> {
+        write!(self, |db| session::open(db, token, session, &secret))
     }
 
     fn session(&self, token: TokenHash) -> StoreFuture<'_, Option<SessionRow>> {

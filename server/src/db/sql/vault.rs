@@ -1,6 +1,6 @@
 //! Vaults as they are read: list, pages of commits, versions, state.
 
-use super::account::{KeyRow, key_box};
+use super::boxes::{KeyRow, key_box};
 use super::convert::{array, signed, unsigned};
 use super::meta::server_incarnation;
 use super::query::{Connection, query};
@@ -29,9 +29,7 @@ pub(super) async fn insert_keys(db: &mut impl Connection, keys: &VaultBoxes) -> 
     for entry in &keys.boxes {
         query(
             "INSERT INTO vault_key (vault_id, kind, generation, wrapper_generation, sealed)
-             VALUES ($1, $2, $3, $4, $5)
-             ON CONFLICT (vault_id, kind, generation, wrapper_generation)
-             DO UPDATE SET sealed = excluded.sealed",
+             VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(keys.vault_id.to_bytes().to_vec())
         .bind(i64::from(entry.kind))

@@ -22,6 +22,11 @@ const INSERT_REFS: Batch = Batch {
     columns: &[Column::Bytes("owner"), Column::Bytes("ids")],
 };
 
+const LISTS: Batch = Batch {
+    text: "SELECT owner, ids FROM chunk_ref WHERE vault_id = $1 AND owner IN (SELECT owner FROM item)",
+    columns: &[Column::Bytes("owner")],
+};
+
 const REPLACED: Batch = Batch {
     text: "SELECT DISTINCT hash FROM superseded WHERE vault_id = $1 AND hash IN (SELECT hash FROM item)",
     columns: &[Column::Bytes("hash")],
@@ -80,7 +85,8 @@ pub(super) async fn insert_manifests(
         .execute(db, manifests, &[vault.as_bytes().into()], |manifest| {
             [manifest.node.as_bytes().into(), join_ids(&manifest.ids).into()]
         })
-        .await
+        .await?;
+    Ok(())
 }
 
 /// Stores versions that are not stored yet, with what they refer to and wait for.
@@ -91,13 +97,7 @@ pub(super) async fn insert(
     device: DeviceId,
     versions: &[&PushVersion],
 ) -> Result<(), StoreError> {
-    let with_refs: Vec<&PushVersion> =
-        versions.iter().copied().filter(|version| !version.refs.is_empty()).collect();
-    INSERT_REFS
-        .execute(db, &with_refs, &[vault.as_bytes().into()], |version| {
-            [version.hash.as_bytes().into(), join_ids(&version.refs).into()]
-        })
-        .await?;
+    insert_refs(db, vault, versions).await?;
     let missing = placement::await_chunks(db, vault, versions).await?;
     let replaced = replaced(db, vault, versions).await?;
     let rows: Vec<(&PushVersion, i64)> = versions.iter().copied().zip(missing).collect();
@@ -112,7 +112,43 @@ pub(super) async fn insert(
                 (*missing).into(),
             ]
         })
-        .await
+        .await?;
+    Ok(())
+}
+
+/// Takes in what a repeated commit brings of versions that are stored: lists that were lacking, and
+/// the chunks to wait for because of them.
+pub(super) async fn complete(
+    db: &mut impl Connection,
+    vault: VaultId,
+    versions: &[&PushVersion],
+) -> Result<(), StoreError> {
+    insert_refs(db, vault, versions).await?;
+    let owners: Vec<&VersionHash> = versions.iter().map(|version| &version.hash).collect();
+    let rows: Vec<(Vec<u8>, Vec<u8>)> =
+        LISTS.fetch(db, &owners, &[vault.as_bytes().into()], |owner| [owner.as_bytes().into()]).await?;
+    let lists: BTreeMap<Vec<u8>, Vec<u8>> = rows.into_iter().collect();
+    // Another list than the one that stays changes nothing.
+    let is_stored = |version: &&PushVersion| {
+        lists.get(version.hash.as_bytes().as_slice()).is_some_and(|ids| *ids == join_ids(&version.refs))
+    };
+    let versions: Vec<&PushVersion> = versions.iter().copied().filter(is_stored).collect();
+    placement::await_more(db, vault, &versions).await
+}
+
+async fn insert_refs(
+    db: &mut impl Connection,
+    vault: VaultId,
+    versions: &[&PushVersion],
+) -> Result<(), StoreError> {
+    let with_refs: Vec<&PushVersion> =
+        versions.iter().copied().filter(|version| !version.refs.is_empty()).collect();
+    INSERT_REFS
+        .execute(db, &with_refs, &[vault.as_bytes().into()], |version| {
+            [version.hash.as_bytes().into(), join_ids(&version.refs).into()]
+        })
+        .await?;
+    Ok(())
 }
 
 /// Those of the versions that a version which came before them replaces.
@@ -143,5 +179,6 @@ pub(super) async fn supersede(
             [old.as_bytes().into(), by.as_bytes().into()]
         })
         .await?;
-    NO_HEAD.execute(db, &pairs, &[vault.as_bytes().into()], |(old, _)| [old.as_bytes().into()]).await
+    NO_HEAD.execute(db, &pairs, &[vault.as_bytes().into()], |(old, _)| [old.as_bytes().into()]).await?;
+    Ok(())
 }
