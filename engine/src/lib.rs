@@ -19,6 +19,8 @@ mod journal;
 pub mod limits;
 mod problems;
 mod server;
+#[cfg(test)]
+mod sim;
 mod status;
 mod sync;
 mod tables;

@@ -12,6 +12,7 @@ use crate::history::History;
 use crate::problems::Problems;
 use crate::server::Server;
 use crate::sync::Parts;
+use crate::sync::local::Local;
 use crate::sync::members::Members;
 use crate::sync::task::{Progress, Signals, SyncTask};
 use crate::transfer::download::Downloads;
@@ -91,7 +92,7 @@ impl OpenVault {
         let Opened { parts, recovery, events } = open_parts(dirs, stored, secret, &endpoint, admitted)?;
         let parts = Arc::new(parts);
         parts.members_changed();
-        parts.keep_what_is_on_its_way();
+        parts.local.keep_what_is_on_its_way();
         parts.volume.set_source(Arc::new(Source(Arc::clone(&parts.downloads))));
         let signals = Arc::new(Signals::default());
         let cut = CutParts {
@@ -312,7 +313,17 @@ fn open_parts(
     });
     let downloads =
         Downloads::new(Arc::clone(&nodes), Arc::clone(&devices), Arc::clone(&cache), Handle::current());
+    let local = Arc::new(Local {
+        vault,
+        device,
+        volume: Arc::clone(&volume),
+        cache: Arc::clone(&cache),
+        keyring: Arc::clone(&keyring),
+        history: Arc::clone(&history),
+        sign_key: secret.sign_key(),
+    });
     let parts = Parts {
+        local,
         vault,
         device,
         dir,

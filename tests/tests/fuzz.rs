@@ -6,6 +6,7 @@
 use bolero::check;
 use freehold_api::bulk::{CommitPage, PushRequest, ReceiptsRequest, VersionsRequest, VersionsResponse};
 use freehold_api::control::{ChangePassword, Credentials, DeviceList, Recover, RevokeDevice, Status};
+use freehold_api::device_peer::{CommitsRequest, CommitsResponse, DeviceVersionsRequest, Heads, LogResponse};
 use freehold_api::peer::{GetRequest, GetResponse, HaveRequest, HaveResponse, PutRequest, PutResponse};
 use freehold_crypto::{
     ChunkKey, ChunkOpener, KeyBoxHeader, RecoveryKey, UnlockBox, UnlockKeys, open_chunk, open_user,
@@ -15,8 +16,8 @@ use freehold_model::{AccountId, VersionVector};
 use freehold_trust::account_log::{LogEntry, RevokeIntent};
 use freehold_trust::commit::Commit;
 use freehold_trust::{
-    SignedCapability, SignedDeviceCert, SignedHeartbeat, SignedLayout, SignedNodeCert, SignedReceipt,
-    SignedRecoveryProof, SignedSessionProof,
+    SignedCapability, SignedDeviceAddresses, SignedDeviceCert, SignedHeartbeat, SignedLayout, SignedNodeCert,
+    SignedReceipt, SignedRecoveryProof, SignedSessionProof,
 };
 use freehold_vault::{CommitBody, Node, Record};
 use serde_json::Value;
@@ -108,6 +109,7 @@ targets! {
     capabilities: bytes => if let Ok(it) = SignedCapability::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
     receipts: bytes => if let Ok(it) = SignedReceipt::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
     device_certificates: bytes => if let Ok(it) = SignedDeviceCert::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
+    device_addresses: bytes => if let Ok(it) = SignedDeviceAddresses::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
     node_certificates: bytes => if let Ok(it) = SignedNodeCert::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
     layouts: bytes => if let Ok(it) = SignedLayout::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
     heartbeats: bytes => if let Ok(it) = SignedHeartbeat::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
@@ -134,6 +136,11 @@ targets! {
     put_responses: bytes => canonical::<PutResponse>(bytes);
     get_requests: bytes => canonical::<GetRequest>(bytes);
     get_responses: bytes => canonical::<GetResponse>(bytes);
+    device_heads: bytes => canonical::<Heads>(bytes);
+    device_commits_requests: bytes => canonical::<CommitsRequest>(bytes);
+    device_commits_responses: bytes => canonical::<CommitsResponse>(bytes);
+    device_versions_requests: bytes => canonical::<DeviceVersionsRequest>(bytes);
+    device_log_responses: bytes => canonical::<LogResponse>(bytes);
     control_bodies: bytes => {
         drop(serde_json::from_slice::<Status>(bytes));
         drop(serde_json::from_slice::<Credentials>(bytes));

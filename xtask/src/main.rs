@@ -1,4 +1,4 @@
-//! What `./x` does, in Rust: build, up, down, tidy, arch, test, ci.
+//! What `./x` does, in Rust: build, up, down, test, sim, tidy, arch.
 //!
 //! `./x` (POSIX sh) makes sure that the tools exist and then calls this program. Each command is one
 //! file here; all of them are idempotent and say what they do.
@@ -10,6 +10,7 @@ mod build;
 mod down;
 mod programs;
 mod shell;
+mod sim;
 mod test;
 mod tidy;
 mod up;
@@ -33,6 +34,8 @@ enum Command {
     Down,
     /// Runs every check and test suite.
     Test(test::Options),
+    /// Runs the simulation of devices and server with more seeds.
+    Sim(sim::Options),
     /// Checks house style where a machine can.
     Tidy,
     /// Checks the crate graph: who may know what.
@@ -45,6 +48,7 @@ fn main() -> std::process::ExitCode {
         Command::Up(options) => up::run(&options),
         Command::Down => down::run(),
         Command::Test(options) => test::run(&options),
+        Command::Sim(options) => sim::run(&options),
         Command::Tidy => tidy::run(),
         Command::Arch => arch::run(),
     };

@@ -15,9 +15,9 @@ use freehold_trust::account_log::{
 use freehold_trust::commit::{Commit, CommitEntry, CommitPlace};
 use freehold_trust::opaque::{Login, Parties, Registration, ServerSetup, login_finish};
 use freehold_trust::{
-    Capability, DeviceCert, DeviceName, Heartbeat, HolderHash, KdfParams, Label, Layout, LayoutNode,
-    NodeCert, Ops, Receipt, RecoveryProof, SessionProof, SignKey, Signed, SignedDeviceCert, XWingPublic,
-    limits,
+    Capability, DeviceAddresses, DeviceCert, DeviceName, Heartbeat, HolderHash, KdfParams, Label, Layout,
+    LayoutNode, NodeCert, Ops, Receipt, RecoveryProof, SessionProof, SignKey, Signed, SignedDeviceCert,
+    XWingPublic, limits,
 };
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -69,6 +69,11 @@ fn statements_match_their_vectors() {
         Heartbeat::new(NODE, TIME, 4_096, 1 << 40, vec!["node.example:4433".into(), "[::1]:4433".into()]);
     let proof = SessionProof { server: server.public(), nonce: [0x5e; 32], device: device_id(1) };
     let recovery = RecoveryProof { server: server.public(), nonce: [0x5e; 32], path_id: [0x0d; 16] };
+    let found = vec![
+        "192.0.2.7:4711".parse().expect("an address"),
+        "[2001:db8::7]:4711".parse().expect("an address"),
+    ];
+    let found = DeviceAddresses::new(ACCOUNT, device_id(1), TIME * 1_000, found);
     compare(
         "trust-statements",
         &json!({
@@ -82,6 +87,7 @@ fn statements_match_their_vectors() {
             "receipt": hex(&Signed::sign(receipt, &node).to_bytes()),
             "layout": hex(&Signed::sign(layout.expect("canonical"), &server).to_bytes()),
             "heartbeat": hex(&Signed::sign(beat.expect("printable"), &node).to_bytes()),
+            "device_addresses": hex(&Signed::sign(found.expect("specified"), &device_key(1)).to_bytes()),
             "session_proof": hex(&Signed::sign(proof, &device_key(1)).to_bytes()),
             "recovery_seed": hex(&[0x70; 32]),
             "recovery_proof": hex(&Signed::sign(recovery, &path_key(0x70)).to_bytes()),

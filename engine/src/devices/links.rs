@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 /// How often devices without a link are called.
@@ -27,6 +27,9 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// Time for one address to answer.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Answers made, and bodies received, at once: 128 MiB at most.
+const ANSWERS_MAX: usize = 8;
 
 /// Events that wait for sync; a device that tells faster waits.
 const EVENTS_WAITING: usize = 64;
@@ -67,6 +70,8 @@ pub(crate) struct DeviceLinks {
     calls: Mutex<BTreeMap<DeviceId, Calls>>,
     news: Notify,
     moved: Notify,
+    /// Answers and told commits in memory at once, each of at most 16 MiB.
+    pub(super) room: Semaphore,
 }
 
 /// How calling a device goes.
@@ -89,6 +94,7 @@ impl DeviceLinks {
             calls: Mutex::default(),
             news: Notify::new(),
             moved: Notify::new(),
+            room: Semaphore::new(ANSWERS_MAX),
         };
         links.members_changed();
         (Arc::new(links), heard)

@@ -49,6 +49,11 @@ impl DeviceHandler {
         if self.links.parts.members.state().live_device(&self.device).is_none() {
             return Err(PeerError::NotAllowed);
         }
+        // The permit is held until the answer is made; the link bounds how many then wait to leave.
+        let _room = match method {
+            HEADS => None,
+            _ => Some(self.links.room.acquire().await.map_err(|_| PeerError::Failed)?),
+        };
         match method {
             HEADS => {
                 let theirs: Heads = from_slice(&head).map_err(|_| PeerError::Malformed)?;

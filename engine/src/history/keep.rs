@@ -1,7 +1,7 @@
 //! Writing: what was verified is kept, in one transaction a step.
 
 use super::{ChainPlace, History, HistoryError, Keep, ManifestList};
-use freehold_model::ChunkId;
+use freehold_model::{ChunkId, DeviceId};
 use rusqlite::{Connection, Transaction, params};
 
 impl History {
@@ -28,6 +28,36 @@ impl History {
             .execute(params![place.device.as_bytes(), place.incarnation, signed(place.seq)])?;
         }
         step.commit()?;
+        Ok(())
+    }
+
+    /// The server has a device's chain only up to a place: what follows does not count as numbered.
+    ///
+    /// # Errors
+    /// `Disk`.
+    pub(crate) fn lost_after(
+        &self,
+        device: &DeviceId,
+        incarnation: u32,
+        seq: u64,
+    ) -> Result<(), HistoryError> {
+        self.db.lock().execute(
+            "UPDATE kept_commit SET numbered = 0
+             WHERE device = ?1 AND (incarnation, seq) > (?2, ?3) AND bytes IS NOT NULL",
+            params![device.as_bytes(), incarnation, signed(seq)],
+        )?;
+        Ok(())
+    }
+
+    /// Forgets a device's commits that the server never numbered: their writes go out again under
+    /// another life, and at their places others may stand.
+    ///
+    /// # Errors
+    /// `Disk`.
+    pub(crate) fn forget_unnumbered(&self, device: &DeviceId) -> Result<(), HistoryError> {
+        self.db
+            .lock()
+            .execute("DELETE FROM kept_commit WHERE device = ?1 AND numbered = 0", [device.as_bytes()])?;
         Ok(())
     }
 

@@ -87,6 +87,18 @@ impl History {
     pub(crate) fn in_memory() -> Self {
         Self { db: Mutex::new(db::in_memory().expect("SQLite has memory")) }
     }
+
+    /// Another store with the same in it.
+    #[cfg(test)]
+    pub(crate) fn copy(&self) -> Self {
+        let mut copy = rusqlite::Connection::open_in_memory().expect("SQLite has memory");
+        {
+            let from = self.db.lock();
+            let backup = rusqlite::backup::Backup::new(&from, &mut copy).expect("two databases");
+            backup.run_to_completion(1_000, std::time::Duration::ZERO, None).expect("memory to memory");
+        }
+        Self { db: Mutex::new(copy) }
+    }
 }
 
 impl crate::sync::chains::KnownCommits for History {

@@ -2,6 +2,7 @@
 
 use super::intake::Application;
 use super::limits::{HISTORY_COMMIT_BYTES, HISTORY_VERSION_BYTES};
+use super::local::Local;
 use super::plan::{hold_back, parents_first};
 use super::{Parts, SyncError};
 use crate::RemoteVersion;
@@ -12,20 +13,20 @@ use std::sync::Arc;
 
 /// What became of a step.
 #[derive(Debug)]
-pub(super) struct Applied {
+pub(crate) struct Applied {
     /// Versions that wait for their directory; all of them when nothing was done.
-    pub(super) orphans: Vec<RemoteVersion>,
+    pub(crate) orphans: Vec<RemoteVersion>,
     /// Records that no honest device wrote.
-    pub(super) refused: usize,
+    pub(crate) refused: usize,
     /// What was to be kept, when nothing was done.
-    pub(super) undone: Option<(Keep, SyncError)>,
+    pub(crate) undone: Option<(Keep, SyncError)>,
 }
 
 impl Parts {
     /// Does one step of merging, beside the runtime.
-    pub(super) async fn apply(self: &Arc<Self>, step: Application) -> Applied {
-        let parts = Arc::clone(self);
-        match tokio::task::spawn_blocking(move || parts.apply_blocking(step)).await {
+    pub(crate) async fn apply(&self, step: Application) -> Applied {
+        let local = Arc::clone(&self.local);
+        match tokio::task::spawn_blocking(move || local.apply(step)).await {
             Ok(applied) => applied,
             Err(error) => {
                 tracing::error!(%error, "merging ended early");
@@ -34,8 +35,11 @@ impl Parts {
             }
         }
     }
+}
 
-    fn apply_blocking(&self, step: Application) -> Applied {
+impl Local {
+    /// Does one step of merging. Blocks.
+    pub(crate) fn apply(&self, step: Application) -> Applied {
         let Application { versions, keep, state, is_end } = step;
         if !keep.is_empty() {
             let lists = self.lists_of(&versions);

@@ -22,7 +22,7 @@ pub(crate) struct Frame<'a> {
     /// Every record's heads before this commit, when it is time for a root over them.
     pub(crate) heads: Option<BTreeMap<RecordId, Vec<VersionHash>>>,
     /// The reference lists of a content that the server does not have yet.
-    pub(crate) refs: Box<dyn Fn(&Chunked) -> Vec<ManifestRefs> + 'a>,
+    pub(crate) refs: &'a dyn Fn(&Chunked) -> Vec<ManifestRefs>,
 }
 
 /// A commit, ready to be written down and sent.
@@ -66,7 +66,10 @@ pub(crate) fn compose(frame: Frame<'_>, batch: &Batch) -> Result<Composed, Decod
             refs.insert(chunked.root);
             manifests.extend((frame.refs)(chunked).into_iter().map(|list| (list.node, list)));
         }
-        entries.push(CommitEntry { record, version: hash, supersedes: changed.supersedes.clone() });
+        // A state that came back to what a head already is, as when two devices settle a conflict
+        // alike, does not replace itself.
+        let supersedes = changed.supersedes.iter().filter(|old| **old != hash).copied().collect();
+        entries.push(CommitEntry { record, version: hash, supersedes });
         versions.push((changed.file, hash));
         pushed.push(PushVersion { record, hash, ciphertext, refs: refs.into_iter().collect() });
     }

@@ -5,6 +5,7 @@
 //! knows, instead of signing a second history. A server that knows less has lost commits, and gets
 //! them again.
 
+use super::local::Local;
 use super::{Parts, SyncError, blocking};
 use crate::history::ChainPlace;
 use crate::{MetaKey, OutboxEntry};
@@ -19,17 +20,28 @@ impl Parts {
     ///
     /// # Errors
     /// `Server`, `Members`; `Refused` when this device was removed.
-    pub(super) async fn meet_server(self: &Arc<Self>) -> Result<Option<ChainHead>, SyncError> {
+    pub(crate) async fn meet_server(self: &Arc<Self>) -> Result<Option<ChainHead>, SyncError> {
         let settled = self.settle_account().await;
         self.members_changed();
         settled?;
         let (vault, device) = (self.vault, self.device);
         let known = self.server.ask(|client| async move { client.chain(&vault, &device).await }).await?;
-        Ok(known.head.map(from_wire))
+        let theirs = known.head.map(from_wire);
+        let local = Arc::clone(&self.local);
+        blocking(move || local.server_knows(theirs.as_ref())).await?;
+        Ok(theirs)
     }
 
+    /// Goes on as a new incarnation behind what somebody else knows.
+    pub(crate) async fn be_reborn(&self, theirs: ChainHead) -> Result<(), SyncError> {
+        let local = Arc::clone(&self.local);
+        blocking(move || local.be_reborn(theirs)).await
+    }
+}
+
+impl Local {
     /// Whether somebody's word about this device's chain is nothing this device signed itself.
-    pub(super) fn is_foreign_past(&self, theirs: &ChainHead) -> bool {
+    pub(crate) fn is_foreign_past(&self, theirs: &ChainHead) -> bool {
         let Some(ours) = self.chain_head() else { return true };
         if (theirs.incarnation, theirs.seq) > (ours.incarnation, ours.seq) {
             return true;
@@ -42,14 +54,21 @@ impl Parts {
         }
     }
 
+    /// The server knows this much of this device's chain. What it had numbered beyond that it has
+    /// lost, as when it was set back to an older copy; it gets it again. Blocks.
+    pub(crate) fn server_knows(&self, theirs: Option<&ChainHead>) -> Result<(), SyncError> {
+        let (incarnation, seq) = theirs.map_or((0, 0), |head| (head.incarnation, head.seq));
+        Ok(self.history.lost_after(&self.device, incarnation, seq)?)
+    }
+
     fn is_on_its_way(&self, theirs: &ChainHead) -> bool {
         let outbox: Vec<OutboxEntry> = self.volume.outbox();
         let commits = outbox.iter().filter_map(|entry| Commit::from_bytes(&entry.commit).ok());
         commits.into_iter().any(|commit| commit.hash() == theirs.hash || commit.header().prev == theirs.hash)
     }
 
-    /// Goes on as a new incarnation behind what somebody else knows.
-    pub(super) async fn be_reborn(self: &Arc<Self>, theirs: ChainHead) -> Result<(), SyncError> {
+    /// As [`Parts::be_reborn`]. Blocks.
+    pub(crate) fn be_reborn(&self, theirs: ChainHead) -> Result<(), SyncError> {
         let lives = [Some(theirs.incarnation), self.chain_head().map(|head| head.incarnation)];
         let (author, _) = self.volume.author();
         let newest = lives.into_iter().flatten().max().unwrap_or_default().max(author.incarnation);
@@ -58,12 +77,8 @@ impl Parts {
             incarnation = next,
             "somebody knows another past of this device; it goes on as a new incarnation"
         );
-        let parts = Arc::clone(self);
-        blocking(move || {
-            let meta = vec![(MetaKey::CHAIN, encode_head(&theirs))];
-            Ok(parts.volume.begin_incarnation(next, meta)?)
-        })
-        .await
+        self.history.forget_unnumbered(&self.device)?;
+        Ok(self.volume.begin_incarnation(next, vec![(MetaKey::CHAIN, encode_head(&theirs))])?)
     }
 
     /// The newest commit of this device, or the one it goes on behind.
@@ -76,7 +91,7 @@ const fn from_wire(head: WireHead) -> ChainHead {
     ChainHead { incarnation: head.incarnation, seq: head.seq, hash: head.hash }
 }
 
-pub(super) fn encode_head(head: &ChainHead) -> Vec<u8> {
+pub(crate) fn encode_head(head: &ChainHead) -> Vec<u8> {
     let mut out = Writer::with_capacity(44);
     out.u32(head.incarnation).u64(head.seq).put(&head.hash);
     out.into_vec()

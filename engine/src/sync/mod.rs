@@ -2,29 +2,30 @@
 //!
 //! [`task`] is the loop: it hands what [`intake`] asks for to [`work`], writes own changes down
 //! ([`compose`], [`write`]), tells them to other devices and sends them to the server ([`send`]).
-//! [`meet`] compares this device's past with what others know of it, [`apply`] merges, [`placed`]
+//! [`local`] is what needs no network. [`meet`] compares this device's past with what others know of it, [`apply`] merges, [`placed`]
 //! follows own versions until the nodes hold them. [`chains`], [`plan`], [`compose`], [`pace`] and
 //! [`intake`] decide; the rest reads and writes.
 
-mod apply;
+pub(crate) mod apply;
 pub(crate) mod chains;
 pub(crate) mod compose;
 mod events;
 mod evidence;
-mod intake;
+pub(crate) mod intake;
 pub(crate) mod keeping;
 pub(crate) mod limits;
-mod meet;
+pub(crate) mod local;
+pub(crate) mod meet;
 pub(crate) mod members;
 pub(crate) mod pace;
 mod placed;
 pub(crate) mod plan;
 mod report;
-mod send;
+pub(crate) mod send;
 pub(crate) mod state;
 pub(crate) mod task;
 mod work;
-mod write;
+pub(crate) mod write;
 
 use crate::Volume;
 use crate::devices::DeviceLinks;
@@ -40,6 +41,7 @@ use freehold_model::{DeviceId, VaultId};
 use freehold_net::coord::CoordError;
 use freehold_store::CacheStore;
 use freehold_trust::SignKey;
+use local::Local;
 use members::{Members, MembersError};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -57,6 +59,7 @@ pub(crate) struct Parts {
     pub(crate) keyring: Arc<VaultKeyring>,
     pub(crate) sign_key: SignKey,
     pub(crate) local_key: Arc<LocalKey>,
+    pub(crate) local: Arc<Local>,
     pub(crate) server: Arc<Server>,
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) devices: Arc<DeviceLinks>,

@@ -6,6 +6,7 @@
 //! cannot have, and otherwise when their author did not bring them itself.
 
 use super::limits::{CHUNKS_FIRST, PUSH_BYTES};
+use super::local::Local;
 use super::{Parts, SyncError, blocking};
 use crate::OutboxEntry;
 use crate::history::{ChainPlace, Keep, Unnumbered};
@@ -23,20 +24,21 @@ pub(crate) const COMMIT_REFUSED: &str = "commit_refused";
 
 /// What a round of sending came to.
 #[derive(Debug, Default)]
-pub(super) struct Sent {
+pub(crate) struct Sent {
     /// Own commits that have their number now.
-    pub(super) own: Vec<PushCommit>,
+    pub(crate) own: Vec<PushCommit>,
     /// Commits of other devices that have theirs.
-    pub(super) others: Vec<PushCommit>,
+    pub(crate) others: Vec<PushCommit>,
     /// Whether there was something to send at all.
-    pub(super) is_empty: bool,
+    pub(crate) is_empty: bool,
 }
 
 /// One commit to send.
-struct Letter {
+#[derive(Debug)]
+pub(crate) struct Letter {
     place: ChainPlace,
     hash: CommitHash,
-    push: PushCommit,
+    pub(crate) push: PushCommit,
 }
 
 impl Parts {
@@ -44,14 +46,10 @@ impl Parts {
     ///
     /// # Errors
     /// `Server`, `Refused`, `Local`, `History`.
-    pub(super) async fn send(
-        self: &Arc<Self>,
-        chunks: Vec<ChunkId>,
-        with_others: bool,
-    ) -> Result<Sent, SyncError> {
+    pub(crate) async fn send(&self, chunks: Vec<ChunkId>, with_others: bool) -> Result<Sent, SyncError> {
         self.uploads.settle(&chunks, CHUNKS_FIRST).await;
-        let parts = Arc::clone(self);
-        let letters = blocking(move || parts.letters(with_others)).await?;
+        let local = Arc::clone(&self.local);
+        let letters = blocking(move || local.letters(with_others)).await?;
         if letters.is_empty() {
             self.problems.clear(COMMIT_REFUSED);
             return Ok(Sent { is_empty: true, ..Sent::default() });
@@ -59,12 +57,39 @@ impl Parts {
         let commits = letters.iter().map(|letter| letter.push.clone()).collect();
         let (vault, request) = (self.vault, &PushRequest { commits });
         let answer = self.server.ask(|client| async move { client.push(&vault, request).await }).await?;
-        let parts = Arc::clone(self);
-        blocking(move || parts.book(letters, answer.results)).await
+        let local = Arc::clone(&self.local);
+        let (sent, refused) = blocking(move || local.book(letters, answer.results)).await?;
+        match refused {
+            Some(code) => Err(self.refused(code)),
+            None => Ok(sent),
+        }
     }
 
+    fn refused(&self, code: ErrorCode) -> SyncError {
+        let hint = match code {
+            ErrorCode::UnknownDevice | ErrorCode::BeyondRevocation => {
+                "this device was removed from the account; sign out and in again"
+            }
+            _ => "nothing is lost; see the log of the server",
+        };
+        // A gap, a fork and an unknown log entry mend themselves at the next contact.
+        if !matches!(code, ErrorCode::ChainGap | ErrorCode::CommitFork | ErrorCode::UnknownLogHead) {
+            self.problems.raise(
+                COMMIT_REFUSED,
+                format!("the server refuses this device's changes: {}", code.title()),
+                hint,
+            );
+        }
+        SyncError::Refused(code)
+    }
+}
+
+impl Local {
     /// What is to be sent. Blocks.
-    fn letters(&self, with_others: bool) -> Result<Vec<Letter>, SyncError> {
+    ///
+    /// # Errors
+    /// `Local`, `History`.
+    pub(crate) fn letters(&self, with_others: bool) -> Result<Vec<Letter>, SyncError> {
         let outbox = self.volume.outbox();
         // A commit whose flush failed is written again by the next; none leaves before.
         if !outbox.is_empty() {
@@ -107,8 +132,15 @@ impl Parts {
         Ok(letters)
     }
 
-    /// Books the answers. Blocks.
-    fn book(&self, letters: Vec<Letter>, outcomes: Vec<PushOutcome>) -> Result<Sent, SyncError> {
+    /// Books the answers; why an own commit was refused, if one was. Blocks.
+    ///
+    /// # Errors
+    /// `History`.
+    pub(crate) fn book(
+        &self,
+        letters: Vec<Letter>,
+        outcomes: Vec<PushOutcome>,
+    ) -> Result<(Sent, Option<ErrorCode>), SyncError> {
         let (mut sent, mut keep, mut refused) = (Sent::default(), Keep::default(), None);
         for (letter, outcome) in letters.into_iter().zip(outcomes) {
             let is_own = letter.place.device == self.device;
@@ -133,28 +165,7 @@ impl Parts {
             }
         }
         self.history.keep(&keep, &[])?;
-        match refused {
-            Some(code) => Err(self.refused(code)),
-            None => Ok(sent),
-        }
-    }
-
-    fn refused(&self, code: ErrorCode) -> SyncError {
-        let hint = match code {
-            ErrorCode::UnknownDevice | ErrorCode::BeyondRevocation => {
-                "this device was removed from the account; sign out and in again"
-            }
-            _ => "nothing is lost; see the log of the server",
-        };
-        // A gap, a fork and an unknown log entry mend themselves at the next contact.
-        if !matches!(code, ErrorCode::ChainGap | ErrorCode::CommitFork | ErrorCode::UnknownLogHead) {
-            self.problems.raise(
-                COMMIT_REFUSED,
-                format!("the server refuses this device's changes: {}", code.title()),
-                hint,
-            );
-        }
-        SyncError::Refused(code)
+        Ok((sent, refused))
     }
 }
 

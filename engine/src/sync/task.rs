@@ -261,9 +261,10 @@ impl SyncTask {
         let is_storable = storable.is_some();
         let state = storable.unwrap_or_else(|| self.intake.state().clone());
         let parts = Arc::clone(&self.parts);
+        let frozen = Frozen { state, log_head: parts.members.log_head(), is_storable };
         self.work.spawn(async move {
-            let frozen = Frozen { state, is_storable };
-            Done::Written(super::blocking(move || parts.write_commit(frozen)).await)
+            let write = move || parts.local.write_commit(frozen, &|content| parts.new_refs(content));
+            Done::Written(super::blocking(write).await)
         });
     }
 
@@ -344,7 +345,7 @@ impl SyncTask {
         self.contact.is_meeting = false;
         match met {
             Ok(theirs) => {
-                if let Some(theirs) = theirs.filter(|theirs| self.parts.is_foreign_past(theirs)) {
+                if let Some(theirs) = theirs.filter(|theirs| self.parts.local.is_foreign_past(theirs)) {
                     return self.be_reborn(theirs);
                 }
                 self.contact.has_met = true;
@@ -369,7 +370,7 @@ impl SyncTask {
         if std::mem::replace(&mut self.is_reborn, true) {
             return;
         }
-        self.intake.reborn(self.parts.chain_head());
+        self.intake.reborn(self.parts.local.chain_head());
         let parts = Arc::clone(&self.parts);
         self.work.spawn(async move { Done::Reborn(parts.be_reborn(theirs).await) });
     }
@@ -480,7 +481,7 @@ impl SyncTask {
         let own = self.with_intake(|intake, ctx| intake.heads(ctx, device, heads));
         if let Some(own) = own {
             let theirs = ChainHead { incarnation: own.incarnation, seq: own.seq, hash: own.hash };
-            if self.parts.is_foreign_past(&theirs) {
+            if self.parts.local.is_foreign_past(&theirs) {
                 self.be_reborn(theirs);
             }
         }
@@ -500,7 +501,7 @@ impl SyncTask {
             account: &account,
             keyring: &self.parts.keyring,
             known: &*self.parts.history,
-            own_head: self.parts.chain_head(),
+            own_head: self.parts.local.chain_head(),
             incarnation: author.incarnation,
             reload_own: self.reload_own,
             now_ms: self.now_ms(),
@@ -526,7 +527,7 @@ impl SyncTask {
             .filter(|(device, _)| **device != self.parts.device)
             .map(|(device, chain)| item(*device, &chain.head))
             .collect();
-        heads.extend(self.parts.chain_head().map(|head| item(self.parts.device, &head)));
+        heads.extend(self.parts.local.chain_head().map(|head| item(self.parts.device, &head)));
         heads.sort_unstable();
         if heads == self.heads_told {
             return;

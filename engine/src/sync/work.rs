@@ -6,14 +6,16 @@ use super::members::MembersError;
 use super::send::Sent;
 use super::write::Written;
 use super::{Parts, SyncError};
+use crate::cut::refs::manifest_refs;
 use crate::transfer::bring::bring;
 use crate::transfer::peer::PeerFailure;
-use freehold_api::bulk::{CommitPage, VersionItem, VersionsRequest};
+use freehold_api::bulk::{CommitPage, ManifestRefs, VersionItem, VersionsRequest};
 use freehold_api::device_peer::{CommitsRequest, CommitsResponse, Heads};
 use freehold_api::limits::PAGE_COMMITS_MAX;
 use freehold_model::{DeviceId, VersionHash};
 use freehold_net::coord::CoordError;
 use freehold_trust::commit::ChainHead;
+use freehold_vault::Chunked;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -105,6 +107,11 @@ impl Parts {
         self.report_lost(&lost);
         self.members_changed();
         Ok(())
+    }
+
+    /// The reference lists of a content of this device that the server does not have yet.
+    pub(crate) fn new_refs(&self, content: &Chunked) -> Vec<ManifestRefs> {
+        if self.uploads.holds(&content.root) { manifest_refs(&self.cache, content) } else { Vec::new() }
     }
 
     /// The account may have changed: names, who is admitted.

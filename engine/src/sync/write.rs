@@ -1,55 +1,65 @@
 //! Own changes become a commit: sealed, signed, and durable here before its first byte leaves.
 
+use super::SyncError;
 use super::compose::{Composed, Frame, compose, next_place};
 use super::limits::{BATCH_BYTES, BATCH_ENTRIES, CHECKPOINT_COMMITS, CHECKPOINT_SECONDS};
+use super::local::Local;
 use super::meet::encode_head;
 use super::state::SyncState;
-use super::{Parts, SyncError};
-use crate::cut::refs::manifest_refs;
 use crate::history::{ChainPlace, Keep, KeptCommit, ManifestList};
 use crate::{MetaKey, SignedCommit};
-use freehold_api::bulk::PushCommit;
+use freehold_api::bulk::{ManifestRefs, PushCommit};
 use freehold_model::codec::{from_slice, to_vec};
-use freehold_model::{ChunkId, CommitHash, RecordId, VersionHash};
+use freehold_model::{ChunkId, CommitHash, LogHash, RecordId, VersionHash};
 use freehold_trust::commit::{ChainHead, Commit, CommitPlace};
+use freehold_vault::Chunked;
 use std::collections::BTreeMap;
 
 /// A commit that is durable here.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(crate) struct Written {
     /// With everything that travels with it.
-    pub(super) push: PushCommit,
+    pub(crate) push: PushCommit,
     /// The new chunks it names.
-    pub(super) chunks: Vec<ChunkId>,
+    pub(crate) chunks: Vec<ChunkId>,
     /// Whether more may be ready.
-    pub(super) is_full: bool,
+    pub(crate) is_full: bool,
     /// Whether it carries a root over all heads.
-    pub(super) is_checkpoint: bool,
+    pub(crate) is_checkpoint: bool,
     /// When, seconds since 1970.
-    pub(super) now_s: u64,
+    pub(crate) now_s: u64,
 }
+
+/// The reference lists of a content that the server does not have yet.
+pub(crate) type RefsOf<'a> = &'a dyn Fn(&Chunked) -> Vec<ManifestRefs>;
 
 /// What a commit says of others, as it was when it was begun.
-pub(super) struct Frozen {
-    pub(super) state: SyncState,
+pub(crate) struct Frozen {
+    pub(crate) state: SyncState,
+    /// The newest entry of the account log.
+    pub(crate) log_head: LogHash,
     /// Whether the state may be stored: it speaks of nothing that is under way.
-    pub(super) is_storable: bool,
+    pub(crate) is_storable: bool,
 }
 
-impl Parts {
+impl Local {
     /// Writes one commit of what is ready; `None` when nothing is. Blocks.
     ///
     /// # Errors
     /// `Local`, `History`: what was taken is due again.
-    pub(super) fn write_commit(&self, frozen: Frozen) -> Result<Option<Written>, SyncError> {
+    pub(crate) fn write_commit(
+        &self,
+        frozen: Frozen,
+        refs: RefsOf<'_>,
+    ) -> Result<Option<Written>, SyncError> {
         let Some(batch) = self.volume.take_batch(BATCH_ENTRIES, BATCH_BYTES) else { return Ok(None) };
-        let Frozen { mut state, is_storable } = frozen;
+        let Frozen { mut state, log_head, is_storable } = frozen;
         let now_ms = u64::try_from(self.volume.now().secs).unwrap_or_default().saturating_mul(1_000);
         let now_s = now_ms / 1_000;
         let is_checkpoint = state.since_checkpoint + 1 >= CHECKPOINT_COMMITS
             || now_s >= state.checkpoint_time.saturating_add(CHECKPOINT_SECONDS);
         let Composed { commit, mut push, versions } =
-            match compose(self.frame(&state, now_ms, is_checkpoint), &batch) {
+            match compose(self.frame(&state, log_head, now_ms, is_checkpoint, refs), &batch) {
                 Ok(composed) => composed,
                 Err(error) => {
                     self.volume.return_batch(&batch);
@@ -96,7 +106,7 @@ impl Parts {
     }
 
     /// Keeps an own commit for other devices and for a server that loses it.
-    pub(super) fn keep_own(
+    pub(crate) fn keep_own(
         &self,
         place: ChainPlace,
         hash: CommitHash,
@@ -109,7 +119,14 @@ impl Parts {
         Ok(self.history.keep(&keep, &lists)?)
     }
 
-    fn frame<'a>(&'a self, state: &SyncState, now_ms: u64, is_checkpoint: bool) -> Frame<'a> {
+    fn frame<'a>(
+        &'a self,
+        state: &SyncState,
+        log_head: LogHash,
+        now_ms: u64,
+        is_checkpoint: bool,
+        refs: RefsOf<'a>,
+    ) -> Frame<'a> {
         let (author, _) = self.volume.author();
         let place = CommitPlace {
             vault: self.vault,
@@ -117,7 +134,7 @@ impl Parts {
             incarnation: 0,
             seq: 0,
             prev: CommitHash::default(),
-            log_head: self.members.log_head(),
+            log_head,
             member_epoch: 0,
             generation: self.keyring.current_generation(),
         };
@@ -128,13 +145,7 @@ impl Parts {
             now_ms,
             seen: state.chains.seen(&self.device),
             heads: is_checkpoint.then(|| self.all_heads()),
-            refs: Box::new(|content| {
-                if self.uploads.holds(&content.root) {
-                    manifest_refs(&self.cache, content)
-                } else {
-                    Vec::new()
-                }
-            }),
+            refs,
         }
     }
 

@@ -190,6 +190,12 @@ impl Tables {
         self.nodes.get_mut(&ino).ok_or(FsError::NotFound)
     }
 
+    /// Draws ids from elsewhere, so that a run can be repeated.
+    #[cfg(test)]
+    pub(crate) fn set_entropy(&mut self, entropy: Box<dyn Entropy + Send>) {
+        self.entropy = entropy;
+    }
+
     pub(crate) fn random_file(&mut self) -> FileId {
         let mut id = [0; FileId::LEN];
         self.entropy.fill(&mut id);

@@ -133,6 +133,7 @@ pub(crate) async fn the_newest_addresses_of_live_devices_are_handed_out(store: &
     assert_eq!(held().await, [b"later".to_vec(), b"five".to_vec()]);
     append(store, entry(2, 8, EntryEffect::RevokeDevice(device(5)))).await;
     assert_eq!(held().await, [b"later".to_vec()]);
+    assert!(!put(5, 9, b"after its end").await);
 }
 
 pub(crate) async fn a_token_is_spent_once(store: &dyn MetaStore) {

@@ -118,6 +118,7 @@ impl Intake {
             asks_again = std::mem::take(&mut lane.asks_again);
             lane.wants_commits = asks_again;
             lane.log_was_read = false;
+            lane.is_halted = false;
         }
         self.server_read = !asks_again;
         self.look_again();
@@ -209,6 +210,7 @@ impl Intake {
         if let Some(lane) = self.lanes.get_mut(&source) {
             lane.paused_until = now_ms + SOURCE_PAUSE_MS;
             lane.log_was_read = false;
+            lane.is_halted = true;
         }
         let alarm = match stop {
             Stop::Halt(Halt::NoKey) => {
@@ -298,7 +300,7 @@ impl Intake {
             .entries()
             .iter()
             .map(|entry| entry.version)
-            .filter(|version| self.plan.wants(version) || self.state.deferred.contains_key(version))
+            .filter(|version| self.is_open(version) || self.state.deferred.contains_key(version))
             .collect();
         if let Some(lane) = self.lanes.get_mut(&source) {
             lane.may_have.extend(open);

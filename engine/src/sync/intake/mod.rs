@@ -122,6 +122,8 @@ struct Lane {
     may_have: BTreeSet<VersionHash>,
     /// It failed and is left alone until then.
     paused_until: u64,
+    /// It delivered something that cannot be taken; what it delivered before may still be fetched.
+    is_halted: bool,
 }
 
 /// The machine.

@@ -19,7 +19,8 @@ impl Intake {
     pub(super) fn fetching(&mut self, source: Source, now_ms: u64) -> Option<Ask> {
         let lane = self.lanes.get_mut(&source)?;
         let has_more = lane.is_reading || lane.wants_commits || lane.wants_log;
-        if has_more || !lane.fetching.is_empty() || now_ms < lane.paused_until || self.plan.is_done() {
+        let may_wait = (has_more || now_ms < lane.paused_until) && !lane.is_halted;
+        if may_wait || !lane.fetching.is_empty() || self.plan.is_done() {
             return None;
         }
         let may_have = &lane.may_have;
@@ -90,6 +91,12 @@ impl Intake {
         let hash = item.hash;
         let Some(Named { record: id, supersedes }) = self.plan.named(&hash).cloned() else { return Ok(()) };
         if item.state == VersionState::Unknown {
+            self.lacks(from, &hash);
+            return Ok(());
+        }
+        if blake3::hash(&item.ciphertext).as_bytes() != hash.as_bytes() {
+            // Whoever delivers other bytes says nothing about the version: it is wanted still.
+            self.refused += 1;
             self.lacks(from, &hash);
             return Ok(());
         }
@@ -251,11 +258,8 @@ impl Lane {
     }
 }
 
-/// Opens one version and checks that it is what the commit named.
+/// Opens one version, the very bytes that were named, and checks that it is of the record named.
 fn open(ctx: &Context<'_>, item: &VersionItem, id: &RecordId) -> Result<Record, OpenError> {
-    if blake3::hash(&item.ciphertext).as_bytes() != item.hash.as_bytes() {
-        return Err(OpenError::Refused);
-    }
     let plain = ctx.keyring.open_record(id, &item.ciphertext)?;
     let record = Record::from_bytes(&plain).map_err(|_| OpenError::Refused)?;
     let is_here = ctx.keyring.record_id(&record.file()) == *id;

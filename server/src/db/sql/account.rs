@@ -199,7 +199,10 @@ pub(super) async fn set_login(
 }
 
 pub(super) async fn revoke(db: &mut impl Connection, device: DeviceId) -> Result<(), StoreError> {
-    query("UPDATE device SET revoked = 1 WHERE id = $1").bind(device.to_bytes().to_vec()).execute(db).await?;
+    query("UPDATE device SET revoked = 1, addresses = NULL WHERE id = $1")
+        .bind(device.to_bytes().to_vec())
+        .execute(db)
+        .await?;
     query("DELETE FROM session WHERE device_id = $1").bind(device.to_bytes().to_vec()).execute(db).await?;
     Ok(())
 }

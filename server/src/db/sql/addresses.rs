@@ -4,20 +4,22 @@ use super::query::{Connection, query};
 use crate::db::StoreError;
 use freehold_model::{AccountId, DeviceId};
 
-/// Keeps a statement that is later than the one kept.
+/// Keeps a live device's statement that is later than the one kept.
 pub(super) async fn put(
     db: &mut impl Connection,
     device: DeviceId,
     time: i64,
     statement: &[u8],
 ) -> Result<bool, StoreError> {
-    let rows =
-        query("UPDATE device SET addresses = $1, addresses_time = $2 WHERE id = $3 AND addresses_time < $2")
-            .bind(statement)
-            .bind(time)
-            .bind(device.to_bytes().to_vec())
-            .execute(db)
-            .await?;
+    let rows = query(
+        "UPDATE device SET addresses = $1, addresses_time = $2
+         WHERE id = $3 AND addresses_time < $2 AND revoked = 0",
+    )
+    .bind(statement)
+    .bind(time)
+    .bind(device.to_bytes().to_vec())
+    .execute(db)
+    .await?;
     Ok(rows > 0)
 }
 

@@ -1,0 +1,234 @@
+//! One simulated device: the real parts, driven step by step.
+
+use super::fleet::{device, secret};
+use crate::history::History;
+use crate::sync::chains::Alarm;
+use crate::sync::intake::{Ask, Context, Halt, Intake, Source};
+use crate::sync::local::Local;
+use crate::sync::state::SyncState;
+use crate::sync::write::Frozen;
+use crate::testing::{Rig, names, read};
+use crate::{Ino, Kind, ROOT};
+use freehold_api::bulk::PushCommit;
+use freehold_api::device_peer::{HeadItem, Heads};
+use freehold_model::{DeviceId, Entropy};
+use freehold_trust::account_log::AccountState;
+use freehold_trust::commit::ChainHead;
+use freehold_vault::record::Body;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// A device.
+pub(super) struct Replica {
+    pub(super) rig: Rig,
+    pub(super) local: Arc<Local>,
+    pub(super) intake: Intake,
+    /// The account as far as its log is known here.
+    pub(super) account: AccountState,
+    /// What the machine asked for and nobody has answered yet.
+    pub(super) asked: Vec<Ask>,
+    /// Alarms raised, with their source.
+    pub(super) alarms: Vec<(Source, Alarm)>,
+    pub(super) has_met: bool,
+    reload_own: bool,
+    /// How often it was started.
+    life: u64,
+}
+
+impl Replica {
+    /// A new device of an account.
+    pub(super) fn new(number: u8, account: AccountState) -> Self {
+        Self::open(Rig::device(number), Arc::new(History::in_memory()), account, 0)
+    }
+
+    /// A device on a disk as it is.
+    fn open(rig: Rig, history: Arc<History>, account: AccountState, life: u64) -> Self {
+        let (volume, recovery) = rig.open_reporting();
+        volume.lock().set_entropy(Box::new(Draws { device: rig.device, life, count: 0 }));
+        let local = Local {
+            vault: rig.keyring.vault(),
+            device: device(rig.device),
+            volume,
+            cache: Arc::clone(&rig.chunks),
+            keyring: Arc::clone(&rig.keyring),
+            history,
+            sign_key: secret(rig.device).sign_key(),
+        };
+        local.keep_what_is_on_its_way();
+        let lost = recovery.heads_needed;
+        let state = if lost { SyncState::default() } else { SyncState::load(&local.volume) };
+        Self {
+            rig,
+            local: Arc::new(local),
+            intake: Intake::new(state),
+            account,
+            asked: Vec::new(),
+            alarms: Vec::new(),
+            has_met: false,
+            reload_own: lost,
+            life,
+        }
+    }
+
+    /// The same device once more, on a copy of its disk.
+    pub(super) fn copy(&self) -> Self {
+        let rig = self.rig.on(self.rig.disk.cut(self.rig.disk.operations(), 0));
+        Self::open(rig, Arc::new(self.local.history.copy()), self.account.clone(), self.life + 1_000)
+    }
+
+    /// Loses power: what was not synced is gone, as the seed says.
+    pub(super) fn crash(&mut self, seed: u64) {
+        let rig = self.rig.on(self.rig.disk.cut(self.rig.disk.operations(), seed));
+        self.reopen(rig);
+    }
+
+    /// Comes back on another disk, as after a restored backup of everything.
+    pub(super) fn restore(&mut self, rig: Rig, history: Arc<History>) {
+        let replica = Self::open(rig, history, self.account.clone(), self.life + 1);
+        *self = Self { alarms: std::mem::take(&mut self.alarms), ..replica };
+    }
+
+    fn reopen(&mut self, rig: Rig) {
+        let history = Arc::clone(&self.local.history);
+        self.restore(rig, history);
+    }
+
+    pub(super) fn id(&self) -> DeviceId {
+        self.local.device
+    }
+
+    /// Runs a step of the machine.
+    pub(super) fn with<T>(&mut self, now_ms: u64, work: impl FnOnce(&mut Intake, &Context<'_>) -> T) -> T {
+        let (author, _) = self.local.volume.author();
+        let ctx = Context {
+            vault: self.local.vault,
+            device: self.local.device,
+            account: &self.account,
+            keyring: &self.local.keyring,
+            known: &*self.local.history,
+            own_head: self.local.chain_head(),
+            incarnation: author.incarnation,
+            reload_own: self.reload_own,
+            now_ms,
+        };
+        work(&mut self.intake, &ctx)
+    }
+
+    /// Notes why a lane stopped.
+    pub(super) fn heard(&mut self, source: Source, taken: Result<(), Halt>) {
+        if let Err(Halt::Alarm { alarm, .. }) = taken {
+            self.alarms.push((source, alarm));
+        }
+        if self.intake.server_was_read() {
+            self.reload_own = false;
+        }
+    }
+
+    /// What the machine wants now joins what waits for its answer.
+    pub(super) fn ask(&mut self, now_ms: u64) {
+        self.asked.extend(self.intake.asks(now_ms, true));
+    }
+
+    /// Writes one commit of what is ready.
+    pub(super) fn commit(&mut self) -> Option<PushCommit> {
+        cut_all(&self.local);
+        if self.intake.is_applying() {
+            return None;
+        }
+        let storable = self.intake.storable();
+        let is_storable = storable.is_some();
+        let state = storable.unwrap_or_else(|| self.intake.state().clone());
+        let frozen = Frozen { state, log_head: self.account.pin().head, is_storable };
+        let written = self.local.write_commit(frozen, &|_| Vec::new()).expect("a healthy disk")?;
+        self.intake.own_commit(written.is_checkpoint, written.now_s);
+        Some(written.push)
+    }
+
+    /// Goes on as a new incarnation.
+    pub(super) fn be_reborn(&mut self, theirs: ChainHead) {
+        self.intake.reborn(self.local.chain_head());
+        self.local.be_reborn(theirs).expect("a healthy disk");
+        self.has_met = false;
+    }
+
+    /// What it knows, as it tells others.
+    pub(super) fn heads(&self) -> Heads {
+        let item = |device, head: &ChainHead| HeadItem {
+            device,
+            incarnation: head.incarnation,
+            seq: head.seq,
+            hash: head.hash,
+        };
+        let chains = self.intake.state().chains.iter().filter(|(device, _)| **device != self.id());
+        let mut heads: Vec<HeadItem> = chains.map(|(device, chain)| item(*device, &chain.head)).collect();
+        heads.extend(self.local.chain_head().map(|head| item(self.id(), &head)));
+        heads.sort_unstable();
+        Heads {
+            vault: self.local.vault,
+            log_len: self.account.head_seq() + 1,
+            log_head: self.account.pin().head,
+            heads,
+        }
+    }
+
+    /// Everything shown, by path: content and kind.
+    pub(super) fn tree(&self) -> BTreeMap<String, Option<Vec<u8>>> {
+        let volume = &self.local.volume;
+        let (mut tree, mut dirs) = (BTreeMap::new(), vec![(ROOT, String::new())]);
+        while let Some((dir, path)) = dirs.pop() {
+            for name in names(volume, dir) {
+                let ino = volume.lock().child(dir, name.as_bytes()).expect("listed");
+                let path = format!("{path}/{name}");
+                if volume.lock().kind(ino) == Some(Kind::Dir) {
+                    dirs.push((ino, path.clone()));
+                    tree.insert(path, None);
+                } else {
+                    tree.insert(path, Some(read(volume, ino).expect("inline")));
+                }
+            }
+        }
+        tree
+    }
+
+    /// The n-th directory shown.
+    pub(super) fn dir(&self, n: usize) -> Ino {
+        let volume = &self.local.volume;
+        let (mut dirs, mut at) = (vec![ROOT], 0);
+        let mut seen = BTreeSet::from([ROOT]);
+        while let Some(dir) = dirs.get(at).copied() {
+            for name in names(volume, dir) {
+                let ino = volume.lock().child(dir, name.as_bytes()).expect("listed");
+                if volume.lock().kind(ino) == Some(Kind::Dir) && seen.insert(ino) {
+                    dirs.push(ino);
+                }
+            }
+            at += 1;
+        }
+        dirs.get(n % dirs.len()).copied().unwrap_or(ROOT)
+    }
+}
+
+/// Ids that a second run draws again.
+struct Draws {
+    device: u8,
+    life: u64,
+    count: u64,
+}
+
+impl Entropy for Draws {
+    fn fill(&mut self, buffer: &mut [u8]) {
+        self.count += 1;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&[self.device]).update(&self.life.to_be_bytes()).update(&self.count.to_be_bytes());
+        hasher.finalize_xof().fill(buffer);
+    }
+}
+
+/// Cuts every dirty body into the record itself: simulated files are small.
+fn cut_all(local: &Local) {
+    while let Some(job) = local.volume.next_cut(true) {
+        let mut bytes = vec![0; usize::try_from(job.size).expect("small")];
+        job.reader.read_at(0, &mut bytes).expect("local");
+        local.volume.finish_cut(&job.token, Body::Inline(bytes), Vec::new());
+    }
+}

@@ -1,0 +1,92 @@
+//! The coordination server by its rules alone: numbers what is signed and chained, keeps what it got.
+//!
+//! The rules are the server's own (the chain rule and the account's judgement from `freehold-trust`);
+//! its database is a few maps. It can be copied and set back.
+
+use freehold_api::bulk::{CommitPage, NumberedCommit, PushCommit, VersionItem, VersionState};
+use freehold_api::{ErrorCode, PushOutcome};
+use freehold_model::{DeviceId, VersionHash};
+use freehold_trust::account_log::{AccountState, JudgeError, Verdict};
+use freehold_trust::commit::{ChainError, ChainHead, Commit};
+use std::collections::BTreeMap;
+
+/// What the server keeps.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub(super) incarnation: u64,
+    /// Commits by number, from 1.
+    pub(super) commits: Vec<Vec<u8>>,
+    pub(super) versions: BTreeMap<VersionHash, Vec<u8>>,
+    chains: BTreeMap<DeviceId, Vec<(ChainHead, u64)>>,
+}
+
+impl Server {
+    pub(super) const fn new() -> Self {
+        Self { incarnation: 7, commits: Vec::new(), versions: BTreeMap::new(), chains: BTreeMap::new() }
+    }
+
+    /// Takes one commit with what travels with it.
+    pub(super) fn push(&mut self, push: &PushCommit, account: &AccountState) -> PushOutcome {
+        let refused = |code| PushOutcome::Refused { code, head: None };
+        let Ok(commit) = Commit::from_bytes(&push.commit) else { return refused(ErrorCode::CommitInvalid) };
+        match account.judge(&commit, 0) {
+            Ok(Verdict::Accept) => {}
+            Ok(Verdict::Quarantine) => return refused(ErrorCode::BeyondRevocation),
+            Err(JudgeError::UnknownLogHead) => return refused(ErrorCode::UnknownLogHead),
+            Err(_) => return refused(ErrorCode::UnknownDevice),
+        }
+        let header = commit.header();
+        let chain = self.chains.entry(header.device).or_default();
+        let at = |entry: &&(ChainHead, u64)| {
+            (entry.0.incarnation, entry.0.seq) == (header.incarnation, header.seq)
+        };
+        if let Some((known, vault_seq)) = chain.iter().find(at) {
+            return if known.hash == commit.hash() {
+                PushOutcome::Numbered { vault_seq: *vault_seq }
+            } else {
+                refused(ErrorCode::CommitFork)
+            };
+        }
+        match ChainHead::follow(chain.last().map(|(head, _)| head), header) {
+            Ok(head) => {
+                let vault_seq = self.commits.len() as u64 + 1;
+                chain.push((head, vault_seq));
+                self.commits.push(push.commit.clone());
+                self.versions.extend(push.versions.iter().map(|v| (v.hash, v.ciphertext.clone())));
+                PushOutcome::Numbered { vault_seq }
+            }
+            Err(ChainError::Gap { .. }) => refused(ErrorCode::ChainGap),
+            Err(_) => refused(ErrorCode::CommitFork),
+        }
+    }
+
+    /// One page of commits.
+    pub(super) fn page(&self, after: u64, limit: usize) -> CommitPage {
+        let from = usize::try_from(after).unwrap_or(usize::MAX).min(self.commits.len());
+        let items: Vec<NumberedCommit> = (after + 1..)
+            .zip(self.commits.iter().skip(from))
+            .take(limit)
+            .map(|(vault_seq, commit)| NumberedCommit { vault_seq, commit: commit.clone() })
+            .collect();
+        let next = items.last().map_or(after, |item| item.vault_seq);
+        CommitPage { server_incarnation: self.incarnation, next, head: self.commits.len() as u64, items }
+    }
+
+    /// Versions by hash; everything is inline, so what is there is placed.
+    pub(super) fn versions(&self, hashes: &[VersionHash]) -> Vec<VersionItem> {
+        hashes
+            .iter()
+            .map(|hash| match self.versions.get(hash) {
+                Some(bytes) => {
+                    VersionItem { hash: *hash, state: VersionState::Placed, ciphertext: bytes.clone() }
+                }
+                None => VersionItem { hash: *hash, state: VersionState::Unknown, ciphertext: Vec::new() },
+            })
+            .collect()
+    }
+
+    /// The newest commit of a device.
+    pub(super) fn chain(&self, device: &DeviceId) -> Option<ChainHead> {
+        self.chains.get(device)?.last().map(|(head, _)| *head)
+    }
+}
