@@ -16,17 +16,32 @@
 #define ACCOUNT_OPTIONS \
 	(OPTION_SERVER | OPTION_USER | OPTION_PASSWORD_FILE | OPTION_DEVICE | OPTION_RECOVERY_FILE)
 
+#define RECOVER_OPTIONS \
+	(OPTION_SERVER | OPTION_WORDS_FILE | OPTION_PASSWORD_FILE | OPTION_DEVICE | OPTION_RECOVERY_FILE)
+
 static const struct command commands[] = {
-	{ "signup", NULL, ACCOUNT_OPTIONS, OPTION_SERVER | OPTION_USER, "create an account and sign this device in",
-	  signup_run },
-	{ "login", NULL, ACCOUNT_OPTIONS, OPTION_SERVER | OPTION_USER, "sign this device in to an account", login_run },
-	{ "logout", NULL, 0, 0, "sign this device out", logout_run },
-	{ "whoami", NULL, 0, 0, "show who this device is signed in as", whoami_run },
-	{ "mount", "PATH", 0, 0, "mount the vault at an empty folder", mount_run },
-	{ "unmount", NULL, 0, 0, "unmount the vault", unmount_run },
-	{ "status", NULL, 0, 0, "show what is safe and what is on its way", status_run },
-	{ "wait", NULL, OPTION_TIMEOUT, 0, "wait until everything is synced", wait_run },
-	{ "version", NULL, 0, 0, "show the versions of command and daemon", version_run },
+	{ "signup", NULL, NULL, ACCOUNT_OPTIONS, OPTION_SERVER | OPTION_USER,
+	  "create an account and sign this device in", signup_run },
+	{ "login", NULL, NULL, ACCOUNT_OPTIONS, OPTION_SERVER | OPTION_USER, "sign this device in to an account",
+	  login_run },
+	{ "logout", NULL, NULL, 0, 0, "sign this device out", logout_run },
+	{ "whoami", NULL, NULL, 0, 0, "show who this device is signed in as", whoami_run },
+	{ "recover", NULL, NULL, RECOVER_OPTIONS, OPTION_SERVER,
+	  "get an account back with its 24 recovery words, and set a new password", recover_run },
+	{ "recovery create", NULL, NULL, OPTION_PASSWORD_FILE | OPTION_RECOVERY_FILE, 0,
+	  "make new recovery words; the old ones stop working", recovery_create_run },
+	{ "recovery test", NULL, NULL, OPTION_WORDS_FILE, 0, "try the recovery words without using them up",
+	  recovery_test_run },
+	{ "passwd", NULL, NULL, OPTION_PASSWORD_FILE | OPTION_NEW_PASSWORD_FILE, 0, "change the password", passwd_run },
+	{ "device list", NULL, NULL, 0, 0, "show the devices of the account", device_list_run },
+	{ "device revoke", "NAME-OR-ID", NULL, OPTION_PASSWORD_FILE | OPTION_WORDS | OPTION_WORDS_FILE, 0,
+	  "remove a device from the account", device_revoke_run },
+	{ "device rename", "NAME-OR-ID", "NEW-NAME", 0, 0, "give a device another name", device_rename_run },
+	{ "mount", "PATH", NULL, 0, 0, "mount the vault at an empty folder", mount_run },
+	{ "unmount", NULL, NULL, 0, 0, "unmount the vault", unmount_run },
+	{ "status", NULL, NULL, 0, 0, "show what is safe and what is on its way", status_run },
+	{ "wait", NULL, NULL, OPTION_TIMEOUT, 0, "wait until everything is synced", wait_run },
+	{ "version", NULL, NULL, 0, 0, "show the versions of command and daemon", version_run },
 };
 
 /* Every option once: its bit (0: allowed everywhere), value name and help. */
@@ -39,6 +54,9 @@ static const struct {
 	{ "server", "URL", OPTION_SERVER, "address of the server" },
 	{ "user", "NAME", OPTION_USER, "user name" },
 	{ "password-file", "FILE", OPTION_PASSWORD_FILE, "read the password from the first line of FILE (- is standard input)" },
+	{ "new-password-file", "FILE", OPTION_NEW_PASSWORD_FILE, "read the new password from the first line of FILE" },
+	{ "words", NULL, OPTION_WORDS, "use the recovery words instead of the password; works without the server" },
+	{ "words-file", "FILE", OPTION_WORDS_FILE, "read the recovery words from FILE (- is standard input)" },
 	{ "device", "NAME", OPTION_DEVICE, "name this device is shown under" },
 	{ "recovery-file", "FILE", OPTION_RECOVERY_FILE, "write the 24 recovery words to the new FILE" },
 	{ "timeout", "SECONDS", OPTION_TIMEOUT, "give up after this long" },
@@ -78,6 +96,15 @@ static size_t distance(const char *a, const char *b)
 		}
 	}
 	return row[b_len];
+}
+
+bool command_is_group(const char *name)
+{
+	size_t len = strlen(name);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strncmp(commands[i].name, name, len) == 0 && commands[i].name[len] == ' ')
+			return true;
+	return false;
 }
 
 const char *command_nearest(const char *name)
@@ -123,6 +150,15 @@ static bool store(struct request *request, size_t index, const char *value)
 		return true;
 	case OPTION_PASSWORD_FILE:
 		request->password_file = value;
+		return true;
+	case OPTION_NEW_PASSWORD_FILE:
+		request->new_password_file = value;
+		return true;
+	case OPTION_WORDS:
+		request->words = true;
+		return true;
+	case OPTION_WORDS_FILE:
+		request->words_file = value;
 		return true;
 	case OPTION_DEVICE:
 		request->device = value;
@@ -177,6 +213,10 @@ enum exit_code command_parse(const struct command *command, int argc, char **arg
 		request->operand = argv[optind++];
 	if (command->operand != NULL && request->operand == NULL)
 		return usage(command, "needs ", command->operand);
+	if (command->operand2 != NULL && optind < argc)
+		request->operand2 = argv[optind++];
+	if (command->operand2 != NULL && request->operand2 == NULL)
+		return usage(command, "needs ", command->operand2);
 	if (optind < argc)
 		return usage(command, "one argument too many: ", argv[optind]);
 	return EXIT_DONE;
@@ -195,14 +235,22 @@ static void option_help(unsigned allowed)
 
 void command_help(const struct command *command)
 {
-	if (command != NULL) {
-		printf("usage: freehold %s [OPTIONS]%s%s\n\n%s\n\n", command->name, command->operand != NULL ? " " : "",
-		       command->operand != NULL ? command->operand : "", command->summary);
-		option_help(command->options);
-		return;
-	}
-	printf("usage: freehold COMMAND [OPTIONS]\n\n");
+	printf("usage: freehold %s [OPTIONS]", command->name);
+	if (command->operand != NULL)
+		printf(" %s", command->operand);
+	if (command->operand2 != NULL)
+		printf(" %s", command->operand2);
+	printf("\n\n%s\n\n", command->summary);
+	option_help(command->options);
+}
+
+void command_list(const char *group)
+{
+	size_t len = group != NULL ? strlen(group) : 0;
+	printf("usage: freehold %s%sCOMMAND [OPTIONS]\n\n", group != NULL ? group : "", group != NULL ? " " : "");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+		if (strncmp(commands[i].name, group != NULL ? group : "", len) == 0 &&
+		    (group == NULL || commands[i].name[len] == ' '))
+			printf("  %-16s %s\n", commands[i].name, commands[i].summary);
 	printf("\n`freehold COMMAND --help` shows the options of one command.\n");
 }

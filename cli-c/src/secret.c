@@ -1,5 +1,5 @@
 /*
- * Passwords: read from a terminal or a file, wiped when released.
+ * Passwords and recovery words: read from a terminal or a file, wiped when released.
  */
 #include "secret.h"
 
@@ -84,18 +84,30 @@ static bool ask(FILE *terminal, const char *question, char *password)
 	return read;
 }
 
-enum exit_code secret_password(const char *file, bool confirm, char password[static PASSWORD_BYTES_MAX + 2],
-			       struct failure *failure)
+static FILE *open_terminal(const char *what, const char *option, struct failure *failure)
+{
+	FILE *terminal = fopen("/dev/tty", "r+e");
+	if (terminal == NULL) {
+		char message[128], hint[128];
+		snprintf(message, sizeof(message), "there is no terminal to ask for %s on", what);
+		snprintf(hint, sizeof(hint), "give it with %s FILE", option);
+		failure_set(failure, EXIT_USAGE, "no_terminal", message, hint);
+		return NULL;
+	}
+	setvbuf(terminal, NULL, _IONBF, 0);
+	return terminal;
+}
+
+enum exit_code secret_password(const char *file, const char *question, bool confirm,
+			       char password[static PASSWORD_BYTES_MAX + 2], struct failure *failure)
 {
 	if (file != NULL)
 		return from_file(file, password, failure);
-	FILE *terminal = fopen("/dev/tty", "r+e");
+	FILE *terminal = open_terminal("the password", "--password-file", failure);
 	if (terminal == NULL)
-		return failure_set(failure, EXIT_USAGE, "no_terminal", "there is no terminal to ask for the password on",
-			    "give it with --password-file FILE");
-	setvbuf(terminal, NULL, _IONBF, 0);
+		return failure->exit;
 	enum exit_code code = EXIT_DONE;
-	if (!ask(terminal, "Password: ", password))
+	if (!ask(terminal, question, password))
 		code = failure_set(failure, EXIT_USAGE, "no_password", "no password was entered", "");
 	if (code == EXIT_DONE && confirm) {
 		char again[PASSWORD_BYTES_MAX + 2] = { 0 };
@@ -103,6 +115,41 @@ enum exit_code secret_password(const char *file, bool confirm, char password[sta
 			code = failure_set(failure, EXIT_USAGE, "passwords_differ", "the two passwords differ", "try again");
 		explicit_bzero(again, sizeof(again));
 	}
+	fclose(terminal);
+	return code;
+}
+
+static enum exit_code words_from_file(const char *file, char *words, struct failure *failure)
+{
+	char message[512];
+	bool standard = strcmp(file, "-") == 0;
+	FILE *input = standard ? stdin : fopen(file, "re");
+	if (input == NULL) {
+		snprintf(message, sizeof(message), "could not open the words file %s: %s", file, strerror(errno));
+		return failure_set(failure, errno == ENOENT ? EXIT_NOT_FOUND : EXIT_FAILED, "words_file", message, "");
+	}
+	setvbuf(input, NULL, _IONBF, 0);
+	size_t len = fread(words, 1, PASSWORD_BYTES_MAX + 1, input);
+	bool failed = ferror(input) != 0;
+	if (!standard)
+		fclose(input);
+	words[len] = '\0';
+	if (!failed && len > 0 && len <= PASSWORD_BYTES_MAX && strlen(words) == len)
+		return EXIT_DONE;
+	snprintf(message, sizeof(message), "no recovery words in %s", standard ? "standard input" : file);
+	return failure_set(failure, EXIT_USAGE, "no_words", message, "it must hold the 24 words and nothing else");
+}
+
+enum exit_code secret_words(const char *file, char words[static PASSWORD_BYTES_MAX + 2], struct failure *failure)
+{
+	if (file != NULL)
+		return words_from_file(file, words, failure);
+	FILE *terminal = open_terminal("the recovery words", "--words-file", failure);
+	if (terminal == NULL)
+		return failure->exit;
+	enum exit_code code = EXIT_DONE;
+	if (!ask(terminal, "The 24 recovery words, on one line: ", words))
+		code = failure_set(failure, EXIT_USAGE, "no_words", "no recovery words were entered", "");
 	fclose(terminal);
 	return code;
 }

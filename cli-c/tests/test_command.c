@@ -19,7 +19,11 @@ static enum exit_code parse(const char *words, struct request *request)
 	snprintf(line, sizeof(line), "%s", words);
 	for (char *word = strtok(line, " "); word != NULL && argc < 15; word = strtok(NULL, " "))
 		argv[argc++] = word;
-	return command_parse(command_find(argv[0]), argc, argv, request);
+	if (!command_is_group(argv[0]))
+		return command_parse(command_find(argv[0]), argc, argv, request);
+	char name[64];
+	snprintf(name, sizeof(name), "%s %s", argv[0], argv[1]);
+	return command_parse(command_find(name), argc - 1, argv + 1, request);
 }
 
 static void options_and_operand_reach_the_request(void **state)
@@ -31,6 +35,13 @@ static void options_and_operand_reach_the_request(void **state)
 	assert_string_equal(request.operand, "/mnt/vault");
 	assert_int_equal(parse("wait --timeout 30", &request), EXIT_DONE);
 	assert_int_equal(request.timeout_s, 30);
+	assert_int_equal(parse("device rename laptop attic", &request), EXIT_DONE);
+	assert_string_equal(request.operand, "laptop");
+	assert_string_equal(request.operand2, "attic");
+	assert_int_equal(parse("device revoke --words laptop", &request), EXIT_DONE);
+	assert_true(request.words);
+	assert_int_equal(parse("recover --server http://127.0.0.1:1 --words-file w", &request), EXIT_DONE);
+	assert_string_equal(request.words_file, "w");
 }
 
 static void wrong_use_is_refused(void **state)
@@ -45,6 +56,12 @@ static void wrong_use_is_refused(void **state)
 	assert_int_equal(parse("status --user eva", &request), EXIT_USAGE);
 	assert_int_equal(parse("status --nonsense", &request), EXIT_USAGE);
 	assert_int_equal(parse("signup --user eva", &request), EXIT_USAGE);
+	assert_int_equal(parse("device rename laptop", &request), EXIT_USAGE);
+	assert_int_equal(parse("device rename a b c", &request), EXIT_USAGE);
+	assert_int_equal(parse("device list laptop", &request), EXIT_USAGE);
+	assert_int_equal(parse("recovery test --password-file p", &request), EXIT_USAGE);
+	assert_int_equal(parse("recover --words-file w", &request), EXIT_USAGE);
+	assert_int_equal(parse("passwd eva", &request), EXIT_USAGE);
 }
 
 static void a_typo_names_the_nearest_command(void **state)
@@ -52,8 +69,18 @@ static void a_typo_names_the_nearest_command(void **state)
 	(void)state;
 	assert_string_equal(command_nearest("satus"), "status");
 	assert_string_equal(command_nearest("umount"), "unmount");
+	assert_string_equal(command_nearest("device lst"), "device list");
 	assert_null(command_nearest("teleport"));
 	assert_null(command_find("Status"));
+}
+
+static void groups_are_no_commands(void **state)
+{
+	(void)state;
+	assert_true(command_is_group("device") && command_is_group("recovery"));
+	assert_false(command_is_group("recover"));
+	assert_false(command_is_group("device list"));
+	assert_null(command_find("device"));
 }
 
 int main(void)
@@ -62,6 +89,7 @@ int main(void)
 		cmocka_unit_test(options_and_operand_reach_the_request),
 		cmocka_unit_test(wrong_use_is_refused),
 		cmocka_unit_test(a_typo_names_the_nearest_command),
+		cmocka_unit_test(groups_are_no_commands),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* Passwords from files. */
+/* Passwords and recovery words from files. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@ static enum exit_code read_back(const char *content, size_t len, char *password)
 	assert_int_equal(write(fd, content, len), (ssize_t)len);
 	close(fd);
 	struct failure failure;
-	enum exit_code code = secret_password(name, false, password, &failure);
+	enum exit_code code = secret_password(name, "", false, password, &failure);
 	unlink(name);
 	return code;
 }
@@ -47,8 +47,43 @@ static void empty_missing_and_overlong_files_are_refused(void **state)
 	assert_int_equal(read_back(long_line, sizeof(long_line), password), EXIT_USAGE);
 	assert_int_equal(read_back(long_line, PASSWORD_BYTES_MAX, password), EXIT_DONE);
 	struct failure failure;
-	assert_int_equal(secret_password("/nonexistent/file", false, password, &failure), EXIT_NOT_FOUND);
+	assert_int_equal(secret_password("/nonexistent/file", "", false, password, &failure), EXIT_NOT_FOUND);
 	assert_non_null(strstr(failure.message, "/nonexistent/file"));
+}
+
+static enum exit_code words_back(const char *content, size_t len, char *words)
+{
+	char name[] = "/tmp/freehold-secret-XXXXXX";
+	int fd = mkstemp(name);
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, content, len), (ssize_t)len);
+	close(fd);
+	struct failure failure;
+	enum exit_code code = secret_words(name, words, &failure);
+	unlink(name);
+	return code;
+}
+
+static void words_may_stand_on_several_lines(void **state)
+{
+	(void)state;
+	char words[PASSWORD_BYTES_MAX + 2];
+	assert_int_equal(words_back("abandon\nabout\n", 14, words), EXIT_DONE);
+	assert_string_equal(words, "abandon\nabout\n");
+}
+
+static void a_words_file_that_is_empty_overlong_or_no_text_is_refused(void **state)
+{
+	(void)state;
+	char words[PASSWORD_BYTES_MAX + 2];
+	char content[PASSWORD_BYTES_MAX + 10];
+	memset(content, 'a', sizeof(content));
+	assert_int_equal(words_back("", 0, words), EXIT_USAGE);
+	assert_int_equal(words_back("a\0b", 3, words), EXIT_USAGE);
+	assert_int_equal(words_back(content, sizeof(content), words), EXIT_USAGE);
+	assert_int_equal(words_back(content, PASSWORD_BYTES_MAX, words), EXIT_DONE);
+	struct failure failure;
+	assert_int_equal(secret_words("/nonexistent/file", words, &failure), EXIT_NOT_FOUND);
 }
 
 int main(void)
@@ -56,6 +91,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(only_the_first_line_counts_and_its_end_does_not),
 		cmocka_unit_test(empty_missing_and_overlong_files_are_refused),
+		cmocka_unit_test(words_may_stand_on_several_lines),
+		cmocka_unit_test(a_words_file_that_is_empty_overlong_or_no_text_is_refused),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

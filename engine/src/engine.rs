@@ -1,5 +1,9 @@
 //! The engine as the daemon sees it: one account on this device, its vault, and how it is doing.
 
+mod life;
+
+pub use life::Secret;
+
 use crate::Volume;
 use crate::account::{self, Identity, StoredAccount, load_secret, remove_secret};
 use crate::engine_error::EngineError;
@@ -161,7 +165,7 @@ impl Engine {
     /// Who this device is signed in as.
     #[must_use]
     pub fn identity(&self) -> Option<Identity> {
-        self.0.current.lock().as_ref().map(|signed_in| signed_in.identity.clone())
+        self.0.current.lock().as_ref().map(|signed_in| signed_in.vault.parts().members.identity())
     }
 
     /// The vault, to mount it.
@@ -173,7 +177,7 @@ impl Engine {
     /// How it is doing; the mount is the caller's to fill in.
     #[must_use]
     pub fn status(&self) -> Status {
-        let Some(SignedIn { identity, vault, .. }) = self.0.current.lock().clone() else {
+        let Some(SignedIn { vault, .. }) = self.0.current.lock().clone() else {
             return Facts::default().status();
         };
         let parts = vault.parts();
@@ -196,7 +200,7 @@ impl Engine {
         };
         let (nodes_reachable, nodes) = parts.nodes.counts();
         Facts {
-            identity: Some(identity),
+            identity: Some(parts.members.identity()),
             server_reachable: parts.server.is_reachable(),
             nodes_reachable,
             nodes,

@@ -6,7 +6,7 @@
 use crate::OpenError;
 use freehold_api::ErrorCode;
 use freehold_api::control::ExitCode;
-use freehold_crypto::KeyringError;
+use freehold_crypto::{KeyringError, RecoveryWordsError};
 use freehold_net::coord::CoordError;
 use freehold_trust::account_log::LogError;
 use freehold_trust::opaque::OpaqueError;
@@ -24,6 +24,18 @@ pub enum EngineError {
     /// Wrong password or unknown user: on purpose one answer.
     #[error("the user name or the password is wrong")]
     WrongPassword,
+    /// The typed words are no recovery key: a slip of the pen.
+    #[error("these are not 24 recovery words: {0}")]
+    BadWords(#[from] RecoveryWordsError),
+    /// No account on the server has the words, or they are not this account's.
+    #[error("the recovery words are not in force; words that were used or replaced no longer work")]
+    WrongWords,
+    /// The account has ended this device.
+    #[error("this device was removed from the account")]
+    Removed,
+    /// No device, or several, are called that.
+    #[error("{0}")]
+    NoSuchDevice(&'static str),
     /// Somebody has the name.
     #[error("the user name is taken on this server")]
     UserTaken,
@@ -96,6 +108,8 @@ impl EngineError {
             Some(ErrorCode::UserTaken) => Self::UserTaken,
             Some(ErrorCode::RegistrationClosed) => Self::RegistrationClosed,
             Some(ErrorCode::BadCredentials) => Self::WrongPassword,
+            Some(ErrorCode::BadRecovery) => Self::WrongWords,
+            Some(ErrorCode::DeviceRevoked) => Self::Removed,
             Some(ErrorCode::BadUser) => {
                 Self::BadName("the server does not take this user name; choose another")
             }
@@ -104,6 +118,11 @@ impl EngineError {
                 other => Self::ServerRefused(other.to_string()),
             },
         }
+    }
+
+    /// The words do not read; which one is said, none is repeated.
+    pub(crate) const fn words(error: RecoveryWordsError) -> Self {
+        Self::BadWords(error)
     }
 
     pub(crate) fn keyring(error: KeyringError) -> Self {
@@ -131,9 +150,10 @@ impl EngineError {
     pub const fn exit(&self) -> ExitCode {
         match self {
             Self::AlreadySignedIn | Self::UserTaken | Self::Pending => ExitCode::Conflict,
-            Self::SignedOut | Self::WrongPassword => ExitCode::Locked,
-            Self::RegistrationClosed => ExitCode::NotPermitted,
-            Self::BadName(_) | Self::BadServerUrl(_) => ExitCode::Usage,
+            Self::SignedOut | Self::WrongPassword | Self::WrongWords => ExitCode::Locked,
+            Self::NoSuchDevice(_) => ExitCode::NotFound,
+            Self::RegistrationClosed | Self::Removed => ExitCode::NotPermitted,
+            Self::BadName(_) | Self::BadServerUrl(_) | Self::BadWords(_) => ExitCode::Usage,
             Self::ServerUnreachable(_) => ExitCode::Unreachable,
             Self::ServerUntrusted(_) | Self::WrongDeviceKey => ExitCode::Integrity,
             Self::ServerRefused(_) | Self::Disk { .. } | Self::Local(_) | Self::Internal(_) => {
@@ -149,6 +169,10 @@ impl EngineError {
             Self::AlreadySignedIn => "`freehold logout` first",
             Self::SignedOut => "`freehold signup` or `freehold login` does it",
             Self::WrongPassword => "check both and try again",
+            Self::BadWords(_) => "nothing was asked of the server and nothing has changed",
+            Self::WrongWords => "check the words and the server's address; nothing has changed",
+            Self::Removed => "what is on this disk stays readable; sign out and in again to use the account",
+            Self::NoSuchDevice(_) => "`freehold device list` shows names and ids",
             Self::UserTaken => "choose another name, or `freehold login`",
             Self::RegistrationClosed => "ask its owner, or run your own server",
             Self::BadName(_) => "",
@@ -171,6 +195,10 @@ impl EngineError {
             Self::AlreadySignedIn => "already_signed_in",
             Self::SignedOut => "signed_out",
             Self::WrongPassword => "wrong_password",
+            Self::BadWords(_) => "bad_words",
+            Self::WrongWords => "wrong_words",
+            Self::Removed => "device_removed",
+            Self::NoSuchDevice(_) => "no_such_device",
             Self::UserTaken => "user_taken",
             Self::RegistrationClosed => "registration_closed",
             Self::BadName(_) => "bad_name",

@@ -32,7 +32,7 @@ mod volume;
 
 pub use account::Identity;
 pub use attr::{Attr, Ino, Kind, NewNode, NodeState, Notice, ROOT, SetTimes, StatFs, Time};
-pub use engine::{Engine, EngineConfig, EngineDirs, SignUp};
+pub use engine::{Engine, EngineConfig, EngineDirs, Secret, SignUp};
 pub use engine_error::EngineError;
 pub use error::{FetchError, FsError, OpenError, Recovery};
 pub use tables::attrs::XattrMode;

@@ -19,6 +19,7 @@ use crate::transfer::download::Downloads;
 use crate::transfer::nodes::{Nodes, NodesError};
 use crate::transfer::upload::Uploads;
 use crate::{Author, ChunkSource, FetchDone, Recovery, SystemClock, Volume, VolumeOptions};
+use freehold_api::ErrorCode;
 use freehold_crypto::DeviceSecret;
 use freehold_model::{ChunkId, VaultId};
 use freehold_net::coord::{CoordConfig, ServerClient, ServerUrl};
@@ -38,6 +39,9 @@ use tokio::task::JoinSet;
 const NODES: &str = "storage_nodes";
 /// Problem: opening found damage in the local state.
 const DAMAGE: &str = "local_damage";
+
+/// How long a revocation waits for what the revoked device has sent; the cut is then what is here.
+const CATCH_UP: Duration = Duration::from_secs(10);
 
 /// How often a wait looks whether it is over.
 const WAIT_LOOK: Duration = Duration::from_millis(50);
@@ -169,6 +173,22 @@ impl OpenVault {
         }
     }
 
+    /// Asks the server afresh and waits a moment until all it had is applied; whether it was.
+    ///
+    /// # Cancel safety
+    /// Dropping the future changes nothing.
+    pub(crate) async fn catch_up(&self) -> bool {
+        let ticket = self.signals.ask();
+        let mut progress = self.progress.clone();
+        let answered = progress.wait_for(|progress| progress.answered >= ticket);
+        tokio::time::timeout(CATCH_UP, answered).await.is_ok_and(|answered| answered.is_ok())
+    }
+
+    /// The account may have changed.
+    pub(crate) fn meet(&self) {
+        self.signals.meet();
+    }
+
     /// Ends the tasks, then writes what the volume still holds.
     ///
     /// # Errors
@@ -222,7 +242,8 @@ async fn tend_nodes(parts: Arc<Parts>) {
     let report = |error: Option<&NodesError>| match error {
         None => parts.problems.clear(NODES),
         // The server's absence is told elsewhere.
-        Some(NodesError::Server(error)) if error.is_transient() => {}
+        Some(NodesError::Server(error))
+            if error.is_transient() || error.code() == Some(ErrorCode::DeviceRevoked) => {}
         Some(error) => {
             parts.problems.raise(
                 NODES,
@@ -273,8 +294,14 @@ fn open_parts(
         Arc::clone(&problems),
     );
     let account = stored.identity.account;
-    let members =
-        Arc::new(Members::new(dirs.data.to_owned(), Arc::clone(&local_key), Arc::clone(&server), stored)?);
+    let members = Arc::new(Members::new(
+        dirs.data.to_owned(),
+        Arc::clone(&local_key),
+        Arc::clone(&server),
+        stored,
+        secret,
+        Arc::clone(&keyring),
+    )?);
     let history = History::open(&dir)
         .map_err(|error| EngineError::disk("open the kept commits", std::io::Error::other(error)))?;
     let history = Arc::new(history);

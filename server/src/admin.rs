@@ -1,9 +1,8 @@
-//! Administrative tasks on the data directory, also while the server runs: they go through the
-//! database, which both processes may write.
+//! Administrative tasks, also while servers run: they go through the database, which all of these
+//! processes may write.
 
 use crate::clock::Clock;
 use crate::config::{AdminTask, Config};
-use crate::db::{MetaStore, SqliteStore};
 use crate::limits::TOKEN_SECONDS;
 use crate::random;
 use crate::run::{StartError, make_data_dir};
@@ -15,7 +14,7 @@ use crate::run::{StartError, make_data_dir};
 pub async fn run(config: &Config, task: AdminTask) -> Result<String, StartError> {
     make_data_dir(&config.data_dir)?;
     let clock = Clock::System;
-    let store = SqliteStore::open(&config.database, clock.micros()).await?;
+    let store = config.database.open(clock.micros()).await?.store;
     let expires = clock.micros_in(TOKEN_SECONDS);
     match task {
         AdminTask::JoinToken => {

@@ -1,15 +1,13 @@
-//! What every request shares: store, keys, clock, throttles, half-done logins, event channel.
+//! What every request shares: store, keys, clock, throttles, event channel.
 
 use crate::clock::{Clock, micros};
 use crate::db::MetaStore;
 use crate::keys::ServerKeys;
 use crate::limits;
-use crate::pending::Pending;
 use crate::throttle::Throttle;
 use freehold_api::{Event, Kdf};
-use freehold_model::{AccountId, DeviceId};
+use freehold_model::AccountId;
 use freehold_trust::KdfParams;
-use freehold_trust::opaque::LoginStart;
 use std::sync::Arc;
 use tokio::sync::{broadcast, watch};
 
@@ -18,24 +16,10 @@ pub struct App {
     pub(crate) store: Arc<dyn MetaStore>,
     pub(crate) keys: ServerKeys,
     pub(crate) clock: Clock,
-    pub(crate) logins: Pending<LoginUnderWay>,
-    pub(crate) challenges: Pending<DeviceId>,
     pub(crate) login_throttle: Throttle,
     pub(crate) network_throttle: Throttle,
     events: broadcast::Sender<Pushed>,
     stopping: watch::Sender<bool>,
-}
-
-/// A login between its first and last message.
-pub(crate) struct LoginUnderWay {
-    /// The account, unless nobody has the name.
-    pub(crate) account: Option<AccountId>,
-    /// The name, bound into the exchange.
-    pub(crate) user: String,
-    /// OPAQUE state, zeroed when dropped.
-    pub(crate) started: LoginStart,
-    /// The bucket to give the attempt back to.
-    pub(crate) bucket: [u8; 32],
 }
 
 /// An event with its audience.
@@ -45,21 +29,29 @@ pub(crate) struct Pushed {
     pub(crate) account: Option<AccountId>,
     /// What happened.
     pub(crate) event: Event,
+    /// Where.
+    pub(crate) origin: Origin,
+}
+
+/// Which server an event comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// This one.
+    Here,
+    /// Another one over the same database.
+    Elsewhere,
 }
 
 impl App {
     /// A server over a store.
     #[must_use]
     pub fn new(store: Arc<dyn MetaStore>, keys: ServerKeys, clock: Clock) -> Self {
-        let handshake = micros(limits::HANDSHAKE_SECONDS);
         let login_refill = micros(limits::LOGIN_REFILL_SECONDS);
         let network_refill = micros(limits::NETWORK_REFILL_SECONDS);
         Self {
             store,
             keys,
             clock,
-            logins: Pending::new(limits::HANDSHAKES_MAX, handshake),
-            challenges: Pending::new(limits::HANDSHAKES_MAX, handshake),
             login_throttle: Throttle::new(limits::LOGIN_BURST, login_refill, limits::BUCKETS_MAX),
             network_throttle: Throttle::new(limits::NETWORK_BURST, network_refill, limits::BUCKETS_MAX),
             events: broadcast::Sender::new(limits::EVENTS_BEHIND_MAX),
@@ -81,7 +73,12 @@ impl App {
 
     /// Tells listeners; nobody listening is fine, since events only hurry clients along.
     pub(crate) fn push(&self, account: Option<AccountId>, event: Event) {
-        let _ = self.events.send(Pushed { account, event });
+        let _ = self.events.send(Pushed { account, event, origin: Origin::Here });
+    }
+
+    /// Tells listeners what happened at another server.
+    pub(crate) fn push_from_elsewhere(&self, account: Option<AccountId>, event: Event) {
+        let _ = self.events.send(Pushed { account, event, origin: Origin::Elsewhere });
     }
 
     /// Starts listening to events.

@@ -2,7 +2,10 @@
 //!
 //! The command line parser already puts flags before the environment, so only the file is merged
 //! here. `FREEHOLD_HOME=DIR` moves everything: data in `DIR/server`, file `DIR/server/server.toml`.
+//! A database URL with a password is taken from a file only: arguments and environment of a process
+//! can be read by others.
 
+use crate::db::{Location, LocationError};
 use clap::{Args, Parser, Subcommand};
 use serde::Deserialize;
 use std::io;
@@ -36,10 +39,14 @@ pub struct Options {
     /// Directory for keys and database.
     #[arg(long, global = true, env = "FREEHOLD_SERVER_DATA_DIR", value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Database, `sqlite:PATH` [default: server.db in the data directory].
+    /// Database: sqlite:PATH, or postgres://USER@HOST/NAME without a password, which then comes
+    /// from PGPASSFILE or ~/.pgpass [default: server.db in the data directory].
     #[arg(long, global = true, env = "FREEHOLD_SERVER_DATABASE", value_name = "URL")]
     pub database: Option<String>,
-    /// TOML file with `listen`, `data_dir`, `database`.
+    /// File whose first line is the database URL, with or without a password.
+    #[arg(long, global = true, env = "FREEHOLD_SERVER_DATABASE_FILE", value_name = "FILE")]
+    pub database_file: Option<PathBuf>,
+    /// TOML file with `listen`, `data_dir`, `database`, `database_file`.
     #[arg(long, global = true, env = "FREEHOLD_SERVER_CONFIG", value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -71,6 +78,7 @@ struct FileOptions {
     listen: Option<SocketAddr>,
     data_dir: Option<PathBuf>,
     database: Option<String>,
+    database_file: Option<PathBuf>,
 }
 
 /// Settings as they hold.
@@ -80,8 +88,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Directory for keys and database.
     pub data_dir: PathBuf,
-    /// The SQLite file.
-    pub database: PathBuf,
+    /// The database.
+    pub database: Location,
 }
 
 /// The settings cannot be used. Each text is the one line the program ends with.
@@ -109,12 +117,26 @@ pub enum ConfigError {
         "refusing to listen on {0}: this release serves plain HTTP, so only on a loopback address such as 127.0.0.1:8440"
     )]
     NotLoopback(SocketAddr),
-    /// The database is of a kind that is not there yet.
-    #[error("PostgreSQL comes with the next release; use sqlite:PATH or leave --database out")]
-    Postgres,
-    /// The database is of no kind at all.
-    #[error("--database takes sqlite:PATH")]
-    UnknownDatabase,
+    /// The database cannot be used.
+    #[error("the setting `database`: {0}")]
+    Database(#[from] LocationError),
+    /// The file with the database URL cannot be read.
+    #[error("cannot read the database URL in {path}: {source}")]
+    DatabaseFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The database is named twice.
+    #[error("the database is named twice; give `database` or `database_file`, not both")]
+    TwoDatabases,
+    /// A password stands where other users of the machine can read it.
+    #[error(
+        "refusing a database password in the arguments or the environment, where others can read it: put the URL into a file for --database-file, or the password into PGPASSFILE"
+    )]
+    PasswordInTheOpen,
     /// There is no home directory to put the data in.
     #[error("no home directory found; name one with --data-dir DIR")]
     NoHome,
@@ -133,9 +155,9 @@ impl Config {
         }
         let data_dir = options.data_dir.clone().or(file.data_dir).or_else(|| places.data_dir.clone());
         let data_dir = data_dir.ok_or(ConfigError::NoHome)?;
-        let database = match options.database.as_ref().or(file.database.as_ref()) {
-            Some(url) => database_path(url)?,
-            None => data_dir.join("server.db"),
+        let database = match database(options, file.database, file.database_file)? {
+            Some(database) => database,
+            None => Location::Sqlite(data_dir.join("server.db")),
         };
         Ok(Self { listen, data_dir, database })
     }
@@ -181,16 +203,36 @@ fn read_file(options: &Options, places: &Places) -> Result<FileOptions, ConfigEr
     })
 }
 
-fn database_path(url: &str) -> Result<PathBuf, ConfigError> {
-    if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        return Err(ConfigError::Postgres);
+/// The database by flags and environment, else by the file.
+fn database(
+    options: &Options,
+    url_in_file: Option<String>,
+    path_in_file: Option<PathBuf>,
+) -> Result<Option<Location>, ConfigError> {
+    match (&options.database, &options.database_file) {
+        (None, None) => match (url_in_file, path_in_file) {
+            (None, None) => Ok(None),
+            (Some(url), None) => Ok(Some(Location::parse(&url)?)),
+            (None, Some(path)) => read_url(&path).map(Some),
+            (Some(_), Some(_)) => Err(ConfigError::TwoDatabases),
+        },
+        (Some(url), None) => {
+            let database = Location::parse(url)?;
+            if database.holds_password() {
+                return Err(ConfigError::PasswordInTheOpen);
+            }
+            Ok(Some(database))
+        }
+        (None, Some(path)) => read_url(path).map(Some),
+        (Some(_), Some(_)) => Err(ConfigError::TwoDatabases),
     }
-    let path = url.strip_prefix("sqlite:").ok_or(ConfigError::UnknownDatabase)?;
-    let path = path.strip_prefix("//").unwrap_or(path);
-    if path.is_empty() || path.contains(['?', '#']) {
-        return Err(ConfigError::UnknownDatabase);
-    }
-    Ok(PathBuf::from(path))
+}
+
+/// The URL on the first line of a file.
+fn read_url(path: &Path) -> Result<Location, ConfigError> {
+    let text = std::fs::read_to_string(path);
+    let text = text.map_err(|source| ConfigError::DatabaseFile { path: path.to_owned(), source })?;
+    Ok(Location::parse(text.lines().next().unwrap_or_default().trim())?)
 }
 
 #[cfg(test)]
@@ -207,7 +249,7 @@ mod tests {
         let config = Config::load(&Options::default(), &places(home)).expect("defaults are valid");
         assert_eq!(config.listen, DEFAULT_LISTEN);
         assert_eq!(config.data_dir, home.join("server"));
-        assert_eq!(config.database, home.join("server/server.db"));
+        assert_eq!(config.database, Location::Sqlite(home.join("server/server.db")));
     }
 
     #[test]
@@ -220,7 +262,7 @@ mod tests {
         let config = Config::load(&Options { listen, ..Options::default() }, &places(home.path()));
         let config = config.expect("both are valid");
         assert_eq!(Some(config.listen), listen);
-        assert_eq!(config.database, Path::new("/a/b.db"));
+        assert_eq!(config.database, Location::Sqlite("/a/b.db".into()));
     }
 
     #[test]
@@ -248,12 +290,35 @@ mod tests {
     }
 
     #[test]
-    fn only_sqlite_is_taken() {
-        assert!(matches!(database_path("postgres://db/x"), Err(ConfigError::Postgres)));
-        for url in ["mysql://x", "sqlite:", "sqlite:a?mode=ro", "/plain/path"] {
-            assert!(matches!(database_path(url), Err(ConfigError::UnknownDatabase)), "{url}");
-        }
-        assert_eq!(database_path("sqlite:///a").ok(), Some(PathBuf::from("/a")));
-        assert_eq!(database_path("sqlite:a").ok(), Some(PathBuf::from("a")));
+    fn a_password_is_taken_from_files_only() {
+        let home = tempfile::tempdir().expect("a temporary directory");
+        let load = |options: &Options| Config::load(options, &places(home.path()));
+        let url = "postgres://ada:s3cret@db/freehold";
+        let in_the_open = Options { database: Some(url.to_owned()), ..Options::default() };
+        let refused = load(&in_the_open).expect_err("a refusal");
+        assert!(matches!(refused, ConfigError::PasswordInTheOpen));
+        assert!(!format!("{refused} {refused:?}").contains("s3cret"));
+        let expected = Location::parse(url).expect("a sound URL");
+        let file = home.path().join("url");
+        std::fs::write(&file, format!("{url}\n")).expect("a file");
+        let named = load(&Options { database_file: Some(file), ..Options::default() }).expect("a config");
+        assert_eq!(named.database, expected);
+        std::fs::create_dir(home.path().join("server")).expect("a directory");
+        let text = format!("database = \"{url}\"\n");
+        std::fs::write(home.path().join("server/server.toml"), text).expect("a file");
+        let settings = load(&Options::default()).expect("a config");
+        assert_eq!(settings.database, expected);
+        assert!(!format!("{settings:?}").contains("s3cret"));
+    }
+
+    #[test]
+    fn a_database_is_named_once() {
+        let both = Options {
+            database: Some("sqlite:/a".to_owned()),
+            database_file: Some("/b".into()),
+            ..Options::default()
+        };
+        let refused = Config::load(&both, &places(Path::new("/nowhere")));
+        assert!(matches!(refused, Err(ConfigError::TwoDatabases)));
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! They stay out of the database so that a stolen copy of it holds no key: without the OPAQUE keys
 //! its login records cannot even be guessed at offline. Losing the file makes every login
-//! worthless, so it belongs into the same backup, kept apart.
+//! worthless, so it belongs into the same backup, kept apart. Several servers over one database
+//! hold copies of one file; a fingerprint in the database tells whether a file is the right one.
 
 use crate::random::OsEntropy;
 use freehold_model::codec::Reader;
@@ -64,7 +65,7 @@ impl ServerKeys {
     /// # Errors
     /// [`KeyFileError`] when it is damaged, unreadable or cannot be written.
     pub fn load_or_create(data_dir: &Path) -> Result<Self, KeyFileError> {
-        let path = data_dir.join(FILE_NAME);
+        let path = Self::path(data_dir);
         match fs::read(&path) {
             Ok(bytes) => Self::decode(&bytes).ok_or(KeyFileError::Damaged { path }),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -75,6 +76,23 @@ impl ServerKeys {
             }
             Err(source) => Err(KeyFileError::Io { path, source }),
         }
+    }
+
+    /// Reads the key file of a data directory; nothing when there is none.
+    ///
+    /// # Errors
+    /// [`KeyFileError`] when it is damaged or unreadable.
+    pub fn load(data_dir: &Path) -> Result<Option<Self>, KeyFileError> {
+        if !Self::path(data_dir).exists() {
+            return Ok(None);
+        }
+        Self::load_or_create(data_dir).map(Some)
+    }
+
+    /// The key file of a data directory.
+    #[must_use]
+    pub fn path(data_dir: &Path) -> PathBuf {
+        data_dir.join(FILE_NAME)
     }
 
     fn generate() -> Vec<u8> {
@@ -109,6 +127,15 @@ impl ServerKeys {
         *blake3::hash(self.public().as_bytes()).as_bytes()
     }
 
+    /// What a database remembers these keys by. It keeps files from being mixed up, not attackers
+    /// out, so 64 bits of a hash of the public key do.
+    #[must_use]
+    pub fn fingerprint(&self) -> i64 {
+        let hash = blake3::derive_key("freehold v1 key file fingerprint", self.public().as_bytes());
+        let [a, b, c, d, e, f, g, h, ..] = hash;
+        i64::from_be_bytes([a, b, c, d, e, f, g, h])
+    }
+
     /// The login keys.
     pub(crate) const fn opaque(&self) -> &ServerSetup {
         &self.opaque
@@ -129,7 +156,8 @@ impl ServerKeys {
         *self.hasher("freehold v1 login name").update(user.as_bytes()).finalize().as_bytes()
     }
 
-    fn hasher(&self, purpose: &'static str) -> blake3::Hasher {
+    /// A keyed hash for one purpose, the same on every server with these keys.
+    pub(crate) fn hasher(&self, purpose: &'static str) -> blake3::Hasher {
         blake3::Hasher::new_keyed(&blake3::derive_key(purpose, &self.pseudonym.0))
     }
 }

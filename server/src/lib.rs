@@ -15,11 +15,12 @@ pub mod db;
 mod http;
 mod keys;
 mod limits;
-mod pending;
 mod random;
+mod relay;
 pub mod run;
 mod service;
 mod throttle;
+mod tickets;
 
 pub use app::App;
 pub use clock::Clock;

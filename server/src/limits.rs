@@ -11,8 +11,15 @@ pub(crate) const ACCOUNT_SESSION_SECONDS: u64 = 15 * 60;
 /// Time from the first to the second message of a login or a device challenge.
 pub(crate) const HANDSHAKE_SECONDS: u64 = 60;
 
-/// Logins and challenges under way at once; the oldest gives way, so memory stays under 8 MiB.
-pub(crate) const HANDSHAKES_MAX: usize = 8_192;
+/// Time for which a used login or challenge is remembered beyond its end, so that the server whose
+/// clock is behind does not take it again after the one whose clock is ahead has forgotten it.
+pub(crate) const SPENT_MARGIN_SECONDS: u64 = 600;
+
+/// Time over which events for other servers are gathered into one statement.
+pub(crate) const RELAY_GATHER: Duration = Duration::from_millis(20);
+
+/// Different events that one statement to other servers carries; beyond it they are told to poll.
+pub(crate) const RELAY_EVENTS_MAX: usize = 1_024;
 
 /// Time in which a repeated registration is taken for a lost answer.
 pub(crate) const REGISTER_REPEAT_SECONDS: u64 = 600;

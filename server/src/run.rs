@@ -1,14 +1,14 @@
 //! From settings to a serving program, and out again.
 //!
-//! Order matters: directory, lock, keys, database, port, and only then the ready line. Whatever
-//! fails ends the program with one line. Stopping lets requests under way finish for a few seconds.
+//! Order matters: directory, lock, database, the keys it belongs to, port, and only then the ready
+//! line. Whatever fails ends the program with one line. Stopping lets requests under way finish for a few seconds.
 
 use crate::clock::Clock;
 use crate::config::{Config, ConfigError};
-use crate::db::{MetaStore, OpenError, SqliteStore, StoreError};
+use crate::db::{MetaStore, Notices, OpenError, PostgresStore, StoreError};
 use crate::keys::{KeyFileError, ServerKeys};
 use crate::limits::STOP_GRACE;
-use crate::{App, http};
+use crate::{App, http, relay};
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
 use std::net::SocketAddr;
@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 /// How often ended sessions and tokens are cleared.
 const SWEEP_EVERY: Duration = Duration::from_secs(3_600);
@@ -45,6 +46,14 @@ pub enum StartError {
     /// The key file cannot be used.
     #[error(transparent)]
     Keys(#[from] KeyFileError),
+    /// The database belongs to keys that are not here.
+    #[error(
+        "the database belongs to a server whose keys are not in {path}: copy its server.keys there, or restore the file from a backup"
+    )]
+    OtherKeys {
+        /// Where the key file must be.
+        path: PathBuf,
+    },
     /// The database cannot be used.
     #[error(transparent)]
     Database(#[from] OpenError),
@@ -66,6 +75,8 @@ pub enum StartError {
 pub struct Ready {
     app: Arc<App>,
     listener: TcpListener,
+    /// What other servers over the database are told, and where they are heard.
+    shared: Option<(PostgresStore, Notices)>,
     address: SocketAddr,
     /// Held as long as the server runs.
     _lock: File,
@@ -84,15 +95,34 @@ impl std::fmt::Debug for Ready {
 pub async fn start(config: &Config) -> Result<Ready, StartError> {
     make_data_dir(&config.data_dir)?;
     let lock = lock(&config.data_dir)?;
-    let keys = ServerKeys::load_or_create(&config.data_dir)?;
     let clock = Clock::System;
-    let store = SqliteStore::open(&config.database, clock.micros()).await?;
-    store.sweep(clock.micros()).await?;
+    let opened = config.database.open(clock.micros()).await?;
+    let keys = keys_of(opened.store.as_ref(), &config.data_dir).await?;
+    opened.store.sweep(clock.micros()).await?;
+    let shared = match opened.shared {
+        Some(store) => Some((store.clone(), store.notices().await?)),
+        None => None,
+    };
     let address = config.listen;
     let listen_error = |source| StartError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen_error)?;
     let address = listener.local_addr().map_err(listen_error)?;
-    Ok(Ready { app: Arc::new(App::new(Arc::new(store), keys, clock)), listener, address, _lock: lock })
+    let app = Arc::new(App::new(opened.store, keys, clock));
+    Ok(Ready { app, listener, shared, address, _lock: lock })
+}
+
+/// The keys that the database belongs to. Fresh ones are made for a fresh database only: others
+/// would make every login in it worthless.
+async fn keys_of(store: &dyn MetaStore, data_dir: &Path) -> Result<ServerKeys, StartError> {
+    let other = || StartError::OtherKeys { path: ServerKeys::path(data_dir) };
+    let keys = match store.key_fingerprint().await? {
+        Some(_) => ServerKeys::load(data_dir)?.ok_or_else(other)?,
+        None => ServerKeys::load_or_create(data_dir)?,
+    };
+    store.put_key_fingerprint(keys.fingerprint()).await?;
+    // Read again: another server may have been first.
+    let belongs = store.key_fingerprint().await? == Some(keys.fingerprint());
+    if belongs { Ok(keys) } else { Err(other()) }
 }
 
 impl Ready {
@@ -107,7 +137,11 @@ impl Ready {
     /// # Errors
     /// As the listener fails.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
-        let sweeper = tokio::spawn(sweep(Arc::clone(&self.app)));
+        let mut tasks = JoinSet::new();
+        tasks.spawn(sweep(Arc::clone(&self.app)));
+        if let Some((store, notices)) = self.shared {
+            relay::start(&self.app, store, notices, &mut tasks);
+        }
         let service = http::router(Arc::clone(&self.app)).into_make_service_with_connect_info::<SocketAddr>();
         let app = Arc::clone(&self.app);
         let (stopped, on_stop) = tokio::sync::oneshot::channel();
@@ -124,7 +158,7 @@ impl Ready {
                 Ok(())
             }
         };
-        sweeper.abort();
+        tasks.shutdown().await;
         result
     }
 }
@@ -153,7 +187,7 @@ pub(crate) fn make_data_dir(path: &Path) -> Result<(), StartError> {
     made.map_err(|source| StartError::DataDir { path: path.to_owned(), source })
 }
 
-/// Two servers on one directory would number commits twice.
+/// Two servers on one directory would use one SQLite file and one set of throttles each.
 fn lock(data_dir: &Path) -> Result<File, StartError> {
     let path = data_dir.join("server.lock");
     let error = |source| StartError::DataDir { path: data_dir.to_owned(), source };

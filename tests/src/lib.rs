@@ -12,6 +12,7 @@ mod full_disk;
 mod lan;
 mod needles;
 mod patience;
+mod postgres;
 mod tree;
 mod world;
 
@@ -23,5 +24,6 @@ pub use full_disk::SmallDisk;
 pub use lan::Lan;
 pub use needles::{Needles, windows};
 pub use patience::{ARRIVAL, wait_for_content, wait_until};
+pub use postgres::Postgres;
 pub use tree::{add_oddities, copy_tree, entries_of, pseudo_random, real_tree};
 pub use world::{PASSWORD, World};

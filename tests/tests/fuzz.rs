@@ -5,17 +5,19 @@
 
 use bolero::check;
 use freehold_api::bulk::{CommitPage, PushRequest, ReceiptsRequest, VersionsRequest, VersionsResponse};
-use freehold_api::control::{Credentials, Status};
+use freehold_api::control::{ChangePassword, Credentials, DeviceList, Recover, RevokeDevice, Status};
 use freehold_api::device_peer::{CommitsRequest, CommitsResponse, DeviceVersionsRequest, Heads, LogResponse};
 use freehold_api::peer::{GetRequest, GetResponse, HaveRequest, HaveResponse, PutRequest, PutResponse};
-use freehold_crypto::{ChunkKey, ChunkOpener, KeyBoxHeader, RecoveryKey, UnlockBox, open_chunk};
-use freehold_model::VersionVector;
+use freehold_crypto::{
+    ChunkKey, ChunkOpener, KeyBoxHeader, RecoveryKey, UnlockBox, UnlockKeys, open_chunk, open_user,
+};
 use freehold_model::codec::{Decode, Encode, from_slice, to_vec};
-use freehold_trust::account_log::LogEntry;
+use freehold_model::{AccountId, VersionVector};
+use freehold_trust::account_log::{LogEntry, RevokeIntent};
 use freehold_trust::commit::Commit;
 use freehold_trust::{
     SignedCapability, SignedDeviceAddresses, SignedDeviceCert, SignedHeartbeat, SignedLayout, SignedNodeCert,
-    SignedReceipt, SignedSessionProof,
+    SignedReceipt, SignedRecoveryProof, SignedSessionProof,
 };
 use freehold_vault::{CommitBody, Node, Record};
 use serde_json::Value;
@@ -33,6 +35,10 @@ static SEEDS: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
     assert!(seeds.len() > 20, "the vectors hold only {} byte strings", seeds.len());
     seeds
 });
+
+/// The recovery key of the golden vectors.
+static WORDS: LazyLock<UnlockKeys> =
+    LazyLock::new(|| UnlockKeys::from_recovery(&RecoveryKey::from_bytes([0x77; 32])));
 
 fn collect(value: &Value, seeds: &mut Vec<Vec<u8>>) {
     match value {
@@ -108,8 +114,11 @@ targets! {
     layouts: bytes => if let Ok(it) = SignedLayout::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
     heartbeats: bytes => if let Ok(it) = SignedHeartbeat::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
     session_proofs: bytes => if let Ok(it) = SignedSessionProof::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
+    recovery_proofs: bytes => if let Ok(it) = SignedRecoveryProof::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
+    revoke_intents: bytes => if let Ok(it) = RevokeIntent::from_bytes(bytes) { assert_eq!(it.to_bytes(), bytes) };
     key_box_headers: bytes => assert!(KeyBoxHeader::read(bytes).is_err() || bytes.starts_with(b"FHKB"));
     unlock_boxes: bytes => if let Ok(it) = UnlockBox::from_bytes(bytes) { assert_eq!(it.as_bytes(), bytes) };
+    user_name_boxes: bytes => drop(open_user(&WORDS, &AccountId::from_bytes([0xa1; 16]), bytes));
     sealed_chunks: bytes => drop(open_chunk(&ChunkKey::from_bytes([7; 32]), bytes));
     chunk_headers: bytes => drop(ChunkOpener::new(&ChunkKey::from_bytes([7; 32]), bytes));
     recovery_words: bytes => drop(RecoveryKey::from_words(&String::from_utf8_lossy(bytes)));
@@ -135,5 +144,9 @@ targets! {
     control_bodies: bytes => {
         drop(serde_json::from_slice::<Status>(bytes));
         drop(serde_json::from_slice::<Credentials>(bytes));
+        drop(serde_json::from_slice::<Recover>(bytes));
+        drop(serde_json::from_slice::<ChangePassword>(bytes));
+        drop(serde_json::from_slice::<RevokeDevice>(bytes));
+        drop(serde_json::from_slice::<DeviceList>(bytes));
     };
 }

@@ -5,7 +5,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use freehold_api::control::{ControlError, ExitCode, Status};
-use freehold_engine::EngineError;
+use freehold_engine::{EngineError, Secret};
 use freehold_vfs::MountError;
 use std::path::Path;
 
@@ -37,6 +37,24 @@ impl Failure {
     pub(super) fn signed_out() -> Self {
         let message = "this device is not signed in";
         Self::new("signed_out", ExitCode::Locked, message, "`freehold signup` or `freehold login` does it")
+    }
+
+    pub(super) fn one_secret() -> Self {
+        let message = "a device is revoked with the password or with the recovery words";
+        Self::new("one_secret", ExitCode::Usage, message, "give one of them")
+    }
+
+    /// Without the server a password proves nothing; the words do.
+    pub(super) fn revoke(error: EngineError, secret: Secret<'_>) -> Self {
+        match (&error, secret) {
+            (EngineError::ServerUnreachable(_), Secret::Password(_)) => Self::new(
+                error.code(),
+                error.exit(),
+                format!("the password cannot be checked while the server is away: {error}"),
+                "revoke with the recovery words: `freehold device revoke --words NAME` works without the server",
+            ),
+            _ => error.into(),
+        }
     }
 
     pub(super) fn relative_path() -> Self {

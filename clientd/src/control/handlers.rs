@@ -5,9 +5,11 @@ use super::error::Failure;
 use axum::Json;
 use axum::extract::State as Extract;
 use freehold_api::control::{
-    CONTROL_VERSION, Credentials, Mount, SignedUp, State, Status, Version, Wait, WhoAmI,
+    CONTROL_VERSION, ChangePassword, Confirm, Credentials, DeviceEntry, DeviceList, DeviceRevoked, Mount,
+    NewWords, Recover, RenameDevice, RevokeDevice, SignedUp, State, Status, Version, Wait, WhoAmI, Words,
+    WordsTested,
 };
-use freehold_engine::{Engine, Identity};
+use freehold_engine::{Engine, Identity, Secret};
 use std::path::Path;
 use std::time::Duration;
 
@@ -46,11 +48,12 @@ fn describe(identity: Option<&Identity>) -> WhoAmI {
 }
 
 /// The name a device gets when the user gives none: the machine's.
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
 fn device_name(credentials: &Credentials) -> String {
-    credentials
-        .device
-        .clone()
-        .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned())
+    credentials.device.clone().unwrap_or_else(host_name)
 }
 
 pub(super) async fn signup(
@@ -80,6 +83,67 @@ pub(super) async fn logout(Extract(shared): Extract<Shared>) -> Answer<WhoAmI> {
     }
     shared.engine.logout().await?;
     Ok(Json(describe(None)))
+}
+
+pub(super) async fn recover(
+    Extract(shared): Extract<Shared>,
+    Json(recover): Json<Recover>,
+) -> Answer<SignedUp> {
+    let device = recover.device.clone().unwrap_or_else(host_name);
+    let done = shared.engine.recover(&recover.server, &recover.words, &recover.password, &device).await?;
+    Ok(Json(SignedUp {
+        who: describe(Some(&done.identity)),
+        recovery_words: done.recovery_words.to_string(),
+    }))
+}
+
+pub(super) async fn recovery_create(
+    Extract(shared): Extract<Shared>,
+    Json(confirm): Json<Confirm>,
+) -> Answer<NewWords> {
+    let words = shared.engine.create_recovery(&confirm.password).await?;
+    Ok(Json(NewWords { recovery_words: words.to_string() }))
+}
+
+pub(super) async fn recovery_test(
+    Extract(shared): Extract<Shared>,
+    Json(words): Json<Words>,
+) -> Answer<WordsTested> {
+    let fresh = shared.engine.test_recovery(&words.words).await?;
+    Ok(Json(WordsTested { fresh }))
+}
+
+pub(super) async fn passwd(
+    Extract(shared): Extract<Shared>,
+    Json(change): Json<ChangePassword>,
+) -> Answer<WhoAmI> {
+    shared.engine.change_password(&change.old, &change.new).await?;
+    Ok(Json(who(&shared.engine)))
+}
+
+pub(super) async fn devices(Extract(shared): Extract<Shared>) -> Answer<DeviceList> {
+    Ok(Json(DeviceList { devices: shared.engine.devices().await? }))
+}
+
+pub(super) async fn device_revoke(
+    Extract(shared): Extract<Shared>,
+    Json(revoke): Json<RevokeDevice>,
+) -> Answer<DeviceRevoked> {
+    let secret = match (&revoke.password, &revoke.words) {
+        (Some(password), None) => Secret::Password(password),
+        (None, Some(words)) => Secret::Words(words),
+        _ => return Err(Failure::one_secret()),
+    };
+    let revoked = shared.engine.revoke_device(&revoke.device, secret).await;
+    let (device, pending) = revoked.map_err(|error| Failure::revoke(error, secret))?;
+    Ok(Json(DeviceRevoked { device, pending }))
+}
+
+pub(super) async fn device_rename(
+    Extract(shared): Extract<Shared>,
+    Json(rename): Json<RenameDevice>,
+) -> Answer<DeviceEntry> {
+    Ok(Json(shared.engine.rename_device(&rename.device, &rename.name).await?))
 }
 
 pub(super) async fn mount(Extract(shared): Extract<Shared>, Json(mount): Json<Mount>) -> Answer<Mount> {

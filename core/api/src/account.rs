@@ -4,7 +4,7 @@
 //! and verified with `freehold-trust`, boxes only by clients. A box is named by what it is for, so
 //! that the server can replace and hand out the right ones.
 
-use crate::Blob;
+use crate::{Blob, Kdf};
 use freehold_model::VaultId;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,13 @@ pub struct UnlockBoxEntry {
     pub sealed: Blob,
 }
 
+/// [`KeyBoxEntry::kind`] of a vault key under an account root.
+pub const KIND_VAULT_KEY: u8 = 1;
+/// [`KeyBoxEntry::kind`] of a vault key under the vault key after it.
+pub const KIND_PREVIOUS_VAULT_KEY: u8 = 2;
+/// [`KeyBoxEntry::kind`] of an account root under the root after it.
+pub const KIND_PREVIOUS_ROOT: u8 = 3;
+
 /// One key generation wrapped under another symmetric key of the hierarchy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyBoxEntry {
@@ -85,28 +92,65 @@ pub struct AccountLog {
     pub entries: Vec<Blob>,
 }
 
-/// `POST /api/v1/account/log`: appends one entry when it extends the head, and stores the boxes
-/// that belong to it in the same transaction. Repeating an appended entry is answered as before.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AppendEntry {
-    /// The encoded entry.
-    pub entry: Blob,
-    /// Account roots sealed to unlock paths: of the new device, or of a new generation.
+/// `POST /api/v1/account/log`: appends entries, all or none, when they extend the head, and stores what
+/// belongs to them in the same transaction. Repeating appended entries is answered as before.
+///
+/// A change that shuts somebody out (a device revoked, a secret replaced) ends with a rotation.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppendEntries {
+    /// The encoded entries, in order.
+    pub entries: Vec<Blob>,
+    /// Account roots sealed to unlock paths: exactly those a rotation names, or one for each path that
+    /// became live without one.
     #[serde(default)]
     pub boxes: Vec<UnlockBoxEntry>,
-    /// Earlier account roots under the new one.
+    /// The account root before a rotation under the new one.
     #[serde(default)]
     pub account_keys: Vec<KeyBoxEntry>,
-    /// New vault key generations.
+    /// The next key of every vault, with a rotation.
     #[serde(default)]
     pub vault_keys: Vec<VaultBoxes>,
+    /// The new login record, with a new password and only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<NewLogin>,
+    /// The user name sealed to the new recovery key, with a new recovery key and only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_box: Option<Blob>,
 }
 
-/// Answer to [`AppendEntry`].
+/// The login record of a new password.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewLogin {
+    /// Login name of the account, as in [`PasswordStart`].
+    pub user: String,
+    /// OPAQUE registration upload.
+    pub upload: Blob,
+}
+
+/// Answer to [`AppendEntries`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AppendedEntry {
-    /// Place of the entry in the log; genesis is 0.
+pub struct AppendedEntries {
+    /// Place of the last entry in the log; genesis is 0.
     pub seq: u64,
+}
+
+/// `POST /api/v1/account/password/start`: first step of a new password for the session's account. The
+/// second is [`AppendEntries`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordStart {
+    /// Login name of the account: OPAQUE binds the password to it, and the server keeps only its hash.
+    pub user: String,
+    /// OPAQUE registration request.
+    pub request: Blob,
+}
+
+/// Answer to [`PasswordStart`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PasswordStarted {
+    /// OPAQUE registration response.
+    pub response: Blob,
+    /// Proposed parameters.
+    pub kdf: Kdf,
 }
 
 /// Answer to `GET /api/v1/account/boxes`.
@@ -117,4 +161,7 @@ pub struct AccountBoxes {
     /// Earlier account roots under later ones.
     #[serde(default)]
     pub account_keys: Vec<KeyBoxEntry>,
+    /// The user name sealed to the recovery key in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_box: Option<Blob>,
 }

@@ -29,6 +29,20 @@ pub mod path {
     pub const LOGIN: &str = "/v1/login";
     /// `POST` nothing: nothing.
     pub const LOGOUT: &str = "/v1/logout";
+    /// `POST` [`super::Recover`]: [`super::SignedUp`].
+    pub const RECOVER: &str = "/v1/recover";
+    /// `POST` [`super::Confirm`]: [`super::NewWords`].
+    pub const RECOVERY_CREATE: &str = "/v1/recovery/create";
+    /// `POST` [`super::Words`]: [`super::WordsTested`].
+    pub const RECOVERY_TEST: &str = "/v1/recovery/test";
+    /// `POST` [`super::ChangePassword`]: [`super::WhoAmI`].
+    pub const PASSWD: &str = "/v1/passwd";
+    /// `GET`: [`super::DeviceList`].
+    pub const DEVICES: &str = "/v1/devices";
+    /// `POST` [`super::RevokeDevice`]: [`super::DeviceRevoked`].
+    pub const DEVICE_REVOKE: &str = "/v1/devices/revoke";
+    /// `POST` [`super::RenameDevice`]: [`super::DeviceEntry`].
+    pub const DEVICE_RENAME: &str = "/v1/devices/rename";
     /// `POST` [`super::Mount`]: [`super::Mount`].
     pub const MOUNT: &str = "/v1/mount";
     /// `POST` nothing: nothing.
@@ -95,6 +109,136 @@ impl std::fmt::Debug for SignedUp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SignedUp").field("who", &self.who).finish_non_exhaustive()
     }
+}
+
+/// The 24 words and the password from now on.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Recover {
+    /// `http://HOST:PORT`.
+    pub server: String,
+    /// The recovery words, as typed.
+    pub words: String,
+    /// The new password, UTF-8.
+    pub password: String,
+    /// Name this device is shown under; the host name when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+}
+
+/// The password, asked again for what a stolen device must not do.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Confirm {
+    /// The password.
+    pub password: String,
+}
+
+/// Recovery words, as typed.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Words {
+    /// The words.
+    pub words: String,
+}
+
+/// A new recovery key.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct NewWords {
+    /// Its 24 words: shown once, kept nowhere.
+    pub recovery_words: String,
+}
+
+/// Words that are in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WordsTested {
+    /// Whether the server was asked; otherwise they were in force when it was last heard.
+    pub fresh: bool,
+}
+
+/// Another password.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct ChangePassword {
+    /// The password so far.
+    pub old: String,
+    /// The password from now on.
+    pub new: String,
+}
+
+/// Which device ends, and the secret that stands behind it: the password, or the recovery words, which
+/// also work while the server is away.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct RevokeDevice {
+    /// Name or id of the device; the beginning of an id where it is the only one.
+    pub device: String,
+    /// The password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub password: Option<String>,
+    /// The recovery words, as typed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub words: Option<String>,
+}
+
+macro_rules! mute_debug {
+    ($($secret:ident),+) => {$(
+        /// Without the secrets.
+        impl std::fmt::Debug for $secret {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.debug_struct(stringify!($secret)).finish_non_exhaustive()
+            }
+        }
+    )+};
+}
+
+mute_debug!(Recover, Confirm, Words, NewWords, ChangePassword, RevokeDevice);
+
+/// A revocation that is obeyed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceRevoked {
+    /// The device that ended.
+    pub device: DeviceEntry,
+    /// Whether the server still has to hear of it: this device obeys already.
+    pub pending: bool,
+}
+
+/// Another name for a device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenameDevice {
+    /// As in [`RevokeDevice::device`].
+    pub device: String,
+    /// The new name.
+    pub name: String,
+}
+
+/// The devices of the account.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceList {
+    /// All there ever were, by the time they came.
+    pub devices: Vec<DeviceEntry>,
+}
+
+/// One device.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceEntry {
+    /// Its id, hexadecimal.
+    pub id: String,
+    /// What it is called.
+    pub name: String,
+    /// When it was made, seconds since 1970 by its own clock.
+    pub created: u64,
+    /// Whether it is this one.
+    pub this: bool,
+    /// Where it stands.
+    pub state: DeviceState,
+}
+
+/// Where a device stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceState {
+    /// It reads and writes.
+    Live,
+    /// Its end is obeyed here and not in the account's log yet.
+    Revoking,
+    /// It has ended.
+    Revoked,
 }
 
 /// Where the vault is, or shall be, mounted.
@@ -296,5 +440,7 @@ mod tests {
             device: None,
         };
         assert!(!format!("{credentials:?}").contains("horse"));
+        let change = ChangePassword { old: "correct horse".into(), new: "another horse".into() };
+        assert!(!format!("{change:?}").contains("horse"));
     }
 }

@@ -113,6 +113,7 @@ codes! {
     RegistrationClosed = 207, "registration_closed", 403, false, "Registration needs a valid invite.";
     UserTaken = 208, "user_taken", 409, false, "The name is taken.";
     BadUser = 209, "bad_user", 422, false, "The name is empty, too long or holds control characters.";
+    BadRecovery = 210, "bad_recovery", 401, false, "No account here has this recovery key.";
     // 3xx: the account log and its boxes.
     LogConflict = 300, "log_conflict", 409, false, "The entry does not extend the newest one; read the log and try again.";
     LogInvalid = 301, "log_invalid", 422, false, "The entry breaks a rule of the account log.";

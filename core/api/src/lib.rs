@@ -24,11 +24,14 @@ mod node;
 pub mod path;
 pub mod peer;
 mod placement;
+mod recovery;
 mod server;
 mod vault;
 
 pub use account::{
-    AccountBoxes, AccountLog, AppendEntry, AppendedEntry, KeyBoxEntry, UnlockBoxEntry, UnlockPath, VaultBoxes,
+    AccountBoxes, AccountLog, AppendEntries, AppendedEntries, KIND_PREVIOUS_ROOT, KIND_PREVIOUS_VAULT_KEY,
+    KIND_VAULT_KEY, KeyBoxEntry, NewLogin, PasswordStart, PasswordStarted, UnlockBoxEntry, UnlockPath,
+    VaultBoxes,
 };
 pub use blob::Blob;
 pub use device::{
@@ -42,6 +45,7 @@ pub use login::{
 };
 pub use node::{Heartbeat, NodeJoin, NodeJoined};
 pub use placement::{Capabilities, CapabilityGrant, CapabilityRequest, ChunkOp, LayoutInfo, NodeAddresses};
+pub use recovery::{RecoveryChallenge, RecoveryChallengeRequest, RecoverySessionRequest};
 pub use server::{Health, Registration, ServerInfo, VersionInfo};
 pub use vault::{
     ChainHead, ChainState, PushOutcome, PushResponse, ReceiptsAccepted, VaultList, VaultState, VaultSummary,

@@ -5,8 +5,8 @@
 /// Bytes of a login name (UTF-8).
 pub const USER_BYTES_MAX: usize = 128;
 
-/// Bytes of a JSON request body. The largest is a registration: genesis with two X-Wing keys and a
-/// certificate (about 5 KiB), boxes of about 1.4 KiB each, base64 on top.
+/// Bytes of a JSON request body. The largest is a rotation: 258 boxes of about 1.4 KiB each, base64
+/// on top.
 pub const JSON_BODY_BYTES_MAX: usize = 1024 * 1024;
 
 /// Bytes of one push: a commit of 4,096 entries with 4 MiB of records, and the chunk ids of new
@@ -52,8 +52,11 @@ pub const RECEIPTS_MAX: usize = 4_096;
 /// Bytes of one encoded receipt.
 pub const RECEIPT_BYTES_MAX: usize = 256;
 
-/// Boxes in one message: one for each unlock path and generation.
-pub const BOXES_MAX: usize = 256;
+/// Boxes in one message: one for each of 256 live devices, the password and the recovery key.
+pub const BOXES_MAX: usize = 258;
+
+/// Log entries in one message: the changes of one wish and the rotation behind them.
+pub const APPEND_ENTRIES_MAX: usize = 8;
 
 /// Bytes of one box: an X-Wing ciphertext is 1,120 bytes, the payload about 200.
 pub const BOX_BYTES_MAX: usize = 4 * 1024;

@@ -2,8 +2,8 @@
 //!
 //! The password never appears here: `request`, `upload`, `ke1` to `ke3` are OPAQUE messages (RFC
 //! 9807) that `freehold-trust` makes and reads. A password login yields a session of scope
-//! [`Scope::Account`], which may read the account log and boxes and append a device; everything
-//! else needs a session of a device.
+//! [`Scope::Account`], which may read the account log, boxes and vault keys and append to the log;
+//! everything else needs a session of a device.
 
 use crate::{Blob, KeyBoxEntry, UnlockBoxEntry, VaultBoxes};
 use freehold_model::{AccountId, DeviceId};
@@ -63,6 +63,8 @@ pub struct RegisterFinish {
     pub account_keys: Vec<KeyBoxEntry>,
     /// The first vault with its keys under the account root.
     pub vault: VaultBoxes,
+    /// The user name sealed to the recovery key.
+    pub user_box: Blob,
     /// Invite code, needed once the first account exists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub invite: Option<String>,
@@ -101,7 +103,8 @@ pub struct LoginFinish {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
-    /// After a password login: read the account log and boxes, append to the log.
+    /// After a login by password or recovery key: read the account log, boxes and vault keys, append to
+    /// the log.
     Account,
     /// After a device's proof of possession: everything.
     Device,

@@ -19,14 +19,20 @@ pub const LOGIN_FINISH: &str = "/api/v1/login/finish";
 pub const DEVICE_CHALLENGE: &str = "/api/v1/device/challenge";
 /// `POST` [`crate::DeviceSessionRequest`].
 pub const DEVICE_SESSION: &str = "/api/v1/device/session";
+/// `POST` [`crate::RecoveryChallengeRequest`].
+pub const RECOVERY_CHALLENGE: &str = "/api/v1/recovery/challenge";
+/// `POST` [`crate::RecoverySessionRequest`].
+pub const RECOVERY_SESSION: &str = "/api/v1/recovery/session";
 /// `POST` without a body: ends the session.
 pub const LOGOUT: &str = "/api/v1/logout";
-/// `GET` [`crate::AccountLog`], `POST` [`crate::AppendEntry`].
+/// `GET` [`crate::AccountLog`], `POST` [`crate::AppendEntries`].
 pub const ACCOUNT_LOG: &str = "/api/v1/account/log";
 /// `GET` [`crate::AccountBoxes`].
 pub const ACCOUNT_BOXES: &str = "/api/v1/account/boxes";
 /// `GET` [`crate::DeviceAddressList`], `POST` [`crate::DeviceAddressesPut`].
 pub const DEVICE_ADDRESSES: &str = "/api/v1/account/addresses";
+/// `POST` [`crate::PasswordStart`].
+pub const PASSWORD_START: &str = "/api/v1/account/password/start";
 /// `GET` [`crate::VaultList`].
 pub const VAULTS: &str = "/api/v1/vaults";
 /// `POST` [`crate::bulk::PushRequest`], `GET` [`crate::bulk::CommitPage`].

@@ -159,6 +159,35 @@ impl AccountKeyring {
         self.roots.values().next_back().expect("a keyring is built from a root")
     }
 
+    /// The newest root, the rest forgotten.
+    ///
+    /// # Panics
+    /// Never: a keyring is built from a root.
+    #[must_use]
+    pub fn into_newest(mut self) -> AccountRoot {
+        self.roots.pop_last().expect("a keyring is built from a root").1
+    }
+
+    /// The root of one generation.
+    #[must_use]
+    pub fn root(&self, generation: u32) -> Option<&AccountRoot> {
+        self.roots.get(&generation)
+    }
+
+    /// Opens the newest key of a vault, to rotate from.
+    ///
+    /// # Errors
+    /// `Incomplete` when there is no box, `Refused` when the newest one does not open.
+    pub fn newest_vault_key<'a>(
+        &self,
+        vault: &VaultId,
+        boxes: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<VaultKey, KeyringError> {
+        let current = sort_boxes(boxes, KeyBoxKind::VaultKey, vault.as_bytes())?;
+        let (&generation, sealed) = current.last_key_value().ok_or(KeyringError::Incomplete)?;
+        self.open_under_any_root(vault, generation, sealed)
+    }
+
     /// Opens a vault: the newest vault key from its box, the older ones from theirs, in any order.
     ///
     /// # Errors
@@ -168,10 +197,8 @@ impl AccountKeyring {
         vault: VaultId,
         boxes: impl IntoIterator<Item = &'a [u8]> + Clone,
     ) -> Result<VaultKeyring, KeyringError> {
-        let current = sort_boxes(boxes.clone(), KeyBoxKind::VaultKey, vault.as_bytes())?;
+        let mut key = self.newest_vault_key(&vault, boxes.clone())?;
         let previous = sort_boxes(boxes, KeyBoxKind::PreviousVaultKey, vault.as_bytes())?;
-        let (&generation, sealed) = current.last_key_value().ok_or(KeyringError::Incomplete)?;
-        let mut key = self.open_under_any_root(&vault, generation, sealed)?;
         let mut keys = Vec::new();
         while key.generation() > FIRST_GENERATION {
             let sealed = previous.get(&(key.generation() - 1)).ok_or(KeyringError::Incomplete)?;

@@ -14,6 +14,7 @@ use freehold_model::codec::Writer;
 use freehold_model::limits::RECORD_BYTES_MAX;
 use freehold_model::padding::record_len;
 use freehold_model::{DeviceId, FileId, RecordId, VaultId};
+use std::sync::{Arc, RwLock};
 
 const RECORD: SivKind =
     SivKind { magic: *b"FHR1", encryption_label: labels::RECORD_ENC, nonce_label: labels::RECORD_NONCE };
@@ -35,13 +36,15 @@ pub struct CommitContext {
     pub seq: u64,
 }
 
-/// Every key of one vault. Cheap to use, costly to build: derived keys are kept.
+/// Every key of one vault. Cheap to use, costly to build: derived keys are kept. It is shared by all who
+/// seal and open, and takes later generations while they do.
 pub struct VaultKeyring {
     vault: VaultId,
     index_key: Secret32,
     dedup_key: Secret32,
     content_key: Secret32,
-    generations: Vec<Generation>,
+    /// Only ever grows, so a generation that was found stays right.
+    generations: RwLock<Vec<Arc<Generation>>>,
 }
 
 /// Hashes one file's whole content, piece by piece.
@@ -76,6 +79,7 @@ impl std::fmt::Debug for ContentHasher {
 /// Keys of one generation; generation `g` stands at index `g - 1`.
 struct Generation {
     lan: Secret32,
+    number: u32,
     chunk_hash: Secret32,
     record: SivKey,
     commit_body: SivKey,
@@ -101,8 +105,42 @@ impl VaultKeyring {
             index_key: kdf(labels::VAULT_INDEX, first.expose(), &[vault.as_bytes()]),
             dedup_key: kdf(labels::VAULT_DEDUP, first.expose(), &[vault.as_bytes()]),
             content_key: kdf(labels::VAULT_CONTENT, first.expose(), &[vault.as_bytes()]),
-            generations: keys.iter().map(|key| Generation::derive(&vault, key)).collect(),
+            generations: RwLock::new(
+                keys.iter().map(|key| Arc::new(Generation::derive(&vault, key))).collect(),
+            ),
         })
+    }
+
+    /// Whether another keyring is this vault's and has the same key wherever both have one.
+    ///
+    /// # Panics
+    /// Never: no holder of the lock panics.
+    #[must_use]
+    pub fn is_continued_by(&self, newer: &Self) -> bool {
+        let generations = self.generations.read().expect("no holder of this lock panics");
+        let newer_generations = newer.generations.read().expect("no holder of this lock panics");
+        let mut both = generations.iter().zip(newer_generations.iter());
+        newer.vault == self.vault
+            && newer.index_key == self.index_key
+            && both.all(|(old, new)| old.chunk_hash == new.chunk_hash)
+    }
+
+    /// Takes over the generations that a newer keyring of this vault has beyond this one's.
+    ///
+    /// # Errors
+    /// `Refused` when it does not continue this one: then nothing of it is taken.
+    ///
+    /// # Panics
+    /// Never: no holder of the lock panics.
+    pub fn catch_up(&self, newer: Self) -> Result<(), KeyringError> {
+        if !self.is_continued_by(&newer) {
+            return Err(KeyringError::Refused);
+        }
+        let newer = newer.generations.into_inner().expect("no holder of this lock panics");
+        let mut generations = self.generations.write().expect("no holder of this lock panics");
+        let known = generations.len();
+        generations.extend(newer.into_iter().skip(known));
+        Ok(())
     }
 
     /// The vault.
@@ -114,10 +152,10 @@ impl VaultKeyring {
     /// The generation that seals.
     ///
     /// # Panics
-    /// Never: the number of generations is bounded.
+    /// Never: a keyring has a first generation.
     #[must_use]
     pub fn current_generation(&self) -> u32 {
-        u32::try_from(self.generations.len()).expect("the number of generations is bounded")
+        self.current().number
     }
 
     /// What the server knows a node of the tree by. Constant across generations.
@@ -165,9 +203,8 @@ impl VaultKeyring {
     #[must_use]
     pub fn seal_record(&self, record: &RecordId, plain: &[u8]) -> Vec<u8> {
         assert!(plain.len() <= RECORD_PLAIN_BYTES_MAX, "record mutators refuse before a record is too long");
-        self.current()
-            .record
-            .seal(&self.record_place(self.current_generation(), &self.record_context(record)), plain)
+        let current = self.current();
+        current.record.seal(&self.record_place(current.number, &self.record_context(record)), plain)
     }
 
     /// Opens a record of any generation.
@@ -191,9 +228,9 @@ impl VaultKeyring {
     pub fn seal_commit_body(&self, commit: &CommitContext, plain: &[u8]) -> Vec<u8> {
         assert!(plain.len() <= COMMIT_BODY_PLAIN_BYTES_MAX, "commits are cut before their body is too long");
         let context = self.commit_context(commit);
-        let place =
-            Place { magic: COMMIT_BODY.magic, generation: self.current_generation(), context: &context };
-        self.current().commit_body.seal(&place, plain)
+        let current = self.current();
+        let place = Place { magic: COMMIT_BODY.magic, generation: current.number, context: &context };
+        current.commit_body.seal(&place, plain)
     }
 
     /// Opens a commit's body of any generation.
@@ -208,13 +245,15 @@ impl VaultKeyring {
         self.generation(parsed.generation)?.commit_body.open(&place, &parsed)
     }
 
-    fn current(&self) -> &Generation {
-        self.generations.last().expect("a keyring has a first generation")
+    fn current(&self) -> Arc<Generation> {
+        let generations = self.generations.read().expect("no holder of this lock panics");
+        Arc::clone(generations.last().expect("a keyring has a first generation"))
     }
 
-    fn generation(&self, generation: u32) -> Result<&Generation, OpenError> {
+    fn generation(&self, generation: u32) -> Result<Arc<Generation>, OpenError> {
         let index = generation.checked_sub(FIRST_GENERATION).ok_or(OpenError::Refused)?;
-        self.generations.get(index as usize).ok_or(OpenError::UnknownGeneration(generation))
+        let generations = self.generations.read().expect("no holder of this lock panics");
+        generations.get(index as usize).cloned().ok_or(OpenError::UnknownGeneration(generation))
     }
 
     fn record_context(&self, record: &RecordId) -> Vec<u8> {
@@ -237,6 +276,7 @@ impl Generation {
         let context = [&vault.as_bytes()[..], &key.generation().to_be_bytes()];
         Self {
             lan: kdf(labels::VAULT_LAN, key.expose(), &context),
+            number: key.generation(),
             chunk_hash: kdf(labels::CHUNK_HASH, key.expose(), &context),
             record: SivKey::derive(&RECORD, key.secret(), &context),
             commit_body: SivKey::derive(&COMMIT_BODY, key.secret(), &context),
@@ -246,7 +286,7 @@ impl Generation {
 
 impl std::fmt::Debug for VaultKeyring {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "VaultKeyring({:?}, {} generations)", self.vault, self.generations.len())
+        write!(f, "VaultKeyring({:?}, {} generations)", self.vault, self.current_generation())
     }
 }
 

@@ -15,12 +15,14 @@ macro_rules! labels {
 labels! {
     /// OPAQUE's export key and the account to the key encryption key.
     KEK_PASSWORD = "kek/password";
-    /// The recovery key and the account to the key encryption key.
+    /// The recovery key to the key encryption key.
     KEK_RECOVERY = "kek/recovery";
     /// A key encryption key to the seed of its unlock X-Wing pair.
     UNLOCK_XWING = "unlock/xwing";
     /// A key encryption key to the seed of its second-signature key.
     UNLOCK_SIGN = "unlock/sign";
+    /// A key encryption key to the key that seals the user name.
+    UNLOCK_USER = "unlock/user";
     /// The device secret to its signing seed.
     DEVICE_SIGN = "device/sign";
     /// The device secret to its TLS seed.

@@ -39,6 +39,7 @@ mod stream;
 mod testing;
 mod unlock;
 mod unlock_box;
+mod user_box;
 mod vault_key;
 mod xwing;
 
@@ -54,5 +55,6 @@ pub use recovery::RecoveryKey;
 pub use secret::{Secret32, SecretBytes};
 pub use unlock::UnlockKeys;
 pub use unlock_box::{UnlockBox, UnlockContent};
+pub use user_box::{open_user, seal_user};
 pub use vault_key::VaultKey;
 pub use xwing::{BadPublicKey, XWingPair};

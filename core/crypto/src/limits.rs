@@ -51,6 +51,12 @@ pub const UNLOCK_BOX_LEN: usize = 58 + XWING_CIPHERTEXT_LEN + 116 + TAG_LEN + 64
 /// Bytes of an X-Wing encapsulation (draft-connolly-cfrg-xwing-kem §5).
 pub const XWING_CIPHERTEXT_LEN: usize = 1_120;
 
+/// Bytes of a user name: the server's own limit.
+pub const USER_NAME_BYTES_MAX: usize = 128;
+
+/// Bytes of a sealed user name, whatever its length.
+pub const USER_BOX_LEN: usize = 4 + 1 + 16 + 16 + 24 + 1 + USER_NAME_BYTES_MAX + TAG_LEN;
+
 /// Words of a written recovery key: 256 bits and an 8-bit checksum, 11 bits a word.
 pub const RECOVERY_WORDS: usize = 24;
 

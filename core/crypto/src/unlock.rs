@@ -2,10 +2,14 @@
 //!
 //! ```text
 //! KEK  = KDF("kek/password", export_key ‖ account)       export_key: OPAQUE, 64 B, Argon2id inside
-//!      | KDF("kek/recovery", recovery key ‖ account)
+//!      | KDF("kek/recovery", recovery key)
 //! pair = X-Wing(KDF("unlock/xwing", KEK))                account roots are sealed to its public half
 //! sign = Ed25519(KDF("unlock/sign", KEK))                the second signature of the account log
+//! user = KDF("unlock/user", KEK)                         seals the user name, for the recovery key
 //! ```
+//!
+//! The recovery key names its path without the account: whoever has nothing but the words finds the
+//! account by the path's id. It is random and of one account, so there is nothing to keep apart.
 //!
 //! The public halves stand in the account log, so a rotation reaches every path without the path's
 //! secret. A path that is not a device is named by a hash of its public halves: another password is
@@ -27,6 +31,7 @@ pub struct UnlockKeys {
     public: UnlockPath,
     pair: XWingPair,
     sign_key: SignKey,
+    user_key: Secret32,
 }
 
 impl UnlockKeys {
@@ -39,8 +44,8 @@ impl UnlockKeys {
 
     /// From the recovery key.
     #[must_use]
-    pub fn from_recovery(recovery: &RecoveryKey, account: &AccountId) -> Self {
-        let kek = kdf(labels::KEK_RECOVERY, recovery.expose(), &[account.as_bytes()]);
+    pub fn from_recovery(recovery: &RecoveryKey) -> Self {
+        let kek = kdf(labels::KEK_RECOVERY, recovery.expose(), &[]);
         Self::from_kek(&kek, UnlockPath::recovery_id)
     }
 
@@ -49,7 +54,8 @@ impl UnlockKeys {
         let sign_seed: Secret32 = kdf(labels::UNLOCK_SIGN, kek.expose(), &[]);
         let sign_key = SignKey::from_seed(sign_seed.expose());
         let public = UnlockPath { xwing_pk: pair.public(), sign_pk: sign_key.public() };
-        Self { id: id(&public), public, pair, sign_key }
+        let user_key = kdf(labels::UNLOCK_USER, kek.expose(), &[]);
+        Self { id: id(&public), public, pair, sign_key, user_key }
     }
 
     /// The path's id, which unlock boxes name.
@@ -74,6 +80,10 @@ impl UnlockKeys {
     #[must_use]
     pub const fn sign_key(&self) -> &SignKey {
         &self.sign_key
+    }
+
+    pub(crate) const fn user_key(&self) -> &Secret32 {
+        &self.user_key
     }
 }
 

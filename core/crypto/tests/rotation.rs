@@ -76,8 +76,7 @@ fn password_and_recovery_key_each_read_what_was_written_after_a_revocation() {
     let export_key = [8; 64];
     let password = UnlockKeys::from_password(&export_key, &ACCOUNT);
     let recovery_words = RecoveryKey::generate(&mut entropy).words();
-    let recovery =
-        UnlockKeys::from_recovery(&RecoveryKey::from_words(&recovery_words).expect("24 words"), &ACCOUNT);
+    let recovery = UnlockKeys::from_recovery(&RecoveryKey::from_words(&recovery_words).expect("24 words"));
     let lasting = [
         (password.path_id(), password.public().xwing_pk.clone()),
         (recovery.path_id(), recovery.public().xwing_pk.clone()),

@@ -8,7 +8,7 @@
 use freehold_crypto::{
     AccountRoot, Cek, ChunkKey, ChunkPayload, CommitContext, Compression, DeviceSecret, KeyBoxHeader,
     LocalPurpose, RecoveryKey, RootKey, Secret32, UnlockBox, UnlockContent, UnlockKeys, VaultKey,
-    VaultKeyring, open_chunk,
+    VaultKeyring, open_chunk, seal_user,
 };
 use freehold_model::{AccountId, DeviceId, Entropy, FileId, LogHash, VaultId};
 use freehold_trust::account_log::PathId;
@@ -177,7 +177,7 @@ fn unlock_vectors_hold() {
     let recovery_key = RecoveryKey::from_bytes([0x77; 32]);
     let device = DeviceSecret::from_bytes([0x88; 32]);
     let password = UnlockKeys::from_password(&export_key, &ACCOUNT);
-    let recovery = UnlockKeys::from_recovery(&recovery_key, &ACCOUNT);
+    let recovery = UnlockKeys::from_recovery(&recovery_key);
     let paths = [
         ("password", password.path_id(), password.public().xwing_pk.clone(), password.pair()),
         ("recovery", recovery.path_id(), recovery.public().xwing_pk.clone(), recovery.pair()),
@@ -200,7 +200,9 @@ fn unlock_vectors_hold() {
             "sealed": output(sealed.as_bytes()),
         })
     });
+    let user_box = seal_user(&recovery, &ACCOUNT, "eva", &mut entropy("user box")).expect("a fit name");
     let given = json!({
+        "user": "eva", "user_box_entropy": "user box", "user_box": hex::encode(user_box),
         "account": ACCOUNT, "export_key": hex::encode(export_key), "device": DEVICE,
         "recovery_words": recovery_key.words().as_str(), "recovery_key": hex::encode(recovery_key.expose()),
         "device_secret": hex::encode(device.expose()), "signer": device.sign_key().public().to_string(),

@@ -7,16 +7,18 @@
 //! entry installs by that path's own key, so that nobody builds a log around a path they do not hold,
 //! the bounds of the password hash, and that a rotation seals the new root to every live unlock path and to no other.
 //!
-//! `entry` is the byte format, `action` what an entry can say, `state` the replay, `standing` how
-//! commits are judged by it.
+//! `entry` is the byte format, `action` what an entry can say, `intent` the revocation that also
+//! stands on its own, `state` the replay, `standing` how commits are judged by it.
 
 mod action;
 mod entry;
+mod intent;
 mod standing;
 mod state;
 
-pub use action::{Action, BoxRef, Cut, Genesis, PathId, RevokeDevice, Rotate, SetKdf, UnlockPath};
+pub use action::{Action, BoxRef, Genesis, NameDevice, PathId, Rotate, SetKdf, UnlockPath};
 pub use entry::{LogEntry, LogStatement, SecondKey};
+pub use intent::{Cut, RevokeDevice, RevokeIntent};
 pub use standing::{JudgeError, Standing, Verdict};
 pub use state::{AccountState, Device, LogError, LogPin, Revocation};
 

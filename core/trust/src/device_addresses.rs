@@ -7,9 +7,9 @@
 use crate::limits;
 use crate::sign::Label;
 use crate::statement::{Signed, Statement};
+use core::net::{IpAddr, SocketAddr};
 use freehold_model::codec::{Decode, DecodeError, Encode, Reader, Writer};
 use freehold_model::{AccountId, DeviceId};
-use std::net::{IpAddr, SocketAddr};
 
 /// A device's addresses with its signature.
 pub type SignedDeviceAddresses = Signed<DeviceAddresses>;

@@ -46,6 +46,6 @@ pub use kdf_params::{KdfError, KdfParams};
 pub use layout::{Layout, LayoutNode, SignedLayout};
 pub use node_cert::{NodeCert, SignedNodeCert};
 pub use receipt::{Receipt, SignedReceipt};
-pub use session::{SessionProof, SignedSessionProof};
+pub use session::{RecoveryProof, SessionProof, SignedRecoveryProof, SignedSessionProof};
 pub use sign::{BadSignature, Label, PublicKey, SignKey, Signature};
 pub use statement::{Signed, Statement};

@@ -45,11 +45,17 @@ pub enum Label {
     UnlockBox,
     /// Where a device can be reached, by the device.
     DeviceAddresses,
+    /// Proof that somebody holds a recovery key, by the key it derives.
+    Recovery,
+    /// The wish to end a device, by the device that has it.
+    RevokeIntent,
+    /// The same wish, by the password- or recovery-derived key.
+    RevokeIntentSecond,
 }
 
 impl Label {
     /// Every label, so that a test can hold them apart.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::AccountLog,
         Self::AccountLogSecond,
         Self::AccountLogPath,
@@ -63,6 +69,9 @@ impl Label {
         Self::Session,
         Self::UnlockBox,
         Self::DeviceAddresses,
+        Self::Recovery,
+        Self::RevokeIntent,
+        Self::RevokeIntentSecond,
     ];
 
     /// The text that goes into the signed bytes.
@@ -82,6 +91,9 @@ impl Label {
             Self::Session => "session",
             Self::UnlockBox => "unlock-box",
             Self::DeviceAddresses => "device-addresses",
+            Self::Recovery => "recovery",
+            Self::RevokeIntent => "revoke-intent",
+            Self::RevokeIntentSecond => "revoke-intent-second",
         }
     }
 }

@@ -7,14 +7,14 @@ use freehold_model::{
     AccountId, ChunkId, CommitHash, DeviceId, LogHash, NodeId, RecordId, VaultId, VaultTag, VersionHash,
 };
 use freehold_trust::account_log::{
-    Action, BoxRef, Cut, Genesis, LogEntry, LogStatement, PathId, RevokeDevice, Rotate, SecondKey, SetKdf,
-    UnlockPath,
+    Action, BoxRef, Cut, Genesis, LogEntry, LogStatement, NameDevice, PathId, RevokeDevice, RevokeIntent,
+    Rotate, SecondKey, SetKdf, UnlockPath,
 };
 use freehold_trust::commit::{Commit, CommitEntry, CommitPlace};
 use freehold_trust::{
     Capability, CapabilityError, DeviceCert, DeviceName, Heartbeat, HolderHash, KdfParams, Layout,
-    LayoutNode, NodeCert, Ops, PublicKey, Receipt, SessionProof, SignKey, Signed, SignedCapability,
-    Statement, Use, XWingPublic, limits,
+    LayoutNode, NodeCert, Ops, PublicKey, Receipt, RecoveryProof, SessionProof, SignKey, Signed,
+    SignedCapability, Statement, Use, XWingPublic, limits,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -62,6 +62,11 @@ proptest! {
     }
 
     #[test]
+    fn a_recovery_proof_has_one_form(server: [u8; 32], nonce: [u8; 32], path_id: [u8; 16], flip in any::<prop::sample::Index>()) {
+        check(RecoveryProof { server: PublicKey::from_bytes(server), nonce, path_id }, flip)?;
+    }
+
+    #[test]
     fn a_log_entry_has_one_form(entry in log_entry()) {
         let bytes = entry.to_bytes();
         prop_assert_eq!(LogEntry::from_bytes(&bytes), Ok(entry));
@@ -86,9 +91,10 @@ proptest! {
     }
 
     #[test]
-    fn junk_never_panics_a_decoder(bytes in prop::collection::vec(any::<u8>(), 0..2_048), magic in 0usize..9) {
-        const MAGICS: [&[u8; 4]; 9] =
-            [b"FHAL", b"FHCM", b"FHDC", b"FHCP", b"FHRC", b"FHNC", b"FHLY", b"FHHB", b"FHSP"];
+    fn junk_never_panics_a_decoder(bytes in prop::collection::vec(any::<u8>(), 0..2_048), magic in 0usize..11) {
+        const MAGICS: [&[u8; 4]; 11] = [
+            b"FHAL", b"FHCM", b"FHDC", b"FHCP", b"FHRC", b"FHNC", b"FHLY", b"FHHB", b"FHSP", b"FHRP", b"FHRI",
+        ];
         let bytes = [&MAGICS[magic][..], &[1, 1], &bytes].concat();
         canonical::<LogEntry>(&bytes)?;
         canonical::<Commit>(&bytes)?;
@@ -99,6 +105,8 @@ proptest! {
         canonical::<Signed<Layout>>(&bytes)?;
         canonical::<Signed<Heartbeat>>(&bytes)?;
         canonical::<Signed<SessionProof>>(&bytes)?;
+        canonical::<Signed<RecoveryProof>>(&bytes)?;
+        canonical::<RevokeIntent>(&bytes)?;
     }
 
     #[test]
@@ -321,7 +329,7 @@ prop_compose! {
 
 prop_compose! {
     fn log_entry()(
-        ids: [[u8; 16]; 3], prev: [u8; 32], seq: u64, time: u64, cert in device_cert(), which in 0..6,
+        ids: [[u8; 16]; 3], prev: [u8; 32], seq: u64, time: u64, cert in device_cert(), which in 0..7,
         cuts in prop::collection::btree_map((any::<[u8; 16]>(), any::<u32>()), 1u64.., 0..8),
         boxes in prop::collection::btree_map(any::<[u8; 16]>(), any::<[u8; 32]>(), 0..8),
     ) -> LogEntry {
@@ -332,12 +340,18 @@ prop_compose! {
         let boxes = boxes.into_iter().map(|(id, hash)| BoxRef { path: PathId::Recovery(id), hash });
         let action = match which {
             0 => Action::AddDevice(Box::new(Signed::sign(cert, &key()))),
-            1 => Action::RevokeDevice(
-                RevokeDevice::new(DeviceId::from_bytes(subject), cuts.collect()).expect("canonical"),
-            ),
+            1 => {
+                let [account, by, device] = [account, signer, subject];
+                let (account, by) = (AccountId::from_bytes(account), DeviceId::from_bytes(by));
+                let revoke =
+                    RevokeDevice::new(account, DeviceId::from_bytes(device), by, time, cuts.collect());
+                let revoke = revoke.expect("canonical");
+                Action::RevokeDevice(Box::new(RevokeIntent::sign(revoke, &key(), SecondKey::Recovery, &key())))
+            }
             2 => Action::Rotate(Rotate::new(3, boxes.collect()).expect("canonical")),
             3 => Action::SetRecovery(Box::new(path(subject))),
             4 => Action::SetKdf(Box::new(SetKdf { kdf: KdfParams::FLOOR, password: path(subject) })),
+            5 => Action::NameDevice(NameDevice { device: DeviceId::from_bytes(subject), name: cert.name }),
             _ => Action::Genesis(Box::new(Genesis {
                 password: path(subject),
                 recovery: path(account),
@@ -354,8 +368,8 @@ prop_compose! {
             action,
         };
         match which {
-            0 | 1 => LogEntry::sign_twice(statement, &key(), SecondKey::Recovery, &key()),
-            2 => LogEntry::sign(statement, &key()),
+            0 => LogEntry::sign_twice(statement, &key(), SecondKey::Recovery, &key()),
+            1 | 2 | 5 => LogEntry::sign(statement, &key()),
             3 | 4 => LogEntry::sign_installing(statement, &key(), SecondKey::Password, &key(), &key()),
             _ => LogEntry::sign_genesis(statement, &key(), &key(), &key()),
         }

@@ -9,14 +9,15 @@ use freehold_model::{
     VersionHash,
 };
 use freehold_trust::account_log::{
-    AccountState, Action, BoxRef, Cut, Genesis, LogEntry, LogStatement, RevokeDevice, Rotate, SecondKey,
-    SetKdf, UnlockPath,
+    AccountState, Action, BoxRef, Cut, Genesis, LogEntry, LogStatement, NameDevice, RevokeDevice,
+    RevokeIntent, Rotate, SecondKey, SetKdf, UnlockPath,
 };
 use freehold_trust::commit::{Commit, CommitEntry, CommitPlace};
 use freehold_trust::opaque::{Login, Parties, Registration, ServerSetup, login_finish};
 use freehold_trust::{
     Capability, DeviceAddresses, DeviceCert, DeviceName, Heartbeat, HolderHash, KdfParams, Label, Layout,
-    LayoutNode, NodeCert, Ops, Receipt, SessionProof, SignKey, Signed, SignedDeviceCert, XWingPublic, limits,
+    LayoutNode, NodeCert, Ops, Receipt, RecoveryProof, SessionProof, SignKey, Signed, SignedDeviceCert,
+    XWingPublic, limits,
 };
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -67,6 +68,7 @@ fn statements_match_their_vectors() {
     let beat =
         Heartbeat::new(NODE, TIME, 4_096, 1 << 40, vec!["node.example:4433".into(), "[::1]:4433".into()]);
     let proof = SessionProof { server: server.public(), nonce: [0x5e; 32], device: device_id(1) };
+    let recovery = RecoveryProof { server: server.public(), nonce: [0x5e; 32], path_id: [0x0d; 16] };
     let found = vec![
         "192.0.2.7:4711".parse().expect("an address"),
         "[2001:db8::7]:4711".parse().expect("an address"),
@@ -87,6 +89,9 @@ fn statements_match_their_vectors() {
             "heartbeat": hex(&Signed::sign(beat.expect("printable"), &node).to_bytes()),
             "device_addresses": hex(&Signed::sign(found.expect("specified"), &device_key(1)).to_bytes()),
             "session_proof": hex(&Signed::sign(proof, &device_key(1)).to_bytes()),
+            "recovery_seed": hex(&[0x70; 32]),
+            "recovery_proof": hex(&Signed::sign(recovery, &path_key(0x70)).to_bytes()),
+            "revoke_intent": hex(&revoke_intent(Vec::new()).to_bytes()),
         }),
     );
 }
@@ -188,7 +193,14 @@ fn a_password_login_matches_its_vectors() {
     );
 }
 
-/// Genesis, a device by itself, a rotation, a revocation, a new recovery key, a new password.
+/// Device 1 revokes device 2 with the recovery key.
+fn revoke_intent(cuts: Vec<Cut>) -> RevokeIntent {
+    let revoke = RevokeDevice::new(ACCOUNT, device_id(2), device_id(1), TIME, cuts).expect("canonical");
+    RevokeIntent::sign(revoke, &device_key(1), SecondKey::Recovery, &path_key(0x70))
+}
+
+/// Genesis, a device by itself, a rotation, another name, a revocation, a new recovery key, a new
+/// password.
 fn account_log() -> Vec<LogEntry> {
     let genesis = Genesis {
         password: path(0x60),
@@ -207,8 +219,13 @@ fn account_log() -> Vec<LogEntry> {
         AccountState::replay(&log).expect("a valid log").next_statement(device_id(1), TIME + 2, rotate);
     log.push(LogEntry::sign(next, &device_key(1)));
     let cut = Cut { vault: VAULT, incarnation: 1, seq: 17 };
-    let revoke = Action::RevokeDevice(RevokeDevice::new(device_id(2), vec![cut]).expect("canonical"));
-    twice(&mut log, 1, revoke, SecondKey::Recovery, 0x70);
+    let state = AccountState::replay(&log).expect("a valid log");
+    let name = NameDevice { device: device_id(2), name: DeviceName::new("attic").expect("a name") };
+    let name = state.next_statement(device_id(1), TIME + 3, Action::NameDevice(name));
+    log.push(LogEntry::sign(name, &device_key(1)));
+    let revoke = Action::RevokeDevice(Box::new(revoke_intent(vec![cut])));
+    let state = AccountState::replay(&log).expect("a valid log");
+    log.push(LogEntry::sign(state.next_statement(device_id(1), TIME + 4, revoke), &device_key(1)));
     installing(&mut log, Action::SetRecovery(Box::new(path(0x71))), (SecondKey::Password, 0x60), 0x71);
     let set = SetKdf { kdf: KdfParams::FLOOR, password: path(0x61) };
     installing(&mut log, Action::SetKdf(Box::new(set)), (SecondKey::Recovery, 0x71), 0x61);

@@ -4,6 +4,7 @@
 //! any point leaves either nothing, or an account this device can use.
 
 use super::new_account::{Choice, NewAccount, new_account};
+use super::password::{safe, stretch_new};
 use super::secret::store_secret;
 use super::server_key::meet;
 use super::{Identity, StoredAccount, remove_secret};
@@ -12,10 +13,9 @@ use freehold_api::{Blob, RegisterFinish, RegisterStart};
 use freehold_crypto::{DeviceSecret, RecoveryKey};
 use freehold_model::{AccountId, Entropy};
 use freehold_net::coord::{CoordError, ServerClient};
-use freehold_trust::opaque::{Parties, Registration};
-use freehold_trust::{DeviceName, KdfParams, PublicKey};
+use freehold_trust::opaque::Registration;
+use freehold_trust::{DeviceName, PublicKey};
 use std::path::Path;
-use zeroize::Zeroizing;
 
 /// How often the last step is asked for when the answer is lost.
 const FINISH_TRIES: u32 = 3;
@@ -45,13 +45,13 @@ pub(crate) async fn signup(
         Registration::start(new.password.as_bytes(), entropy).map_err(EngineError::opaque)?;
     let start = RegisterStart { user: new.user.to_owned(), request: Blob(request), invite: None };
     let started = client.register_start(&start).await.map_err(EngineError::coord)?;
-    let kdf = KdfParams::new(started.kdf.m_kib, started.kdf.t, started.kdf.p)
-        .map_err(|_| EngineError::ServerUntrusted("it asks for a password hash outside the safe bounds"))?;
-    let stretched = stretch(registration, started.response.0, new.user, server_key, kdf).await?;
+    let kdf = safe(started.kdf)?;
+    let stretched = stretch_new(registration, started.response.0, new.user, server_key, kdf).await?;
 
     let secret = DeviceSecret::generate(entropy);
     let choice = Choice {
         account: started.account_id,
+        user: new.user,
         export_key: &stretched.export_key,
         kdf,
         device_name: name,
@@ -66,6 +66,7 @@ pub(crate) async fn signup(
         boxes: made.boxes.clone(),
         account_keys: Vec::new(),
         vault: made.vault.clone(),
+        user_box: Blob(made.user_box.clone()),
         invite: None,
     };
     let (stored, recovery) = stored_account(made, new, started.account_id, server_key);
@@ -115,36 +116,17 @@ fn stored_account(
         account_keys: Vec::new(),
         vault: made.vault.vault_id,
         vault_keys: made.vault.boxes.into_iter().map(|entry| entry.sealed.0).collect(),
+        intents: Vec::new(),
     };
     (stored, made.recovery)
 }
 
-pub(super) fn device_name(name: &str) -> Result<DeviceName, EngineError> {
+/// A name devices may have.
+///
+/// # Errors
+/// `BadName` for any other.
+pub(crate) fn device_name(name: &str) -> Result<DeviceName, EngineError> {
     DeviceName::new(name).map_err(|_| {
         EngineError::BadName("a device name has 1 to 64 bytes and no control characters; choose another")
     })
-}
-
-struct Stretched {
-    upload: Vec<u8>,
-    export_key: Zeroizing<[u8; 64]>,
-}
-
-/// Argon2id takes a third of a second and 128 MiB: off the runtime's threads.
-async fn stretch(
-    registration: Registration,
-    response: Vec<u8>,
-    user: &str,
-    server: PublicKey,
-    kdf: KdfParams,
-) -> Result<Stretched, EngineError> {
-    let user = user.as_bytes().to_vec();
-    let work = move || {
-        let parties = Parties { user: &user, server: &server };
-        registration.finish(&response, &parties, &kdf, &mut crate::entropy::OsEntropy)
-    };
-    let done = tokio::task::spawn_blocking(work).await;
-    let done = done.map_err(|_| EngineError::Internal("hashing the password was interrupted"))?;
-    let done = done.map_err(EngineError::opaque)?;
-    Ok(Stretched { upload: done.upload, export_key: done.export_key })
 }

@@ -1,16 +1,20 @@
 //! The sealed account file: what a start without the server needs.
 //!
 //! ```text
-//! plaintext  version u8 = 1 | server var | server key 32 | user var | account 16 | device 16 | device name var
+//! plaintext  version u8 = 2 | server var | server key 32 | user var | account 16 | device 16 | device name var
 //!            genesis 32 | head 32 | root generation u32 | root key 32
 //!            log entries: count u32, each var | previous roots: count u32, each var
 //!            vault 16 | key boxes: count u32, each var
+//!            revocations not in the log yet: count u32, each var (absent in version 1)
 //! file       LocalKey, purpose state file, AAD "account"
 //! ```
 //!
 //! It is replaced by writing beside it, syncing and renaming, so there is always a whole one.
 
 use super::Identity;
+use super::change::Made;
+use super::new_account::duplicate;
+use super::shown::Shown;
 use crate::engine_error::EngineError;
 use freehold_crypto::{
     AccountKeyring, AccountRoot, DeviceSecret, LocalKey, LocalPurpose, Secret32, VaultKeyring,
@@ -18,14 +22,14 @@ use freehold_crypto::{
 use freehold_model::codec::{DecodeError, Reader, Writer};
 use freehold_model::{Entropy, LogHash, VaultId};
 use freehold_trust::PublicKey;
-use freehold_trust::account_log::{AccountState, LogEntry, LogPin};
+use freehold_trust::account_log::{AccountState, LogEntry, LogPin, RevokeIntent};
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, Zeroizing};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const AAD: &[u8] = b"account";
 
 /// Bytes of one text field; a server address or a name.
@@ -56,9 +60,56 @@ pub(crate) struct StoredAccount {
     pub(crate) vault: VaultId,
     /// The vault's key boxes.
     pub(crate) vault_keys: Vec<Vec<u8>>,
+    /// Revocations that are obeyed here and not in the log yet.
+    pub(crate) intents: Vec<RevokeIntent>,
 }
 
 impl StoredAccount {
+    /// What a device that has just come into the account keeps: the account as it was shown, and the change
+    /// that brought it in. `root` is the newest one before that change.
+    ///
+    /// # Errors
+    /// `ServerUntrusted` when no vault was shown.
+    pub(super) fn of(
+        identity: Identity,
+        server_key: PublicKey,
+        shown: Shown,
+        made: Made,
+        root: &AccountRoot,
+    ) -> Result<Self, EngineError> {
+        let first = shown.vaults.into_iter().next();
+        let first = first.ok_or(EngineError::ServerUntrusted("it shows no vault for this account"))?;
+        let made_keys = made.message.vault_keys.into_iter().filter(|keys| keys.vault_id == first.vault_id);
+        let vault_keys = first.boxes.into_iter().chain(made_keys.flat_map(|keys| keys.boxes));
+        let account_keys = shown.boxes.account_keys.into_iter().chain(made.message.account_keys);
+        Ok(Self {
+            identity,
+            server_key,
+            pin: made.state.pin(),
+            root: made.root.unwrap_or_else(|| duplicate(root)),
+            log: shown.log.into_iter().chain(made.entries).collect(),
+            account_keys: account_keys.map(|entry| entry.sealed.0).collect(),
+            vault: first.vault_id,
+            vault_keys: vault_keys.map(|entry| entry.sealed.0).collect(),
+            intents: Vec::new(),
+        })
+    }
+
+    /// A second copy, to change and store before it counts.
+    pub(crate) fn duplicate(&self) -> Self {
+        Self {
+            identity: self.identity.clone(),
+            server_key: self.server_key,
+            pin: self.pin,
+            root: duplicate(&self.root),
+            log: self.log.clone(),
+            account_keys: self.account_keys.clone(),
+            vault: self.vault,
+            vault_keys: self.vault_keys.clone(),
+            intents: self.intents.clone(),
+        }
+    }
+
     /// Reads and opens the file; nothing when there is none.
     ///
     /// # Errors
@@ -122,16 +173,23 @@ impl StoredAccount {
         AccountState::replay_pinned(&self.log, &self.pin).map_err(EngineError::log)
     }
 
+    /// Every root of the account.
+    ///
+    /// # Errors
+    /// `ServerUntrusted` when a box does not open under the root after it.
+    pub(crate) fn roots(&self) -> Result<AccountKeyring, EngineError> {
+        let previous = self.account_keys.iter().map(Vec::as_slice);
+        AccountKeyring::unfold(self.identity.account, duplicate(&self.root), previous)
+            .map_err(EngineError::keyring)
+    }
+
     /// The vault's keys.
     ///
     /// # Errors
     /// `ServerUntrusted` when a box does not open under the account's roots.
     pub(crate) fn vault_keyring(&self) -> Result<VaultKeyring, EngineError> {
-        let root = AccountRoot::from_parts(self.root.generation(), Secret32::from_bytes(*self.root.expose()));
-        let previous = self.account_keys.iter().map(Vec::as_slice);
-        AccountKeyring::unfold(self.identity.account, root, previous)
-            .and_then(|keyring| keyring.open_vault(self.vault, self.vault_keys.iter().map(Vec::as_slice)))
-            .map_err(EngineError::keyring)
+        let boxes = self.vault_keys.iter().map(Vec::as_slice);
+        self.roots()?.open_vault(self.vault, boxes).map_err(EngineError::keyring)
     }
 
     fn encode(&self) -> Zeroizing<Vec<u8>> {
@@ -146,12 +204,15 @@ impl StoredAccount {
         list(&mut out, &self.account_keys);
         out.put(&self.vault);
         list(&mut out, &self.vault_keys);
+        let intents: Vec<Vec<u8>> = self.intents.iter().map(RevokeIntent::to_bytes).collect();
+        list(&mut out, &intents);
         Zeroizing::new(out.into_vec())
     }
 
     fn decode(plain: &[u8]) -> Result<Self, DecodeError> {
         let mut input = Reader::new(plain);
-        if input.u8()? != VERSION {
+        let version = input.u8()?;
+        if !(1..=VERSION).contains(&version) {
             return Err(DecodeError::Unknown("account file version"));
         }
         let server = text(&mut input)?;
@@ -169,10 +230,13 @@ impl StoredAccount {
         let account_keys = items(&mut input)?;
         let vault = input.get()?;
         let vault_keys = items(&mut input)?;
+        let intents = if version == 1 { Vec::new() } else { items(&mut input)? };
+        let intents =
+            intents.iter().map(|bytes| RevokeIntent::from_bytes(bytes)).collect::<Result<_, _>>()?;
         input.finish()?;
         let identity = Identity { user, server, account, device, device_name };
         let pin = LogPin { genesis, head };
-        Ok(Self { identity, server_key, pin, root, log, account_keys, vault, vault_keys })
+        Ok(Self { identity, server_key, pin, root, log, account_keys, vault, vault_keys, intents })
     }
 }
 

@@ -113,6 +113,11 @@ impl DeviceLinks {
         self.links.lock().get(device).filter(|link| !link.is_closed()).cloned()
     }
 
+    /// The newest commit of another device that is followed here.
+    pub(crate) fn followed(&self, device: &DeviceId) -> Option<HeadItem> {
+        self.heads.lock().iter().find(|head| head.device == *device).copied()
+    }
+
     /// What this device knows, for whoever asks.
     pub(crate) fn publish(&self, heads: Vec<HeadItem>) {
         *self.heads.lock() = heads;

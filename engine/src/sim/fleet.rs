@@ -28,7 +28,7 @@ impl Fleet {
     /// An account with devices 1 to `count`.
     pub(super) fn new(count: u8) -> Self {
         let password = UnlockKeys::from_password(&[7; 64], &ACCOUNT);
-        let recovery = UnlockKeys::from_recovery(&RecoveryKey::from_bytes([8; 32]), &ACCOUNT);
+        let recovery = UnlockKeys::from_recovery(&RecoveryKey::from_bytes([8; 32]));
         let genesis = Genesis {
             password: password.public().clone(),
             recovery: recovery.public().clone(),

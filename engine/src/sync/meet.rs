@@ -16,13 +16,14 @@ use freehold_trust::commit::{ChainHead, Commit};
 use std::sync::Arc;
 
 impl Parts {
-    /// Reads the account log and asks what the server knows of this device's chain.
+    /// Brings the account up to date and asks what the server knows of this device's chain.
     ///
     /// # Errors
-    /// `Server`, `Members`.
+    /// `Server`, `Members`; `Refused` when this device was removed.
     pub(crate) async fn meet_server(self: &Arc<Self>) -> Result<Option<ChainHead>, SyncError> {
-        self.members.refresh().await?;
+        let settled = self.settle_account().await;
         self.members_changed();
+        settled?;
         let (vault, device) = (self.vault, self.device);
         let known = self.server.ask(|client| async move { client.chain(&vault, &device).await }).await?;
         let theirs = known.head.map(from_wire);

@@ -12,6 +12,7 @@ pub(crate) mod compose;
 mod events;
 mod evidence;
 pub(crate) mod intake;
+pub(crate) mod keeping;
 pub(crate) mod limits;
 pub(crate) mod local;
 pub(crate) mod meet;

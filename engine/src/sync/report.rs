@@ -107,6 +107,9 @@ impl Parts {
 
     /// Why a step ended early.
     pub(super) fn report_error(&self, error: &SyncError) {
+        if self.is_removal(error) {
+            return;
+        }
         let problems = &self.problems;
         let text = error.to_string();
         match error {

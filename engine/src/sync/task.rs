@@ -269,7 +269,7 @@ impl SyncTask {
     }
 
     fn wants_write(&self, now: Instant) -> bool {
-        if self.pace.due(now, 1) == Due::Never {
+        if self.pace.due(now, 1) == Due::Never || !self.parts.members.may_commit() {
             return false;
         }
         let pending = self.parts.volume.pending();
@@ -308,8 +308,11 @@ impl SyncTask {
             Done::Versions { from, asked, answer } => self.versions(from, &asked, answer),
             Done::Log(source, read) => {
                 self.intake.log_read(source, read.is_ok(), self.now_ms());
-                if let Err(error) = read {
-                    self.parts.report_error(&error.into());
+                match read {
+                    // What another device told may call for a rotation, or for keys.
+                    Ok(()) if !self.parts.members.may_commit() => self.contact.has_met = false,
+                    Ok(()) => {}
+                    Err(error) => self.parts.report_error(&error.into()),
                 }
             }
             Done::Brought(here) => self.intake.brought(&here),
@@ -508,6 +511,8 @@ impl SyncTask {
 
     fn halted(&mut self, source: Source, taken: Result<(), Halt>) {
         if let Err(halt) = taken {
+            // Only the server has keys.
+            self.contact.has_met &= halt != Halt::NoKey;
             self.parts.report_halt(source, &halt);
         }
     }

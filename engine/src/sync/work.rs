@@ -95,15 +95,16 @@ impl Parts {
     }
 
     async fn read_log(&self, from: Source) -> Result<(), MembersError> {
-        match from {
+        let lost = match from {
             Source::Server => self.members.refresh().await?,
             Source::Device(device) => {
                 let after = self.members.state().head_seq() + 1;
                 let more = self.devices.log_after(&device, after).await;
                 let more = more.map_err(|_| MembersError::Server(CoordError::Unreachable))?;
-                self.members.extend(&more.entries)?;
+                self.members.extend(after, &more.entries)?
             }
-        }
+        };
+        self.report_lost(&lost);
         self.members_changed();
         Ok(())
     }

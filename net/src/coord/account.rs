@@ -1,8 +1,9 @@
 //! Registration, login, device sessions, the account log and its boxes.
 
 use freehold_api::{
-    AccountBoxes, AccountLog, AppendEntry, AppendedEntry, DeviceAddressList, DeviceAddressesPut,
+    AccountBoxes, AccountLog, AppendEntries, AppendedEntries, Blob, DeviceAddressList, DeviceAddressesPut,
     DeviceChallenge, DeviceChallengeRequest, DeviceSessionRequest, LoginFinish, LoginStart, LoginStarted,
+    PasswordStart, PasswordStarted, RecoveryChallenge, RecoveryChallengeRequest, RecoverySessionRequest,
     RegisterFinish, RegisterStart, RegisterStarted, Session, path,
 };
 use freehold_model::DeviceId;
@@ -58,6 +59,23 @@ impl ServerClient {
         self.post(path::DEVICE_SESSION, message).await
     }
 
+    /// A nonce for the proof that somebody holds a recovery key.
+    ///
+    /// # Errors
+    /// See [`CoordError`]; an unknown key is not told apart here.
+    pub async fn recovery_challenge(&self, path_id: [u8; 16]) -> Result<RecoveryChallenge, CoordError> {
+        let request = RecoveryChallengeRequest { path_id: Blob::from(path_id) };
+        self.post(path::RECOVERY_CHALLENGE, &request).await
+    }
+
+    /// Trades the proof for a session of account scope.
+    ///
+    /// # Errors
+    /// `bad_recovery`; see [`CoordError`].
+    pub async fn recovery_session(&self, message: &RecoverySessionRequest) -> Result<Session, CoordError> {
+        self.post(path::RECOVERY_SESSION, message).await
+    }
+
     /// Ends the session at the server and forgets it here.
     ///
     /// # Errors
@@ -76,12 +94,20 @@ impl ServerClient {
         self.get(path::ACCOUNT_LOG).await
     }
 
-    /// Appends an entry that extends the log's head.
+    /// Appends entries that extend the log's head, all or none. May be repeated when the answer was lost.
     ///
     /// # Errors
     /// `log_conflict` when the head has moved on; see [`CoordError`].
-    pub async fn append_entry(&self, message: &AppendEntry) -> Result<AppendedEntry, CoordError> {
+    pub async fn append_entries(&self, message: &AppendEntries) -> Result<AppendedEntries, CoordError> {
         self.post(path::ACCOUNT_LOG, message).await
+    }
+
+    /// First step of a new password for the session's account.
+    ///
+    /// # Errors
+    /// `bad_user` when the account has another name; see [`CoordError`].
+    pub async fn password_start(&self, message: &PasswordStart) -> Result<PasswordStarted, CoordError> {
+        self.post(path::PASSWORD_START, message).await
     }
 
     /// Leaves this device's signed statement of its addresses for the account's other devices.

@@ -1,4 +1,4 @@
-//! What the server keeps, behind one trait: SQLite here, PostgreSQL as a second implementation.
+//! What the server keeps, behind one trait, in SQLite or PostgreSQL.
 //!
 //! [`MetaStore`] is object-safe, so the rest of the server names no database. Each method is one
 //! transaction. The numbering of commits (`vault_seq`) comes from the vault's row under its lock,
@@ -7,14 +7,19 @@
 
 mod error;
 mod judge;
+mod location;
+mod postgres;
 mod rows;
+mod sql;
 mod sqlite;
 
 pub use error::{OpenError, StoreError};
+pub use location::{Location, LocationError, Opened};
+pub use postgres::{Notice, Notices, PostgresStore, PostgresUrl, UrlError};
 pub use rows::{
-    AppendEntryRow, AppendOutcome, Boxes, CommitOutcome, CommitRow, CreateOutcome, DeviceRow, EntryEffect,
-    Heard, HeartbeatRow, JoinOutcome, LayoutRow, LoginRow, NewAccount, NodeRow, PlacedChunk, SessionRow,
-    StoredLog, TokenHash,
+    AppendOutcome, AppendRow, Boxes, CommitOutcome, CommitRow, CreateOutcome, DeviceRow, EntryEffect,
+    EntryRow, Heard, HeartbeatRow, JoinOutcome, LayoutRow, LoginRow, NewAccount, NodeRow, PlacedChunk,
+    RecoveryId, Secret, SessionRow, StoredLog, TokenHash,
 };
 pub use sqlite::SqliteStore;
 
@@ -35,6 +40,10 @@ pub trait MetaStore: Send + Sync {
     fn ping(&self) -> StoreFuture<'_, ()>;
     /// A number that changes when the numbering of commits starts over.
     fn server_incarnation(&self) -> StoreFuture<'_, u64>;
+    /// The fingerprint of the keys this database belongs to, once a server has put it.
+    fn key_fingerprint(&self) -> StoreFuture<'_, Option<i64>>;
+    /// Ties the database to a server's keys. The first fingerprint stays.
+    fn put_key_fingerprint(&self, fingerprint: i64) -> StoreFuture<'_, ()>;
     /// Drops sessions, tokens and invites that have ended.
     fn sweep(&self, now: i64) -> StoreFuture<'_, ()>;
 
@@ -49,11 +58,13 @@ pub trait MetaStore: Send + Sync {
     fn create_account(&self, account: NewAccount) -> StoreFuture<'_, CreateOutcome>;
     /// The login record of a name.
     fn login(&self, login_hash: TokenHash) -> StoreFuture<'_, Option<LoginRow>>;
+    /// The account whose recovery key in force has this path id.
+    fn account_by_recovery(&self, recovery_id: RecoveryId) -> StoreFuture<'_, Option<AccountId>>;
 
     /// An account's log.
     fn log(&self, account: AccountId) -> StoreFuture<'_, Option<StoredLog>>;
-    /// Appends one entry when the log still has the length it was judged at.
-    fn append_entry(&self, entry: AppendEntryRow) -> StoreFuture<'_, AppendOutcome>;
+    /// Appends entries, all or none, when the log still has the length they were judged at.
+    fn append_entries(&self, row: AppendRow) -> StoreFuture<'_, AppendOutcome>;
     /// An account's boxes.
     fn boxes(&self, account: AccountId) -> StoreFuture<'_, AccountBoxes>;
     /// A device, live or revoked.
@@ -64,12 +75,18 @@ pub trait MetaStore: Send + Sync {
     /// What the live devices of an account said last.
     fn addresses(&self, account: AccountId) -> StoreFuture<'_, Vec<Vec<u8>>>;
 
-    /// Starts a session.
+    /// Starts a session of a device.
     fn put_session(&self, token: TokenHash, session: SessionRow) -> StoreFuture<'_, ()>;
-    /// The session of a token, ended ones included until they are swept.
+    /// Starts a session that a secret opened, unless the secret was replaced meanwhile; whether it
+    /// did.
+    fn open_session(&self, token: TokenHash, session: SessionRow, secret: Secret) -> StoreFuture<'_, bool>;
+    /// The session of a token, ended ones included until they are swept. None of a revoked device.
     fn session(&self, token: TokenHash) -> StoreFuture<'_, Option<SessionRow>>;
     /// Ends a session.
     fn end_session(&self, token: TokenHash) -> StoreFuture<'_, ()>;
+
+    /// Marks a token as used until it has ended anyway; whether it was not used before.
+    fn spend(&self, token: TokenHash, expires: i64) -> StoreFuture<'_, bool>;
 
     /// The vaults an account may open.
     fn vaults(&self, account: AccountId) -> StoreFuture<'_, Vec<VaultSummary>>;

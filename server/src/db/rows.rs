@@ -9,6 +9,9 @@ use freehold_trust::commit::Commit;
 /// BLAKE3 of a token, or a keyed hash of a login name. The database never holds the thing itself.
 pub type TokenHash = [u8; 32];
 
+/// What a recovery key is found by: its path id without the kind.
+pub type RecoveryId = [u8; 16];
+
 /// Everything a registration creates.
 #[derive(Clone, Debug)]
 pub struct NewAccount {
@@ -20,6 +23,10 @@ pub struct NewAccount {
     pub opaque_record: Vec<u8>,
     /// Parameters of the password hash.
     pub kdf: Kdf,
+    /// Path id of the recovery key.
+    pub recovery_id: RecoveryId,
+    /// The user name sealed to the recovery key.
+    pub user_box: Vec<u8>,
     /// Hash of the genesis entry.
     pub genesis_hash: LogHash,
     /// The genesis entry.
@@ -102,45 +109,83 @@ pub struct StoredLog {
     pub entries: Vec<Vec<u8>>,
 }
 
-/// One entry to append, already judged against the entries before it.
+/// Entries to append together, already judged against the entries before them.
 #[derive(Clone, Debug)]
-pub struct AppendEntryRow {
+pub struct AppendRow {
     /// The account.
     pub account: AccountId,
-    /// Its place: the length of the log it was judged against.
+    /// Place of the first: the length of the log they were judged against.
     pub seq: u64,
-    /// Its hash.
-    pub hash: LogHash,
-    /// The entry.
-    pub entry: Vec<u8>,
-    /// What it changes in other tables.
-    pub effect: EntryEffect,
-    /// Boxes that belong to it.
+    /// The entries, in order.
+    pub entries: Vec<EntryRow>,
+    /// Boxes that belong to them. None of them is there yet.
     pub boxes: Boxes,
+    /// The user name sealed to a new recovery key.
+    pub user_box: Option<Vec<u8>>,
     /// Now.
     pub now: i64,
 }
 
+/// One entry to append.
+#[derive(Clone, Debug)]
+pub struct EntryRow {
+    /// Its hash.
+    pub hash: LogHash,
+    /// The entry.
+    pub bytes: Vec<u8>,
+    /// What it changes in other tables.
+    pub effect: EntryEffect,
+}
+
 /// What an entry changes beside the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EntryEffect {
     /// Nothing.
     None,
     /// A device comes.
     AddDevice(DeviceRow),
-    /// A device goes, with its sessions.
+    /// A device goes, with its sessions and boxes.
     RevokeDevice(DeviceId),
+    /// Another recovery key: the boxes of the one before go.
+    SetRecovery {
+        /// Path id of the new key.
+        recovery_id: RecoveryId,
+        /// Path id of the one before.
+        replaced: [u8; 16],
+    },
+    /// Another password: the boxes of the one before go, and all sessions that no device holds.
+    SetLogin {
+        /// OPAQUE registration record.
+        opaque_record: Vec<u8>,
+        /// Parameters of the password hash.
+        kdf: Kdf,
+        /// Path id of the password before.
+        replaced: [u8; 16],
+    },
 }
 
 /// What became of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AppendOutcome {
-    /// It stands at its place, now or from an earlier time.
+    /// They stand at their places, now or from an earlier time.
     Appended,
-    /// Another entry has its place.
+    /// Another entry has the first one's place.
     Conflict,
-    /// It adds a device id that another account has, or keys of a vault that is not its own.
+    /// They bring a device id or recovery key that another account has, or keys of a vault that is not
+    /// the account's own.
     Foreign,
+}
+
+/// What opened a session without a device.
+#[derive(Clone, Debug)]
+pub enum Secret {
+    /// The password behind this OPAQUE registration record.
+    Password {
+        /// The record.
+        opaque_record: Vec<u8>,
+    },
+    /// The recovery key with this path id.
+    Recovery(RecoveryId),
 }
 
 /// One session.

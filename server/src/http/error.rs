@@ -25,7 +25,8 @@ pub(crate) struct ApiError {
     detail: Cow<'static, str>,
     retry_after_seconds: Option<u64>,
     errors: Vec<FieldError>,
-    source: Option<StoreError>,
+    /// Boxed, so that a result stays small on its way up.
+    source: Option<Box<StoreError>>,
 }
 
 pub(crate) type ApiResult<T> = Result<T, ApiError>;
@@ -77,11 +78,11 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         let code = match error {
             StoreError::NoSpace => ErrorCode::NoSpace,
-            StoreError::Busy => ErrorCode::Unavailable,
+            StoreError::Busy | StoreError::Unreachable(_) | StoreError::Raced => ErrorCode::Unavailable,
             StoreError::OverLimit(_) => ErrorCode::TooLarge,
             StoreError::Corrupt(_) | StoreError::Database(_) => ErrorCode::Internal,
         };
-        Self { source: Some(error), ..Self::new(code) }
+        Self { source: Some(Box::new(error)), ..Self::new(code) }
     }
 }
 

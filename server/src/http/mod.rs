@@ -45,13 +45,16 @@ fn public_routes() -> Router<Arc<App>> {
         .route(path::LOGIN_FINISH, post(routes::login_finish))
         .route(path::DEVICE_CHALLENGE, post(routes::device_challenge))
         .route(path::DEVICE_SESSION, post(routes::device_session))
+        .route(path::RECOVERY_CHALLENGE, post(routes::recovery_challenge))
+        .route(path::RECOVERY_SESSION, post(routes::recovery_session))
         .layer(DefaultBodyLimit::max(JSON_BODY_BYTES_MAX))
 }
 
 fn account_routes() -> Router<Arc<App>> {
     Router::new()
         .route(path::LOGOUT, post(routes::logout))
-        .route(path::ACCOUNT_LOG, get(routes::account_log).post(routes::append_entry))
+        .route(path::ACCOUNT_LOG, get(routes::account_log).post(routes::append_entries))
+        .route(path::PASSWORD_START, post(routes::password_start))
         .route(path::ACCOUNT_BOXES, get(routes::account_boxes))
         .route(path::VAULTS, get(routes::vaults))
         .route(path::DEVICE_ADDRESSES, get(routes::addresses).post(routes::put_addresses))

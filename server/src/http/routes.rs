@@ -4,18 +4,20 @@ use super::error::{ApiError, ApiResult};
 use super::extract::{Bulk, Caller, DeviceCaller, Id, Ids, Json, Peer};
 use crate::App;
 use crate::service::{
-    account, addresses, device, login, node, placement, push, receipts, registration, status, vault,
+    account, addresses, append, device, login, node, password, placement, push, receipts, recovery,
+    registration, status, vault,
 };
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use freehold_api::bulk::{CommitPage, PushRequest, ReceiptsRequest, VersionsRequest, VersionsResponse};
 use freehold_api::limits::PAGE_COMMITS_DEFAULT;
 use freehold_api::{
-    AccountBoxes, AccountLog, AppendEntry, AppendedEntry, Capabilities, CapabilityRequest, ChainState,
+    AccountBoxes, AccountLog, AppendEntries, AppendedEntries, Capabilities, CapabilityRequest, ChainState,
     DeviceAddressList, DeviceAddressesPut, DeviceChallenge, DeviceChallengeRequest, DeviceSessionRequest,
     ErrorCode, Health, Heartbeat, LayoutInfo, LoginFinish, LoginStart, LoginStarted, NodeJoin, NodeJoined,
-    PushResponse, ReceiptsAccepted, RegisterFinish, RegisterStart, RegisterStarted, ServerInfo, Session,
-    VaultList, VaultState, VersionInfo,
+    PasswordStart, PasswordStarted, PushResponse, ReceiptsAccepted, RecoveryChallenge,
+    RecoveryChallengeRequest, RecoverySessionRequest, RegisterFinish, RegisterStart, RegisterStarted,
+    ServerInfo, Session, VaultList, VaultState, VersionInfo,
 };
 use freehold_model::{DeviceId, NodeId, VaultId};
 use serde::Deserialize;
@@ -87,6 +89,22 @@ pub(super) async fn device_session(
     device::session(&app, &request).await.map(Json)
 }
 
+pub(super) async fn recovery_challenge(
+    State(app): Shared,
+    Peer(peer): Peer,
+    Json(request): Json<RecoveryChallengeRequest>,
+) -> ApiResult<Json<RecoveryChallenge>> {
+    recovery::challenge(&app, peer, &request).map(Json)
+}
+
+pub(super) async fn recovery_session(
+    State(app): Shared,
+    Peer(peer): Peer,
+    Json(request): Json<RecoverySessionRequest>,
+) -> ApiResult<Json<Session>> {
+    recovery::session(&app, peer, &request).await.map(Json)
+}
+
 pub(super) async fn logout(State(app): Shared, caller: Caller) -> ApiResult<StatusCode> {
     app.store.end_session(caller.token).await?;
     Ok(StatusCode::NO_CONTENT)
@@ -96,19 +114,29 @@ pub(super) async fn account_log(State(app): Shared, caller: Caller) -> ApiResult
     account::log(&app, caller.account).await.map(Json)
 }
 
-pub(super) async fn append_entry(
+pub(super) async fn append_entries(
     State(app): Shared,
     caller: Caller,
-    Json(request): Json<AppendEntry>,
-) -> ApiResult<Json<AppendedEntry>> {
-    account::append(&app, caller.account, request).await.map(Json)
+    Json(request): Json<AppendEntries>,
+) -> ApiResult<Json<AppendedEntries>> {
+    append::append(&app, caller.account, request).await.map(Json)
+}
+
+pub(super) async fn password_start(
+    State(app): Shared,
+    Peer(peer): Peer,
+    caller: Caller,
+    Json(request): Json<PasswordStart>,
+) -> ApiResult<Json<PasswordStarted>> {
+    password::start(&app, peer, caller.account, &request).await.map(Json)
 }
 
 pub(super) async fn account_boxes(State(app): Shared, caller: Caller) -> ApiResult<Json<AccountBoxes>> {
     Ok(Json(app.store.boxes(caller.account).await?))
 }
 
-pub(super) async fn vaults(State(app): Shared, caller: DeviceCaller) -> ApiResult<Json<VaultList>> {
+/// Also for a session without a device: whoever sets a new password rotates every vault's key.
+pub(super) async fn vaults(State(app): Shared, caller: Caller) -> ApiResult<Json<VaultList>> {
     Ok(Json(VaultList { vaults: app.store.vaults(caller.account).await? }))
 }
 

@@ -1,10 +1,10 @@
-//! Device sessions by proof of possession.
+//! Device sessions by proof of possession. The challenge and the proof may reach different servers.
 
 use super::session;
 use crate::App;
 use crate::http::error::{ApiError, ApiResult};
-use crate::random;
 use crate::throttle::network;
+use crate::tickets::{self, DEVICE};
 use freehold_api::{Blob, DeviceChallenge, DeviceChallengeRequest, DeviceSessionRequest, ErrorCode, Session};
 use freehold_trust::{SessionProof, Signature, SignedSessionProof};
 use std::net::IpAddr;
@@ -18,17 +18,16 @@ pub(crate) fn challenge(
     let now = app.clock.micros();
     let bucket = blake3::derive_key("freehold v1 network bucket", &network(peer));
     app.network_throttle.take(bucket, now).map_err(ApiError::wait)?;
-    let nonce = random::bytes();
-    app.challenges.put(nonce, request.device_id, now);
+    let nonce = tickets::challenge(&app.keys, DEVICE, request.device_id.as_bytes(), app.clock.seconds());
     Ok(DeviceChallenge { nonce: Blob::from(nonce) })
 }
 
 pub(crate) async fn session(app: &App, request: &DeviceSessionRequest) -> ApiResult<Session> {
-    let nonce = request.nonce.to_array::<32>().ok_or(ApiError::new(ErrorCode::LoginExpired))?;
-    let challenged = app.challenges.take(&nonce, app.clock.micros());
-    if challenged != Some(request.device_id) {
-        return Err(ApiError::new(ErrorCode::LoginExpired));
-    }
+    let expired = || ApiError::new(ErrorCode::LoginExpired);
+    let nonce = request.nonce.to_array::<32>().ok_or_else(expired)?;
+    let device = request.device_id.as_bytes();
+    let ends = tickets::challenge_ends(&app.keys, DEVICE, device, &nonce, app.clock.seconds());
+    let ends = ends.ok_or_else(expired)?;
     let bad_proof = || ApiError::new(ErrorCode::BadProof);
     let device = app.store.device(request.device_id).await?.ok_or_else(bad_proof)?;
     let signature = Signature::from_bytes(request.signature.to_array().ok_or_else(bad_proof)?);
@@ -37,6 +36,9 @@ pub(crate) async fn session(app: &App, request: &DeviceSessionRequest) -> ApiRes
     // Only the holder of the key learns that it was revoked.
     if device.revoked {
         return Err(ApiError::new(ErrorCode::DeviceRevoked));
+    }
+    if !tickets::spend(app, &nonce, ends).await? {
+        return Err(expired());
     }
     let new = session::new(app, device.account, Some(device.device));
     app.store.put_session(new.token, new.row).await?;

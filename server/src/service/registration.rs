@@ -4,8 +4,7 @@
 //! account. The genesis entry proves that the client holds the device's key, which is why the
 //! answer is a device session at once.
 
-use super::account::{check_boxes, check_key_boxes};
-use super::session;
+use super::{boxes, session};
 use crate::App;
 use crate::app::kdf_message;
 use crate::clock::micros;
@@ -15,9 +14,11 @@ use crate::limits::REGISTER_REPEAT_SECONDS;
 use crate::random;
 use crate::throttle::network;
 use freehold_api::limits::USER_BYTES_MAX;
-use freehold_api::{Blob, ErrorCode, RegisterFinish, RegisterStart, RegisterStarted, Session};
+use freehold_api::{
+    Blob, ErrorCode, KIND_VAULT_KEY, RegisterFinish, RegisterStart, RegisterStarted, Session,
+};
 use freehold_model::AccountId;
-use freehold_trust::account_log::{AccountState, LogEntry, PathId};
+use freehold_trust::account_log::{AccountState, LogEntry};
 use freehold_trust::opaque::ServerSetup;
 use freehold_trust::{DeviceCert, KdfParams};
 use std::net::IpAddr;
@@ -54,6 +55,8 @@ pub(crate) async fn finish(app: &App, peer: IpAddr, request: RegisterFinish) -> 
         login_hash: app.keys.login_hash(&request.user),
         opaque_record: record.to_vec(),
         kdf: kdf_message(state.kdf()),
+        recovery_id: state.recovery().recovery_id().id(),
+        user_box: request.user_box.0,
         genesis_hash: genesis.hash(),
         genesis: request.genesis.0,
         device: DeviceRow {
@@ -63,7 +66,7 @@ pub(crate) async fn finish(app: &App, peer: IpAddr, request: RegisterFinish) -> 
             tls_pk: device.tls_pk,
             revoked: false,
         },
-        boxes: Boxes { unlock: request.boxes, account_keys: request.account_keys, vault_keys: Vec::new() },
+        boxes: Boxes { unlock: request.boxes, ..Boxes::default() },
         vault: request.vault,
         invite: request.invite.as_deref().map(random::token_hash),
         session: (new.token, new.row),
@@ -103,26 +106,22 @@ fn read_genesis(request: &RegisterFinish) -> ApiResult<(LogEntry, AccountState, 
     Ok((genesis, state, first))
 }
 
-/// Besides the rules for all boxes: without one for the password and one for the recovery key, an
-/// account would lock its owner out.
+/// The account must be openable from the first moment: by password, recovery key and device.
 fn check_registration_boxes(request: &RegisterFinish, state: &AccountState) -> ApiResult<()> {
-    check_boxes(&request.boxes, state)?;
-    check_key_boxes(&request.account_keys)?;
-    check_key_boxes(&request.vault.boxes)?;
-    for path in [state.password().password_id(), state.recovery().recovery_id()] {
-        if !request.boxes.iter().any(|entry| is_for(&path, entry.path_id.as_slice(), entry.path.to_u8())) {
-            let detail = "the account root must be sealed to the password and to the recovery key";
-            return Err(ApiError::with(ErrorCode::BoxesInvalid, detail));
-        }
+    boxes::check_first(state, &request.boxes)?;
+    boxes::check_key_boxes(&request.vault.boxes)?;
+    boxes::check_size(&request.user_box)?;
+    if !request.account_keys.is_empty() {
+        return Err(ApiError::with(ErrorCode::BoxesInvalid, "a first account root has none before it"));
     }
-    if request.vault.boxes.is_empty() {
-        return Err(ApiError::with(ErrorCode::BoxesInvalid, "the vault comes without a key"));
+    let keys: Vec<_> = request.vault.boxes.iter().map(boxes::label).collect();
+    if keys != [(KIND_VAULT_KEY, 1, 1)] {
+        return Err(ApiError::with(
+            ErrorCode::BoxesInvalid,
+            "the vault comes with its first key and no other",
+        ));
     }
     Ok(())
-}
-
-fn is_for(path: &PathId, id: &[u8], kind: u8) -> bool {
-    path.kind() == kind && path.id() == id
 }
 
 /// A login name: 1 to 128 bytes, no control characters, no blank at either end.

@@ -31,6 +31,8 @@ pub(crate) fn account(n: u8) -> NewAccount {
         login_hash: hash_of(n),
         opaque_record: vec![n; 192],
         kdf: KDF,
+        recovery_id: [n; 16],
+        user_box: vec![n; 206],
         genesis_hash: LogHash::from_bytes([n; 32]),
         genesis: vec![n; 100],
         device: device_row(n, account),

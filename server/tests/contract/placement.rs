@@ -3,7 +3,7 @@
 use crate::fixture::{Writer, chunk, entry, join, manifest, receive, version, version_hash};
 use freehold_api::bulk::{ManifestRefs, VersionState};
 use freehold_model::DeviceId;
-use freehold_server::db::MetaStore;
+use freehold_server::db::{CommitOutcome, CommitRow, MetaStore};
 
 pub(crate) async fn a_version_without_chunks_is_placed_at_once(store: &dyn MetaStore) {
     let mut writer = Writer::register(store, 1).await;
@@ -72,6 +72,57 @@ pub(crate) async fn shared_manifests_count_for_every_version(store: &dyn MetaSto
     receive(store, writer.vault, 7, &[10, 20]).await;
     assert_eq!(state_of(store, &writer, b"g").await, VersionState::Unplaced);
     assert_eq!(receive(store, writer.vault, 7, &[11]).await, 2);
+}
+
+pub(crate) async fn a_repeat_brings_the_lists_that_were_lacking(store: &dyn MetaStore) {
+    let mut writer = Writer::register(store, 1).await;
+    join(store, 7).await;
+    let mut whole = writer.row_of(
+        vec![entry(1, b"f", &[]), entry(2, b"g", &[])],
+        vec![version(1, b"f", &[chunk(10)]), version(2, b"g", &[chunk(20)])],
+    );
+    whole.manifests = vec![manifest(10, &[11]), manifest(20, &[21])];
+    // Another device hands it on without a node's list, and without a version's own.
+    let versions = vec![version(1, b"f", &[chunk(10)]), version(2, b"g", &[])];
+    let partial = CommitRow { manifests: Vec::new(), versions, ..whole.clone() };
+    writer.append(store, partial).await;
+    let repeated = CommitOutcome::Numbered { vault_seq: 1, fresh: false };
+    assert_eq!(writer.offer(store, whole).await, repeated);
+    assert_eq!(unplaced(store, &writer).await, (2, vec![writer.device]));
+    assert_eq!(receive(store, writer.vault, 7, &[10, 20]).await, 0);
+    assert_eq!(receive(store, writer.vault, 7, &[11]).await, 1);
+    assert_eq!(state_of(store, &writer, b"f").await, VersionState::Placed);
+    assert_eq!(receive(store, writer.vault, 7, &[21]).await, 1);
+    assert_eq!(state_of(store, &writer, b"g").await, VersionState::Placed);
+    assert_eq!(unplaced(store, &writer).await, (0, vec![]));
+}
+
+pub(crate) async fn a_repeat_waits_for_nothing_twice(store: &dyn MetaStore) {
+    let mut writer = Writer::register(store, 1).await;
+    join(store, 7).await;
+    let mut row = writer.row_of(vec![entry(1, b"f", &[])], vec![version(1, b"f", &[chunk(10)])]);
+    row.manifests = vec![manifest(10, &[11, 12])];
+    writer.append(store, row.clone()).await;
+    for (chunk, placed) in [(10, 0), (11, 0), (12, 1)] {
+        writer.offer(store, row.clone()).await;
+        assert_eq!(receive(store, writer.vault, 7, &[chunk]).await, placed);
+    }
+    writer.offer(store, row).await;
+    assert_eq!(state_of(store, &writer, b"f").await, VersionState::Placed);
+}
+
+pub(crate) async fn a_list_that_is_there_is_not_replaced_by_a_repeat(store: &dyn MetaStore) {
+    let mut writer = Writer::register(store, 1).await;
+    join(store, 7).await;
+    let mut row = writer.row_of(vec![entry(1, b"f", &[])], vec![version(1, b"f", &[chunk(10)])]);
+    row.manifests = vec![manifest(10, &[11])];
+    writer.append(store, row.clone()).await;
+    row.manifests = vec![manifest(10, &[12])];
+    writer.offer(store, row.clone()).await;
+    row.versions = vec![version(1, b"f", &[chunk(13)])];
+    writer.offer(store, row).await;
+    assert_eq!(receive(store, writer.vault, 7, &[10, 11]).await, 1);
+    assert_eq!(state_of(store, &writer, b"f").await, VersionState::Placed);
 }
 
 pub(crate) async fn a_loop_in_the_references_ends(store: &dyn MetaStore) {

@@ -3,9 +3,9 @@
 use axum::http::StatusCode;
 use freehold_api::bulk::{PushCommit, PushRequest, PushVersion, ReceiptsRequest};
 use freehold_api::{
-    Blob, DeviceChallenge, DeviceChallengeRequest, DeviceSessionRequest, ErrorCode, KeyBoxEntry, LoginFinish,
-    LoginStart, LoginStarted, NodeJoin, NodeJoined, Problem, PushResponse, RegisterFinish, RegisterStart,
-    RegisterStarted, Session, UnlockBoxEntry, UnlockPath, VaultBoxes, path,
+    Blob, DeviceChallenge, DeviceChallengeRequest, DeviceSessionRequest, ErrorCode, KIND_VAULT_KEY,
+    KeyBoxEntry, LoginFinish, LoginStart, LoginStarted, NodeJoin, NodeJoined, Problem, PushResponse,
+    RegisterFinish, RegisterStart, RegisterStarted, Session, UnlockBoxEntry, UnlockPath, VaultBoxes, path,
 };
 use freehold_model::codec::{Encode, to_vec};
 use freehold_model::{
@@ -33,24 +33,28 @@ pub(crate) const START: i64 = 1_700_000_000_000_000;
 /// A running server.
 pub(crate) struct Server {
     pub(crate) app: Arc<App>,
-    pub(crate) store: SqliteStore,
+    pub(crate) store: Arc<dyn MetaStore>,
+    /// The same, when it is a file of this process, to shrink or damage.
+    pub(crate) file: Option<SqliteStore>,
     pub(crate) address: SocketAddr,
     pub(crate) http: reqwest::Client,
-    _dir: TempDir,
+    /// Its data, unless it runs elsewhere.
+    pub(crate) _dir: Option<TempDir>,
 }
 
 impl Server {
     pub(crate) async fn start() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let store = SqliteStore::open(&dir.path().join("server.db"), START).await.expect("a database");
+        let file = SqliteStore::open(&dir.path().join("server.db"), START).await.expect("a database");
+        let store: Arc<dyn MetaStore> = Arc::new(file.clone());
         let keys = ServerKeys::load_or_create(dir.path()).expect("keys");
         let clock = Clock::Manual(AtomicI64::new(START));
-        let app = Arc::new(App::new(Arc::new(store.clone()), keys, clock));
+        let app = Arc::new(App::new(Arc::clone(&store), keys, clock));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let service = router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
         tokio::spawn(async move { axum::serve(listener, service).await });
-        Self { app, store, address, http: reqwest::Client::new(), _dir: dir }
+        Self { app, store, address, http: reqwest::Client::new(), file: Some(file), _dir: Some(dir) }
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -72,6 +76,13 @@ impl Server {
 
     /// Logs in with a password.
     pub(crate) async fn login(&self, user: &str, password: &str) -> Result<Session, Option<ErrorCode>> {
+        let finish = self.start_login(user, password).await.ok_or(None)?;
+        let answer = self.post(path::LOGIN_FINISH, "", &finish).await;
+        if answer.status == StatusCode::OK { Ok(answer.json()) } else { Err(Some(answer.code())) }
+    }
+
+    /// Everything up to the last request of a login; nothing when the password is wrong.
+    pub(crate) async fn start_login(&self, user: &str, password: &str) -> Option<LoginFinish> {
         let server = self.app.keys().public();
         let (login, ke1) = Login::start(password.as_bytes(), &mut Random).expect("a fit password");
         let start = LoginStart { user: user.to_owned(), ke1: Blob(ke1) };
@@ -80,27 +91,30 @@ impl Server {
         let kdf = KdfParams::new(started.kdf.m_kib, started.kdf.t, started.kdf.p).expect("fit parameters");
         let ke3 = match login.finish(started.ke2.as_slice(), &parties, &kdf, &mut Random) {
             Ok(result) => result.ke3,
-            Err(OpaqueError::WrongLogin) => return Err(None),
+            Err(OpaqueError::WrongLogin) => return None,
             Err(other) => panic!("the login broke: {other}"),
         };
-        let finish = LoginFinish { login_id: started.login_id, ke3: Blob(ke3) };
-        let answer = self.post(path::LOGIN_FINISH, "", &finish).await;
-        if answer.status == StatusCode::OK { Ok(answer.json()) } else { Err(Some(answer.code())) }
+        Some(LoginFinish { login_id: started.login_id, ke3: Blob(ke3) })
     }
 
     /// A session of a device by proof of possession.
     pub(crate) async fn device_session(&self, device: &Device) -> Answer {
+        let request = self.prove(device).await;
+        self.post(path::DEVICE_SESSION, "", &request).await
+    }
+
+    /// Everything up to the last request of a proof of possession.
+    pub(crate) async fn prove(&self, device: &Device) -> DeviceSessionRequest {
         let request = DeviceChallengeRequest { device_id: device.id };
         let challenge: DeviceChallenge = self.post(path::DEVICE_CHALLENGE, "", &request).await.json();
         let nonce = challenge.nonce.to_array().expect("32 bytes");
         let proof = SessionProof { server: self.app.keys().public(), nonce, device: device.id };
         let signature = *SignedSessionProof::sign(proof, &device.sign).signature();
-        let request = DeviceSessionRequest {
+        DeviceSessionRequest {
             device_id: device.id,
             nonce: challenge.nonce,
             signature: Blob::from(signature.to_bytes()),
-        };
-        self.post(path::DEVICE_SESSION, "", &request).await
+        }
     }
 
     /// Joins a storage node.
@@ -212,6 +226,7 @@ pub(crate) struct User {
     pub(crate) vault: VaultId,
     pub(crate) device: Device,
     pub(crate) password_key: SignKey,
+    pub(crate) recovery_key: SignKey,
     pub(crate) genesis: LogEntry,
     pub(crate) token: String,
     pub(crate) finish: RegisterFinish,
@@ -243,7 +258,8 @@ impl User {
             .expect("a sound response");
         let (account, device) = (started.account_id, Device::new(n));
         let password_key = SignKey::from_seed(&[n ^ 0x40; 32]);
-        let genesis = genesis(account, &device, &password_key);
+        let recovery_key = SignKey::from_seed(&[n ^ 0x20; 32]);
+        let genesis = genesis(account, &device, &password_key, &recovery_key);
         let vault = VaultId::from_bytes([n; 16]);
         let finish = RegisterFinish {
             user: name.clone(),
@@ -253,10 +269,23 @@ impl User {
             boxes: boxes(&genesis),
             account_keys: Vec::new(),
             vault: VaultBoxes { vault_id: vault, boxes: vec![vault_key()] },
+            user_box: Blob(vec![n; 206]),
             invite,
         };
         let (token, prev) = (String::new(), CommitHash::default());
-        Self { name, account, vault, device, password_key, genesis, token, finish, seq: 0, prev }
+        Self {
+            name,
+            account,
+            vault,
+            device,
+            password_key,
+            recovery_key,
+            genesis,
+            token,
+            finish,
+            seq: 0,
+            prev,
+        }
     }
 
     /// The same user with nothing sent yet, to vary one part of.
@@ -267,6 +296,7 @@ impl User {
             vault: user.vault,
             device: Device::new(user.device.id.to_bytes()[0]),
             password_key: SignKey::from_seed(&[0; 32]),
+            recovery_key: SignKey::from_seed(&[0; 32]),
             genesis: user.genesis.clone(),
             token: user.token.clone(),
             finish: user.finish.clone(),
@@ -328,20 +358,20 @@ impl Server {
     }
 }
 
-fn genesis(account: AccountId, device: &Device, password_key: &SignKey) -> LogEntry {
-    let recovery_key = SignKey::from_seed(&[201; 32]);
-    let unlock = |n, key: &SignKey| {
-        let (xwing_pk, sign_pk) = (XWingPublic::from_bytes(&[n; 1216]), key.public());
-        account_log::UnlockPath { xwing_pk, sign_pk }
-    };
+fn genesis(account: AccountId, device: &Device, password: &SignKey, recovery: &SignKey) -> LogEntry {
     let genesis = Genesis {
-        password: unlock(200, password_key),
-        recovery: unlock(201, &recovery_key),
+        password: unlock_path(200, password),
+        recovery: unlock_path(201, recovery),
         device: device.cert(account),
         kdf: KdfParams::FLOOR,
     };
     let statement = LogStatement::genesis(account, 1, device.id, Box::new(genesis));
-    LogEntry::sign_genesis(statement, &device.sign, password_key, &recovery_key)
+    LogEntry::sign_genesis(statement, &device.sign, password, recovery)
+}
+
+/// The public halves of a secret.
+pub(crate) fn unlock_path(n: u8, key: &SignKey) -> account_log::UnlockPath {
+    account_log::UnlockPath { xwing_pk: XWingPublic::from_bytes(&[n; 1216]), sign_pk: key.public() }
 }
 
 /// A box for every live path of a fresh account.
@@ -357,5 +387,5 @@ fn boxes(genesis: &LogEntry) -> Vec<UnlockBoxEntry> {
 }
 
 fn vault_key() -> KeyBoxEntry {
-    KeyBoxEntry { kind: 2, generation: 1, wrapper_generation: 1, sealed: Blob(vec![8; 100]) }
+    KeyBoxEntry { kind: KIND_VAULT_KEY, generation: 1, wrapper_generation: 1, sealed: Blob(vec![8; 100]) }
 }

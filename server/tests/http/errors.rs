@@ -3,7 +3,6 @@
 use crate::client::{Answer, Server, User};
 use freehold_api::bulk::PushRequest;
 use freehold_api::{ErrorCode, PROTOCOL_HEADER, REQUEST_ID_HEADER, path};
-use freehold_server::db::MetaStore;
 
 #[tokio::test]
 async fn the_frameworks_refusals_are_problems_too() {
@@ -50,13 +49,14 @@ async fn a_bulk_body_that_does_not_decode_is_refused() {
 async fn a_full_disk_is_507_and_reading_goes_on() {
     let server = Server::start().await;
     let user = User::register(&server, 1).await;
-    server.store.execute_raw("PRAGMA max_page_count = 1").await.expect("the cap drops to the size it has");
+    let file = server.file.as_ref().expect("a database file");
+    file.execute_raw("PRAGMA max_page_count = 1").await.expect("the cap drops to the size it has");
     let request = PushRequest { commits: vec![user.commit(&[7; 256 * 1024], &[])] };
     let full = server.post_bulk(&path::commits(&user.vault), &user.token, &request).await;
     assert_eq!((full.status.as_u16(), full.code()), (507, ErrorCode::NoSpace));
     assert!(full.problem().retryable);
     assert_eq!(server.get(path::VAULTS, &user.token).await.status.as_u16(), 200);
-    server.store.execute_raw("PRAGMA max_page_count = 1000000").await.expect("room again");
+    file.execute_raw("PRAGMA max_page_count = 1000000").await.expect("room again");
     let room = server.post_bulk(&path::commits(&user.vault), &user.token, &request).await;
     assert_eq!(room.status.as_u16(), 200);
     server.store.ping().await.expect("the database answers");

@@ -53,10 +53,7 @@ pub(crate) fn unlock(
         derive("kek/password", export_key, &[account.as_bytes()]),
         UnlockKeys::from_password(export_key, account),
     );
-    let paper = (
-        derive("kek/recovery", recovery.expose(), &[account.as_bytes()]),
-        UnlockKeys::from_recovery(recovery, account),
-    );
+    let paper = (derive("kek/recovery", recovery.expose(), &[]), UnlockKeys::from_recovery(recovery));
     for (kek, keys) in [password, paper] {
         needles.add_key(&kek, "a key encryption key");
         ensure!(
@@ -64,7 +61,7 @@ pub(crate) fn unlock(
             "unlock/sign"
         );
         ensure!(pair(derive("unlock/xwing", &kek, &[])).public() == keys.pair().public(), "unlock/xwing");
-        add_each(needles, &["unlock/xwing", "unlock/sign"], &kek, &[]);
+        add_each(needles, &["unlock/xwing", "unlock/sign", "unlock/user"], &kek, &[]);
     }
     Ok(())
 }

@@ -78,7 +78,7 @@ fn open_account(device: &Device, secret: &DeviceSecret, needles: &mut Needles) -
     let plain =
         secret.local_key().open(LocalPurpose::StateFile, b"account", &sealed).ok().context("it opens")?;
     let mut input = Reader::new(&plain);
-    ensure!(input.u8()? == 1, "version");
+    ensure!(input.u8()? == 2, "version");
     input.var_bytes(4096)?;
     let server_key = input.get()?;
     input.var_bytes(4096)?;
@@ -95,6 +95,7 @@ fn open_account(device: &Device, secret: &DeviceSecret, needles: &mut Needles) -
     let previous = list(&mut input)?;
     let vault: VaultId = input.get()?;
     let boxes = list(&mut input)?;
+    ensure!(list(&mut input)?.is_empty(), "no revocation waits");
     input.finish()?;
     let newest = || AccountRoot::from_parts(generation, Secret32::from_bytes(root));
     let key = newest().open_vault_key(&account, &vault, generation, boxes.first().context("a box")?);

@@ -169,3 +169,30 @@ fn content_hashes_do_not_depend_on_cuts_or_generations_but_on_the_vault() {
     let other = VaultKeyring::new(VaultId::from_bytes([8; 16]), keys(1)).expect("complete");
     assert_ne!(hash(&other, &[b"content"]), whole);
 }
+
+#[test]
+fn a_keyring_takes_later_generations_while_it_is_in_use() {
+    let old = keyring(1);
+    let before = old.seal_record(&RECORD, b"before");
+    let after = keyring(3).seal_record(&RECORD, b"after");
+    assert_eq!(old.open_record(&RECORD, &after), Err(OpenError::UnknownGeneration(3)));
+    old.catch_up(keyring(3)).expect("the same vault");
+    assert_eq!(old.current_generation(), 3);
+    assert_eq!(old.open_record(&RECORD, &before).as_deref(), Ok(&b"before"[..]));
+    assert_eq!(old.open_record(&RECORD, &after).as_deref(), Ok(&b"after"[..]));
+    assert_eq!(old.seal_record(&RECORD, b"after"), after);
+    old.catch_up(keyring(2)).expect("an older one adds nothing");
+    assert_eq!(old.current_generation(), 3);
+}
+
+#[test]
+fn another_vaults_keyring_or_one_with_a_changed_key_is_not_taken() {
+    let old = keyring(2);
+    let mut changed = keys(3);
+    changed[1] = VaultKey::from_parts(2, Secret32::from_bytes([0xee; 32]));
+    let changed = VaultKeyring::new(VAULT, changed).expect("complete");
+    assert_eq!(old.catch_up(changed), Err(KeyringError::Refused));
+    let other = VaultKeyring::new(VaultId::from_bytes([8; 16]), keys(3)).expect("complete");
+    assert_eq!(old.catch_up(other), Err(KeyringError::Refused));
+    assert_eq!(old.current_generation(), 2);
+}

@@ -27,8 +27,8 @@ fn another_secret_account_or_kind_gives_other_keys() {
         UnlockKeys::from_password(&[1; 64], &ACCOUNT),
         UnlockKeys::from_password(&export_key, &ACCOUNT),
         UnlockKeys::from_password(&[1; 64], &other),
-        UnlockKeys::from_recovery(&recovery, &ACCOUNT),
-        UnlockKeys::from_recovery(&recovery, &other),
+        UnlockKeys::from_recovery(&recovery),
+        UnlockKeys::from_recovery(&RecoveryKey::from_bytes([2; 32])),
     ];
     let ids: BTreeSet<PathId> = all.iter().map(UnlockKeys::path_id).collect();
     let pairs: BTreeSet<&[u8; 1216]> = all.iter().map(|keys| keys.public().xwing_pk.as_bytes()).collect();

@@ -51,7 +51,7 @@ fn resigned(mut bytes: Vec<u8>, change: impl FnOnce(&mut [u8])) -> UnlockBox {
 
 #[test]
 fn password_recovery_and_device_paths_open_their_boxes() {
-    let recovery = UnlockKeys::from_recovery(&RecoveryKey::from_bytes([9; 32]), &ACCOUNT);
+    let recovery = UnlockKeys::from_recovery(&RecoveryKey::from_bytes([9; 32]));
     for keys in [keys(), recovery] {
         let sealed = sealed(&keys);
         let read = UnlockBox::from_bytes(sealed.as_bytes()).expect("well-formed");

@@ -1,12 +1,13 @@
 //! What an account log entry can say.
 
-use crate::device_cert::{SignedDeviceCert, XWingPublic};
+use super::RevokeIntent;
+use crate::device_cert::{DeviceName, SignedDeviceCert, XWingPublic};
 use crate::kdf_params::KdfParams;
 use crate::limits;
 use crate::sign::PublicKey;
 use crate::statement::ascending;
+use freehold_model::DeviceId;
 use freehold_model::codec::{Decode, DecodeError, Encode, Reader, Writer};
-use freehold_model::{DeviceId, VaultId};
 
 /// One change of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +17,9 @@ pub enum Action {
     Genesis(Box<Genesis>),
     /// Adds a device. Signed by a live device or by the new one itself, and second by a secret.
     AddDevice(Box<SignedDeviceCert>),
-    /// Ends a device. Second signature by a secret.
-    RevokeDevice(RevokeDevice),
+    /// Ends a device, by an intent that carries the revoker's signature and a secret's. Any live
+    /// device may enter it.
+    RevokeDevice(Box<RevokeIntent>),
     /// Replaces the recovery key. Second signature by the old one or the password, and the new
     /// path's own.
     SetRecovery(Box<UnlockPath>),
@@ -26,6 +28,8 @@ pub enum Action {
     SetKdf(Box<SetKdf>),
     /// Starts a new account root generation, sealed to every live path.
     Rotate(Rotate),
+    /// Gives a live device another name to be shown under. Its certificate stays as it is.
+    NameDevice(NameDevice),
 }
 
 impl Action {
@@ -33,8 +37,9 @@ impl Action {
     #[must_use]
     pub const fn needs_second(&self) -> bool {
         match self {
-            Self::Genesis(_) | Self::Rotate(_) => false,
-            Self::AddDevice(_) | Self::RevokeDevice(_) | Self::SetRecovery(_) | Self::SetKdf(_) => true,
+            // A revocation's second signature is inside its intent.
+            Self::Genesis(_) | Self::RevokeDevice(_) | Self::Rotate(_) | Self::NameDevice(_) => false,
+            Self::AddDevice(_) | Self::SetRecovery(_) | Self::SetKdf(_) => true,
         }
     }
 
@@ -44,7 +49,9 @@ impl Action {
             Self::Genesis(genesis) => [Some(&genesis.password), Some(&genesis.recovery)],
             Self::SetRecovery(path) => [Some(path.as_ref()), None],
             Self::SetKdf(set) => [Some(&set.password), None],
-            Self::AddDevice(_) | Self::RevokeDevice(_) | Self::Rotate(_) => [None, None],
+            Self::AddDevice(_) | Self::RevokeDevice(_) | Self::Rotate(_) | Self::NameDevice(_) => {
+                [None, None]
+            }
         };
         paths.into_iter().flatten()
     }
@@ -57,6 +64,7 @@ impl Action {
             Self::SetRecovery(_) => 4,
             Self::SetKdf(_) => 5,
             Self::Rotate(_) => 6,
+            Self::NameDevice(_) => 7,
         }
     }
 }
@@ -67,10 +75,11 @@ impl Encode for Action {
         match self {
             Self::Genesis(genesis) => out.put(genesis.as_ref()),
             Self::AddDevice(cert) => out.put(cert.as_ref()),
-            Self::RevokeDevice(revoke) => out.put(revoke),
+            Self::RevokeDevice(intent) => out.put(intent.as_ref()),
             Self::SetRecovery(path) => out.put(path.as_ref()),
             Self::SetKdf(set) => out.put(set.as_ref()),
             Self::Rotate(rotate) => out.put(rotate),
+            Self::NameDevice(name) => out.put(name),
         };
     }
 }
@@ -80,10 +89,11 @@ impl Decode for Action {
         match input.u8()? {
             1 => input.get().map(|genesis| Self::Genesis(Box::new(genesis))),
             2 => input.get().map(|cert| Self::AddDevice(Box::new(cert))),
-            3 => input.get().map(Self::RevokeDevice),
+            3 => input.get().map(|intent| Self::RevokeDevice(Box::new(intent))),
             4 => input.get().map(|path| Self::SetRecovery(Box::new(path))),
             5 => input.get().map(|set| Self::SetKdf(Box::new(set))),
             6 => input.get().map(Self::Rotate),
+            7 => input.get().map(Self::NameDevice),
             _ => Err(DecodeError::Unknown("account log action")),
         }
     }
@@ -211,80 +221,6 @@ impl Decode for PathId {
     }
 }
 
-/// Ends a device at what the revoker has seen of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RevokeDevice {
-    device: DeviceId,
-    cuts: Vec<Cut>,
-}
-
-/// The last commit of a revoked device's chain that the revoker saw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Cut {
-    /// The vault.
-    pub vault: VaultId,
-    /// The device's incarnation.
-    pub incarnation: u32,
-    /// The position of the last commit seen.
-    pub seq: u64,
-}
-
-impl RevokeDevice {
-    /// A revocation; a chain without a cut is cut before its first commit.
-    ///
-    /// # Errors
-    /// `TooLong` over 1,024 cuts, `Invalid` for two cuts of one chain or a position 0.
-    pub fn new(device: DeviceId, mut cuts: Vec<Cut>) -> Result<Self, DecodeError> {
-        cuts.sort();
-        Self { device, cuts }.checked()
-    }
-
-    /// The device that ends.
-    #[must_use]
-    pub const fn device(&self) -> DeviceId {
-        self.device
-    }
-
-    /// The cuts, by vault and incarnation.
-    #[must_use]
-    pub fn cuts(&self) -> &[Cut] {
-        &self.cuts
-    }
-
-    fn checked(self) -> Result<Self, DecodeError> {
-        if self.cuts.len() > limits::REVOKE_CUTS_MAX {
-            return Err(DecodeError::TooLong);
-        }
-        let chains: Vec<_> = self.cuts.iter().map(|cut| (cut.vault, cut.incarnation)).collect();
-        ascending(&chains, "revocation cuts")?;
-        if self.cuts.iter().any(|cut| cut.seq == 0) {
-            return Err(DecodeError::Invalid("revocation cuts"));
-        }
-        Ok(self)
-    }
-}
-
-impl Encode for RevokeDevice {
-    fn encode(&self, out: &mut Writer) {
-        let count = u32::try_from(self.cuts.len()).expect("the constructor bounds the list");
-        out.put(&self.device).u32(count);
-        for cut in &self.cuts {
-            out.put(&cut.vault).u32(cut.incarnation).u64(cut.seq);
-        }
-    }
-}
-
-impl Decode for RevokeDevice {
-    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        let device = input.get()?;
-        let count = input.count(limits::REVOKE_CUTS_MAX, 16 + 4 + 8)?;
-        let cuts = (0..count)
-            .map(|_| Ok(Cut { vault: input.get()?, incarnation: input.u32()?, seq: input.u64()? }))
-            .collect::<Result<_, DecodeError>>()?;
-        Self { device, cuts }.checked()
-    }
-}
-
 /// Replaces the password's path and how it is hashed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetKdf {
@@ -372,5 +308,26 @@ impl Decode for Rotate {
             .map(|_| Ok(BoxRef { path: input.get()?, hash: input.array()? }))
             .collect::<Result<_, DecodeError>>()?;
         Self { generation, boxes }.checked()
+    }
+}
+
+/// Renames a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NameDevice {
+    /// The device.
+    pub device: DeviceId,
+    /// What it is called from now on. The server can read this.
+    pub name: DeviceName,
+}
+
+impl Encode for NameDevice {
+    fn encode(&self, out: &mut Writer) {
+        out.put(&self.device).put(&self.name);
+    }
+}
+
+impl Decode for NameDevice {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { device: input.get()?, name: input.get()? })
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! All signatures cover the same bytes, the kind of the second included, under different labels.
 //! How many path signatures follow is said by the action. They keep a path's public half, which
-//! anybody may know, from being put into an entry by somebody who does not hold it. The entry's hash covers the signatures too, so it names exactly one byte string.
+//! anybody may know, from being put into an entry by somebody who does not hold it. The entry's hash
+//! covers the signatures too, so it names exactly one byte string.
 
 use super::Action;
 use crate::limits;
@@ -172,11 +173,20 @@ impl LogEntry {
     }
 }
 
-const fn second_kind(which: Option<SecondKey>) -> u8 {
+pub(super) const fn second_kind(which: Option<SecondKey>) -> u8 {
     match which {
         None => 0,
         Some(SecondKey::Password) => 1,
         Some(SecondKey::Recovery) => 2,
+    }
+}
+
+pub(super) fn read_second(input: &mut Reader<'_>) -> Result<Option<SecondKey>, DecodeError> {
+    match input.u8()? {
+        0 => Ok(None),
+        1 => Ok(Some(SecondKey::Password)),
+        2 => Ok(Some(SecondKey::Recovery)),
+        _ => Err(DecodeError::Unknown("second signature")),
     }
 }
 
@@ -216,12 +226,7 @@ impl Decode for LogEntry {
             signer: input.get()?,
             action: input.get()?,
         };
-        let which = match input.u8()? {
-            0 => None,
-            1 => Some(SecondKey::Password),
-            2 => Some(SecondKey::Recovery),
-            _ => return Err(DecodeError::Unknown("second signature")),
-        };
+        let which = read_second(input)?;
         let signature = input.get()?;
         let second = which.map(|which| Ok((which, input.get()?))).transpose()?;
         let paths = statement.action.installs().map(|_| input.get()).collect::<Result<_, _>>()?;

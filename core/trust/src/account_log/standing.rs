@@ -7,6 +7,7 @@
 use super::AccountState;
 use crate::commit::{Commit, CommitHeader};
 use freehold_model::{DeviceId, VaultId};
+use std::collections::BTreeMap;
 
 /// Why a commit cannot be judged or is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,7 +35,7 @@ pub enum Standing {
     Live,
     /// Revoked; commits after this position (0: all) do not count.
     Revoked {
-        /// The last position that counts.
+        /// The last position that counts; everything of a life before the one that was cut.
         cut_seq: u64,
     },
 }
@@ -55,10 +56,7 @@ impl AccountState {
         let Some(found) = self.devices().get(device) else { return Standing::Unknown };
         match &found.revoked {
             None => Standing::Live,
-            Some(revocation) => {
-                let cut = revocation.cuts.get(&(vault, incarnation));
-                Standing::Revoked { cut_seq: cut.copied().unwrap_or_default() }
-            }
+            Some(revocation) => Standing::Revoked { cut_seq: cut_seq(&revocation.cuts, vault, incarnation) },
         }
     }
 
@@ -85,5 +83,16 @@ impl AccountState {
             Standing::Revoked { cut_seq } if header.seq <= cut_seq.max(cited_seq) => Verdict::Accept,
             Standing::Revoked { .. } | Standing::Unknown => Verdict::Quarantine,
         }
+    }
+}
+
+/// The last position of a life that counts. The first commit of a life names the last one of the life
+/// before, so whoever saw one commit of a life has seen the lives before it whole.
+fn cut_seq(cuts: &BTreeMap<(VaultId, u32), u64>, vault: VaultId, incarnation: u32) -> u64 {
+    let from_here = cuts.range((vault, incarnation)..=(vault, u32::MAX)).next();
+    match from_here {
+        Some(((_, life), seq)) if *life == incarnation => *seq,
+        Some(_) => u64::MAX,
+        None => 0,
     }
 }

@@ -3,13 +3,16 @@
 //! [`AccountState::append`] is the one place that applies a rule; a replay is a fold over it, the
 //! server's append check a dry run of it. A refused entry leaves the state as it was.
 
-use super::{Action, Genesis, LogEntry, LogStatement, PathId, RevokeDevice, Rotate, SecondKey, UnlockPath};
-use crate::device_cert::{DeviceCert, SignedDeviceCert, XWingPublic};
+use super::{
+    Action, Genesis, LogEntry, LogStatement, NameDevice, PathId, RevokeDevice, RevokeIntent, Rotate,
+    SecondKey, UnlockPath,
+};
+use crate::device_cert::{DeviceCert, DeviceName, SignedDeviceCert, XWingPublic};
 use crate::kdf_params::KdfParams;
 use crate::limits;
 use crate::sign::PublicKey;
 use freehold_model::{AccountId, DeviceId, LogHash, VaultId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a log, or an entry, is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,14 +65,20 @@ pub enum LogError {
         /// The entry's position.
         seq: u64,
     },
+    /// An unlock path comes back that was in force before: a replaced secret stays dead.
+    #[error("account log entry {seq} installs an unlock path that was used before")]
+    PathReused {
+        /// The entry's position.
+        seq: u64,
+    },
     /// A device's id or one of its keys is already in the log.
     #[error("account log entry {seq} adds a device id or key that was used before")]
     DeviceReused {
         /// The entry's position.
         seq: u64,
     },
-    /// The device to revoke is not live.
-    #[error("account log entry {seq} revokes a device that is not there")]
+    /// The device to revoke or to rename is not live.
+    #[error("account log entry {seq} revokes or renames a device that is not there")]
     DeviceNotLive {
         /// The entry's position.
         seq: u64,
@@ -105,6 +114,8 @@ pub struct LogPin {
 pub struct Device {
     /// Its certificate.
     pub cert: DeviceCert,
+    /// What it is called: as in its certificate until it is renamed.
+    pub name: DeviceName,
     /// The log position that added it.
     pub added_seq: u64,
     /// How it ended, if it did.
@@ -114,12 +125,18 @@ pub struct Device {
 /// How a device ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Revocation {
-    /// The log position that revoked it.
+    /// The log position that revoked it; the next free one while the revocation is only obeyed.
     pub seq: u64,
     /// The device that did.
     pub by: DeviceId,
     /// The last commit the revoker saw, by vault and incarnation.
     pub cuts: BTreeMap<(VaultId, u32), u64>,
+}
+
+impl Device {
+    const fn new(cert: DeviceCert, name: DeviceName, added_seq: u64) -> Self {
+        Self { cert, name, added_seq, revoked: None }
+    }
 }
 
 /// An account as its log says.
@@ -132,6 +149,10 @@ pub struct AccountState {
     kdf: KdfParams,
     generation: u32,
     rotation_due: bool,
+    /// The boxes of the newest rotation.
+    rotation: BTreeMap<PathId, [u8; 32]>,
+    /// Every password's and recovery key's path that was ever in force.
+    used_paths: BTreeSet<PathId>,
     head_seq: u64,
     pin: LogPin,
     positions: BTreeMap<LogHash, u64>,
@@ -192,6 +213,29 @@ impl AccountState {
         self.pin.head = entry.hash();
         self.positions.insert(self.pin.head, seq);
         Ok(())
+    }
+
+    /// Checks a revocation that is not in the log yet.
+    ///
+    /// # Errors
+    /// `WrongAccount`, `SignerNotLive`, `BadSignature`, and `DeviceNotLive` when it has done its work;
+    /// `seq` is the position it would have.
+    pub fn check_intent(&self, intent: &RevokeIntent) -> Result<(), LogError> {
+        let seq = self.head_seq.saturating_add(1);
+        let revoke = self.verified_intent(intent, seq)?;
+        let live = self.live_device(&revoke.device()).map(|_| ());
+        live.ok_or(LogError::DeviceNotLive { seq })
+    }
+
+    /// Obeys a revocation before it is in the log: the device ends here, the log's head stays. A state
+    /// that obeys is for judging by; what extends the log starts from one that does not.
+    ///
+    /// # Errors
+    /// As [`Self::check_intent`]; the state stays as it was.
+    pub fn obey(&mut self, intent: &RevokeIntent) -> Result<(), LogError> {
+        let seq = self.head_seq.saturating_add(1);
+        self.verified_intent(intent, seq)?;
+        self.revoke_device(intent.unverified(), seq)
     }
 
     /// The next statement of this log, ready to be signed.
@@ -268,6 +312,13 @@ impl AccountState {
         self.rotation_due
     }
 
+    /// The hash of a path's box by the newest rotation; nothing for a path that came after it, or while
+    /// there was none.
+    #[must_use]
+    pub fn rotation_box(&self, path: &PathId) -> Option<&[u8; 32]> {
+        self.rotation.get(path)
+    }
+
     /// Every path that must be able to open the current root, with the key to seal to, by id.
     #[must_use]
     pub fn live_paths(&self) -> BTreeMap<PathId, &XWingPublic> {
@@ -295,7 +346,7 @@ impl AccountState {
         entry.verify_device(&cert.sign_pk).map_err(|_| LogError::BadSignature { seq: 0 })?;
         entry.verify_paths().map_err(|_| LogError::PathUnproven { seq: 0 })?;
         let hash = entry.hash();
-        let first = Device { cert: cert.clone(), added_seq: 0, revoked: None };
+        let first = Device::new(cert.clone(), cert.name.clone(), 0);
         Ok(Self {
             account: statement.account,
             devices: BTreeMap::from([(cert.device, first)]),
@@ -304,6 +355,8 @@ impl AccountState {
             kdf: *kdf,
             generation: 1,
             rotation_due: false,
+            rotation: BTreeMap::new(),
+            used_paths: BTreeSet::from([password.password_id(), recovery.recovery_id()]),
             head_seq: 0,
             pin: LogPin { genesis: hash, head: hash },
             positions: BTreeMap::from([(hash, 0)]),
@@ -322,7 +375,24 @@ impl AccountState {
             (Some(SecondKey::Password), true) => entry.verify_second(&self.password.sign_pk).map_err(bad),
             (Some(SecondKey::Recovery), true) => entry.verify_second(&self.recovery.sign_pk).map_err(bad),
         }?;
+        if let Action::RevokeDevice(intent) = &statement.action {
+            self.verified_intent(intent, seq)?;
+        }
         entry.verify_paths().map_err(|_| LogError::PathUnproven { seq })
+    }
+
+    /// What a revocation says, once both of its signatures hold.
+    fn verified_intent<'a>(&self, intent: &'a RevokeIntent, seq: u64) -> Result<&'a RevokeDevice, LogError> {
+        let revoke = intent.unverified();
+        if revoke.account() != self.account {
+            return Err(LogError::WrongAccount { seq });
+        }
+        let revoker = self.live_device(&revoke.revoker()).ok_or(LogError::SignerNotLive { seq })?;
+        let secret = match intent.second_key() {
+            SecondKey::Password => &self.password,
+            SecondKey::Recovery => &self.recovery,
+        };
+        intent.verify(&revoker.sign_pk, &secret.sign_pk).map_err(|_| LogError::BadSignature { seq })
     }
 
     /// The key the first signature must be by: a live device's, or that of the device being added,
@@ -342,20 +412,33 @@ impl AccountState {
         match &statement.action {
             Action::Genesis(_) => Err(LogError::Unlinked { seq }),
             Action::AddDevice(cert) => self.add_device(cert, seq),
-            Action::RevokeDevice(revoke) => self.revoke_device(revoke, statement.signer, seq),
+            Action::RevokeDevice(intent) => self.revoke_device(intent.unverified(), seq),
             Action::SetRecovery(path) => {
+                self.use_path(path.recovery_id(), seq)?;
                 self.recovery = path.as_ref().clone();
                 self.rotation_due = true;
                 Ok(())
             }
             Action::SetKdf(set) => {
+                self.use_path(set.password.password_id(), seq)?;
                 self.kdf = set.kdf;
                 self.password = set.password.clone();
                 self.rotation_due = true;
                 Ok(())
             }
             Action::Rotate(rotate) => self.rotate(rotate, seq),
+            Action::NameDevice(name) => self.name_device(name, seq),
         }
+    }
+
+    fn use_path(&mut self, path: PathId, seq: u64) -> Result<(), LogError> {
+        if self.used_paths.insert(path) { Ok(()) } else { Err(LogError::PathReused { seq }) }
+    }
+
+    fn name_device(&mut self, name: &NameDevice, seq: u64) -> Result<(), LogError> {
+        let found = self.devices.get_mut(&name.device).filter(|device| device.revoked.is_none());
+        found.ok_or(LogError::DeviceNotLive { seq })?.name = name.name.clone();
+        Ok(())
     }
 
     fn add_device(&mut self, cert: &SignedDeviceCert, seq: u64) -> Result<(), LogError> {
@@ -368,18 +451,18 @@ impl AccountState {
         if live >= limits::DEVICES_LIVE_MAX {
             return Err(LogError::Full);
         }
-        let device = Device { cert: cert.clone(), added_seq: seq, revoked: None };
+        let device = Device::new(cert.clone(), cert.name.clone(), seq);
         self.devices.insert(cert.device, device);
         Ok(())
     }
 
-    fn revoke_device(&mut self, revoke: &RevokeDevice, by: DeviceId, seq: u64) -> Result<(), LogError> {
+    fn revoke_device(&mut self, revoke: &RevokeDevice, seq: u64) -> Result<(), LogError> {
         let found = self.devices.get_mut(&revoke.device());
         let Some(device) = found.filter(|device| device.revoked.is_none()) else {
             return Err(LogError::DeviceNotLive { seq });
         };
         let cuts = revoke.cuts().iter().map(|cut| ((cut.vault, cut.incarnation), cut.seq));
-        device.revoked = Some(Revocation { seq, by, cuts: cuts.collect() });
+        device.revoked = Some(Revocation { seq, by: revoke.revoker(), cuts: cuts.collect() });
         self.rotation_due = true;
         Ok(())
     }
@@ -393,6 +476,7 @@ impl AccountState {
             return Err(LogError::WrongBoxes { seq });
         }
         self.generation = rotate.generation();
+        self.rotation = rotate.boxes().iter().map(|entry| (entry.path, entry.hash)).collect();
         self.rotation_due = false;
         Ok(())
     }

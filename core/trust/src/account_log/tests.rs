@@ -10,6 +10,7 @@ use freehold_model::codec::DecodeError;
 use freehold_model::{AccountId, CommitHash, DeviceId, LogHash, VaultId};
 
 mod installing;
+mod revoking;
 
 const ACCOUNT: AccountId = AccountId::from_bytes([0xaa; 16]);
 const VAULT: VaultId = VaultId::from_bytes([0xbb; 16]);
@@ -18,7 +19,7 @@ const VAULT: VaultId = VaultId::from_bytes([0xbb; 16]);
 fn a_life_of_an_account_replays() {
     let mut log = Log::new();
     log.add(2, SecondKey::Password);
-    log.push_twice(1, Action::RevokeDevice(revoke(2, 5)), SecondKey::Recovery);
+    log.revoke(1, 2, 5, SecondKey::Recovery);
     assert!(log.state().rotation_due());
     let rotate = log.full_rotation(2);
     log.push(1, rotate);
@@ -46,12 +47,7 @@ fn a_new_device_may_sign_its_own_entry_when_a_secret_stands_behind_it() {
 fn entries_that_need_a_secret_are_refused_without_it() {
     let mut log = Log::new();
     log.add(2, SecondKey::Password);
-    let actions = [
-        add(3),
-        Action::RevokeDevice(revoke(2, 1)),
-        Action::SetRecovery(Box::new(path(0x71))),
-        Action::SetKdf(set_kdf(0x61)),
-    ];
+    let actions = [add(3), Action::SetRecovery(Box::new(path(0x71))), Action::SetKdf(set_kdf(0x61))];
     for action in actions {
         let entry = LogEntry::sign(log.next(1, action), &device_key(1));
         assert_eq!(log.refused(&entry), LogError::SecondMissing { seq: 2 });
@@ -86,7 +82,7 @@ fn a_rotation_and_a_genesis_take_no_second_signature() {
 fn a_revoked_device_signs_nothing_more() {
     let mut log = Log::new();
     log.add(2, SecondKey::Password);
-    log.push_twice(1, Action::RevokeDevice(revoke(2, 5)), SecondKey::Password);
+    log.revoke(1, 2, 5, SecondKey::Password);
     let rotate = LogEntry::sign(log.next(2, log.full_rotation(2)), &device_key(2));
     assert_eq!(log.refused(&rotate), LogError::SignerNotLive { seq: 3 });
     let secret = path_key(0x60);
@@ -209,7 +205,7 @@ fn a_rotation_must_seal_to_exactly_the_live_paths() {
         let entry = LogEntry::sign(log.next(1, rotate), &device_key(1));
         assert_eq!(log.refused(&entry), LogError::WrongBoxes { seq: 2 });
     }
-    log.push_twice(1, Action::RevokeDevice(revoke(2, 1)), SecondKey::Password);
+    log.revoke(1, 2, 1, SecondKey::Password);
     let with_revoked = Action::Rotate(Rotate::new(2, boxes).expect("canonical"));
     let entry = LogEntry::sign(log.next(1, with_revoked), &device_key(1));
     assert_eq!(log.refused(&entry), LogError::WrongBoxes { seq: 3 });
@@ -225,13 +221,61 @@ fn a_rotation_takes_exactly_the_next_generation() {
 }
 
 #[test]
+fn a_replaced_secret_never_comes_back() {
+    let mut log = Log::new();
+    log.install(1, Action::SetRecovery(Box::new(path(0x71))), SecondKey::Password);
+    log.install(1, Action::SetKdf(set_kdf(0x61)), SecondKey::Password);
+    let (signer, password) = (device_key(1), path_key(0x61));
+    let reinstalled =
+        [(Action::SetRecovery(Box::new(path(0x70))), 0x70), (Action::SetKdf(set_kdf(0x60)), 0x60)];
+    for (action, old) in reinstalled {
+        let statement = log.next(1, action);
+        let entry =
+            LogEntry::sign_installing(statement, &signer, SecondKey::Password, &password, &path_key(old));
+        assert_eq!(log.refused(&entry), LogError::PathReused { seq: 3 });
+    }
+}
+
+#[test]
+fn a_live_device_renames_another_and_its_certificate_stays() {
+    let mut log = Log::new();
+    log.add(2, SecondKey::Password);
+    let name = |id| {
+        let name = DeviceName::new("attic").expect("a name");
+        Action::NameDevice(NameDevice { device: device(id), name })
+    };
+    log.push(1, name(2));
+    let state = log.state();
+    let renamed = &state.devices()[&device(2)];
+    assert_eq!((renamed.name.as_str(), renamed.cert.name.as_str()), ("attic", "laptop"));
+    log.revoke(1, 2, 1, SecondKey::Password);
+    for id in [2, 9] {
+        let entry = LogEntry::sign(log.next(1, name(id)), &device_key(1));
+        assert_eq!(log.refused(&entry), LogError::DeviceNotLive { seq: 4 });
+    }
+    let entry = LogEntry::sign(log.next(2, name(1)), &device_key(2));
+    assert_eq!(log.refused(&entry), LogError::SignerNotLive { seq: 4 });
+}
+
+#[test]
+fn a_rotation_names_the_box_of_each_path() {
+    let mut log = Log::new();
+    let own = PathId::Device(device(1));
+    assert_eq!(log.state().rotation_box(&own), None);
+    let rotate = log.full_rotation(2);
+    log.push(1, rotate);
+    log.add(2, SecondKey::Password);
+    assert_eq!(log.state().rotation_box(&own), Some(&[0x0b; 32]));
+    assert_eq!(log.state().rotation_box(&PathId::Device(device(2))), None);
+}
+
+#[test]
 fn a_device_ends_once_and_only_if_it_is_there() {
     let mut log = Log::new();
     log.add(2, SecondKey::Password);
-    log.push_twice(1, Action::RevokeDevice(revoke(2, 1)), SecondKey::Password);
+    log.revoke(1, 2, 1, SecondKey::Password);
     for id in [2, 9] {
-        let statement = log.next(1, Action::RevokeDevice(revoke(id, 1)));
-        let entry = LogEntry::sign_twice(statement, &device_key(1), SecondKey::Password, &path_key(0x60));
+        let entry = LogEntry::sign(log.next(1, intent(1, id, 1)), &device_key(1));
         assert_eq!(log.refused(&entry), LogError::DeviceNotLive { seq: 3 });
     }
 }
@@ -239,7 +283,7 @@ fn a_device_ends_once_and_only_if_it_is_there() {
 #[test]
 fn all_devices_may_go_and_the_password_brings_one_back() {
     let mut log = Log::new();
-    log.push_twice(1, Action::RevokeDevice(revoke(1, 4)), SecondKey::Password);
+    log.revoke(1, 1, 4, SecondKey::Password);
     assert_eq!(log.state().live_paths().len(), 2);
     log.push_twice(2, add(2), SecondKey::Recovery);
     let rotate = log.full_rotation(2);
@@ -269,7 +313,7 @@ fn a_lowered_password_cost_cannot_even_be_read() {
 #[test]
 fn every_flipped_bit_of_a_log_is_refused() {
     let mut log = Log::new();
-    log.push_twice(1, Action::RevokeDevice(revoke(1, 4)), SecondKey::Password);
+    log.revoke(1, 1, 4, SecondKey::Password);
     let last = log.entries[1].to_bytes();
     for bit in 0..last.len() * 8 {
         let mut flipped = last.clone();
@@ -286,7 +330,7 @@ fn commits_are_judged_by_the_log_their_author_cites() {
     let before = log.state().pin().head;
     log.add(2, SecondKey::Password);
     let joined = log.state().pin().head;
-    log.push_twice(1, Action::RevokeDevice(revoke(2, 5)), SecondKey::Password);
+    log.revoke(1, 2, 5, SecondKey::Password);
     let (state, revoked) = (log.state(), log.state().pin().head);
     assert_eq!(state.judge(&commit(1, 9, joined), 0), Ok(Verdict::Accept));
     assert_eq!(state.judge(&commit(2, 5, joined), 0), Ok(Verdict::Accept), "up to the cut");
@@ -308,13 +352,16 @@ fn a_commit_in_another_devices_name_is_refused() {
 }
 
 #[test]
-fn a_chain_the_revoker_never_saw_is_cut_before_its_first_commit() {
+fn a_life_after_the_cut_counts_for_nothing_and_one_before_it_whole() {
     let mut log = Log::new();
     log.add(2, SecondKey::Password);
-    log.push_twice(1, Action::RevokeDevice(revoke(2, 5)), SecondKey::Password);
+    log.revoke(1, 2, 5, SecondKey::Password);
     let state = log.state();
+    assert_eq!(state.standing(&device(2), VAULT, 0), Standing::Revoked { cut_seq: u64::MAX });
     assert_eq!(state.standing(&device(2), VAULT, 1), Standing::Revoked { cut_seq: 5 });
     assert_eq!(state.standing(&device(2), VAULT, 2), Standing::Revoked { cut_seq: 0 });
+    let other = VaultId::from_bytes([0xbc; 16]);
+    assert_eq!(state.standing(&device(2), other, 1), Standing::Revoked { cut_seq: 0 });
     assert_eq!(state.standing(&device(1), VAULT, 1), Standing::Live);
     assert_eq!(state.standing(&device(9), VAULT, 1), Standing::Unknown);
 }
@@ -322,11 +369,12 @@ fn a_chain_the_revoker_never_saw_is_cut_before_its_first_commit() {
 #[test]
 fn lists_are_canonical_and_bounded() {
     let cut = |incarnation, seq| Cut { vault: VAULT, incarnation, seq };
+    let with = |cuts| RevokeDevice::new(ACCOUNT, device(2), device(1), 0, cuts);
     let invalid = Err(DecodeError::Invalid("revocation cuts"));
-    assert_eq!(RevokeDevice::new(device(1), vec![cut(1, 1), cut(1, 2)]), invalid);
-    assert_eq!(RevokeDevice::new(device(1), vec![cut(1, 0)]), invalid);
+    assert_eq!(with(vec![cut(1, 1), cut(1, 2)]), invalid);
+    assert_eq!(with(vec![cut(1, 0)]), invalid);
     let many = (0..=crate::limits::REVOKE_CUTS_MAX as u32).map(|n| cut(n, 1)).collect();
-    assert_eq!(RevokeDevice::new(device(1), many), Err(DecodeError::TooLong));
+    assert_eq!(with(many), Err(DecodeError::TooLong));
     let twice = vec![BoxRef { path: PathId::Device(device(1)), hash: [0; 32] }; 2];
     assert_eq!(Rotate::new(2, twice), Err(DecodeError::Invalid("rotation boxes")));
 }
@@ -366,6 +414,11 @@ impl Log {
         let (statement, secret) = (self.next(signer, action), self.secret(which));
         self.entries.push(LogEntry::sign_twice(statement, &device_key(signer), which, &secret));
         self.state();
+    }
+
+    fn revoke(&mut self, by: u8, id: u8, seq: u64, which: SecondKey) {
+        let intent = RevokeIntent::sign(revoke(by, id, seq), &device_key(by), which, &self.secret(which));
+        self.push(by, Action::RevokeDevice(Box::new(intent)));
     }
 
     /// Appends a change of a secret, signed by the new one too.
@@ -445,8 +498,16 @@ fn add(id: u8) -> Action {
     Action::AddDevice(Box::new(cert(id)))
 }
 
-fn revoke(id: u8, seq: u64) -> RevokeDevice {
-    RevokeDevice::new(device(id), vec![Cut { vault: VAULT, incarnation: 1, seq }]).expect("canonical")
+fn revoke(by: u8, id: u8, seq: u64) -> RevokeDevice {
+    let cuts = vec![Cut { vault: VAULT, incarnation: 1, seq }];
+    RevokeDevice::new(ACCOUNT, device(id), device(by), 1_700_000_000, cuts).expect("canonical")
+}
+
+/// A revocation with the first password's signature.
+fn intent(by: u8, id: u8, seq: u64) -> Action {
+    let intent =
+        RevokeIntent::sign(revoke(by, id, seq), &device_key(by), SecondKey::Password, &path_key(0x60));
+    Action::RevokeDevice(Box::new(intent))
 }
 
 fn place(id: u8, seq: u64, log_head: LogHash) -> CommitPlace {

@@ -19,8 +19,14 @@ impl Entropy for Counting {
 fn account(secret: &DeviceSecret, entropy: &mut dyn Entropy) -> StoredAccount {
     let id = AccountId::from_bytes([3; 16]);
     let device_name = DeviceName::new("laptop").expect("a good name");
-    let choice =
-        Choice { account: id, export_key: &[9; 64], kdf: KdfParams::FLOOR, device_name, now_s: 1_000 };
+    let choice = Choice {
+        account: id,
+        user: "eva",
+        export_key: &[9; 64],
+        kdf: KdfParams::FLOOR,
+        device_name,
+        now_s: 1_000,
+    };
     let made = new_account(choice, secret, entropy).expect("a new account");
     StoredAccount {
         identity: Identity {
@@ -37,6 +43,7 @@ fn account(secret: &DeviceSecret, entropy: &mut dyn Entropy) -> StoredAccount {
         account_keys: Vec::new(),
         vault: made.vault.vault_id,
         vault_keys: made.vault.boxes.into_iter().map(|entry| entry.sealed.0).collect(),
+        intents: Vec::new(),
     }
 }
 

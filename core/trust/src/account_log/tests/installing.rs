@@ -50,15 +50,17 @@ fn a_server_cannot_change_its_own_log_over_to_a_path_it_does_not_hold() {
 
 #[test]
 fn path_signatures_copied_from_the_true_log_prove_nothing_in_a_forged_one() {
-    let mut victim = Log::new();
-    let signed = tail(&victim.entries[0], 2);
+    let signed = tail(&Log::new().entries[0], 2);
     let statement = genesis(ATTACKER, VICTIM_PASSWORD, VICTIM_RECOVERY);
     let forged = LogEntry::sign(statement, &device_key(ATTACKER)).to_bytes();
     assert_eq!(replay_read(&[forged, signed].concat()), GENESIS_UNPROVEN);
 
-    victim.install(1, Action::SetKdf(set_kdf(ATTACKER_PASSWORD)), SecondKey::Recovery);
+    let first = genesis(1, ATTACKER_PASSWORD, VICTIM_RECOVERY);
+    let (password, recovery) = (path_key(ATTACKER_PASSWORD), path_key(VICTIM_RECOVERY));
+    let mut victim =
+        Log { entries: vec![LogEntry::sign_genesis(first, &device_key(1), &password, &recovery)] };
     victim.install(1, Action::SetKdf(set_kdf(VICTIM_PASSWORD)), SecondKey::Recovery);
-    let signed = tail(&victim.entries[2], 1);
+    let signed = tail(&victim.entries[1], 1);
     let log = attackers_log();
     let statement = log.next(ATTACKER, Action::SetKdf(set_kdf(VICTIM_PASSWORD)));
     let held = path_key(ATTACKER_PASSWORD);
