@@ -6,7 +6,9 @@
 use bolero::check;
 use freehold_api::bulk::{CommitPage, PushRequest, ReceiptsRequest, VersionsRequest, VersionsResponse};
 use freehold_api::control::{ChangePassword, Credentials, DeviceList, Recover, RevokeDevice, Status};
-use freehold_api::device_peer::{CommitsRequest, CommitsResponse, DeviceVersionsRequest, Heads, LogResponse};
+use freehold_api::device_peer::{
+    CommitsRequest, CommitsResponse, DeviceVersionsRequest, Heads, LogResponse, RemovalsTold,
+};
 use freehold_api::peer::{GetRequest, GetResponse, HaveRequest, HaveResponse, PutRequest, PutResponse};
 use freehold_crypto::{
     ChunkKey, ChunkOpener, KeyBoxHeader, RecoveryKey, UnlockBox, UnlockKeys, open_chunk, open_user,
@@ -140,6 +142,7 @@ targets! {
     device_commits_requests: bytes => canonical::<CommitsRequest>(bytes);
     device_commits_responses: bytes => canonical::<CommitsResponse>(bytes);
     device_versions_requests: bytes => canonical::<DeviceVersionsRequest>(bytes);
+    device_removals: bytes => canonical::<RemovalsTold>(bytes);
     device_log_responses: bytes => canonical::<LogResponse>(bytes);
     control_bodies: bytes => {
         drop(serde_json::from_slice::<Status>(bytes));

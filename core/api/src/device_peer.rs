@@ -2,7 +2,8 @@
 //!
 //! Both sides ask and both serve. `HEADS` compares what each knows: its account log and the newest
 //! commit of every device. `COMMITS`, `VERSIONS`, `LOG` and `CHUNKS` fetch what the other has more;
-//! `TELL` sends new commits with everything that travels with them, unasked. Nothing said here is
+//! `TELL` sends new commits with everything that travels with them, unasked, and `REMOVALS`
+//! the removals of devices that are not in the account log yet. Nothing said here is
 //! believed for who said it: commits are signed and chained, versions and chunks are named by their
 //! hash, log entries are replayed. Refusals use the numbers of [`crate::peer::PeerError`].
 //!
@@ -18,6 +19,8 @@
 //! CHUNKS    head  as GET of the node protocol, the vault in the place of its tag
 //!                                                           ->  as GET
 //! TELL      head  vault 16; body  "FHU1" request of the bulk messages
+//!                                                           ->  head  empty
+//! REMOVALS  head  vault 16; body  "FHX1" · count 4 · (len 4 · intent) *
 //!                                                           ->  head  empty
 //! ```
 //!
@@ -44,8 +47,12 @@ pub const CHUNKS: u16 = 20;
 /// Method number of `TELL`.
 pub const TELL: u16 = 21;
 
+/// Method number of `REMOVALS`.
+pub const REMOVALS: u16 = 22;
+
 const COMMITS_MAGIC: &[u8; 4] = b"FHC1";
 const LOG_MAGIC: &[u8; 4] = b"FHO1";
+const REMOVALS_MAGIC: &[u8; 4] = b"FHX1";
 
 /// The newest commit of one device, as the sender knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,6 +123,13 @@ pub struct DeviceVersionsRequest {
 pub struct LogResponse {
     /// The entries as signed, a prefix of the rest of the log.
     pub entries: Vec<Vec<u8>>,
+}
+
+/// Removals of devices that somebody wants and the account log does not have yet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RemovalsTold {
+    /// The intents as signed.
+    pub intents: Vec<Vec<u8>>,
 }
 
 impl Encode for HeadItem {
@@ -222,6 +236,20 @@ impl Decode for LogResponse {
     }
 }
 
+impl Encode for RemovalsTold {
+    fn encode(&self, out: &mut Writer) {
+        out.raw(REMOVALS_MAGIC);
+        put_bytes(out, &self.intents);
+    }
+}
+
+impl Decode for RemovalsTold {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        input.expect(REMOVALS_MAGIC, "removals")?;
+        Ok(Self { intents: take_bytes(input, limits::REMOVALS_MAX, limits::LOG_ENTRY_BYTES_MAX)? })
+    }
+}
+
 fn put_count(out: &mut Writer, count: usize) {
     out.u32(u32::try_from(count).expect("writers check their limits first"));
 }
@@ -294,6 +322,7 @@ mod tests {
         check(&CommitsRequest { vault, after: vec![after] });
         check(&CommitsResponse { more: true, commits: vec![b"one".to_vec(), Vec::new()] });
         check(&DeviceVersionsRequest { vault, versions: VersionsRequest::default() });
+        check(&RemovalsTold { intents: vec![b"intent".to_vec()] });
         check(&LogResponse { entries: vec![b"entry".to_vec()] });
     }
 

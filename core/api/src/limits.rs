@@ -67,6 +67,9 @@ pub const LOG_ENTRY_BYTES_MAX: usize = 64 * 1024;
 /// Entries of one account log.
 pub const LOG_ENTRIES_MAX: usize = 10_000;
 
+/// Removals in one message between devices: as many as an account has devices.
+pub const REMOVALS_MAX: usize = 256;
+
 /// Device chains in one message between devices. A head of the link holds 1,092 of them; an account
 /// has at most 256 live devices, and heads of the rest never change.
 pub const HEADS_MAX: usize = 1_024;

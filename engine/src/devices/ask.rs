@@ -6,14 +6,15 @@ use crate::transfer::peer::PeerFailure;
 use bytes::Bytes;
 use freehold_api::bulk::{PushCommit, PushRequest, VersionsRequest, VersionsResponse};
 use freehold_api::device_peer::{
-    COMMITS, CommitsRequest, CommitsResponse, DeviceVersionsRequest, HEADS, Heads, LOG, LogResponse, TELL,
-    VERSIONS,
+    COMMITS, CommitsRequest, CommitsResponse, DeviceVersionsRequest, HEADS, Heads, LOG, LogResponse,
+    REMOVALS, RemovalsTold, TELL, VERSIONS,
 };
 use freehold_api::limits::{COMMIT_BYTES_MAX, VERSIONS_BYTES_MAX};
 use freehold_api::peer::PeerError;
 use freehold_model::codec::{Decode, Encode, from_slice, to_vec};
 use freehold_model::{DeviceId, VersionHash};
 use freehold_net::{Body, Class, Credit, Link, LinkError, Request, Response};
+use freehold_trust::account_log::RevokeIntent;
 use std::time::Duration;
 
 /// Time for one answer: 16 MiB at 4 Mbit/s. A device that needs longer is asked for less.
@@ -80,6 +81,22 @@ impl DeviceLinks {
         let head = Bytes::from(to_vec(&self.vault()));
         let link = self.link(device).ok_or(PeerFailure::Away)?;
         let request = Request { method: TELL, class: Class::Metadata, head, body: Body::from(vec![body]) };
+        exchange(&link, request, 0).await.map(drop)
+    }
+
+    /// Sends the removals of devices that are not in the account log yet.
+    ///
+    /// # Errors
+    /// As [`Self::heads`].
+    pub(crate) async fn tell_removals(
+        &self,
+        device: &DeviceId,
+        intents: &[RevokeIntent],
+    ) -> Result<(), PeerFailure> {
+        let told = RemovalsTold { intents: intents.iter().map(RevokeIntent::to_bytes).collect() };
+        let (head, body) = (encoded(&self.vault()), encoded(&told));
+        let link = self.link(device).ok_or(PeerFailure::Away)?;
+        let request = Request { method: REMOVALS, class: Class::Control, head, body: Body::from(vec![body]) };
         exchange(&link, request, 0).await.map(drop)
     }
 

@@ -15,6 +15,7 @@ use freehold_api::device_peer::{HeadItem, Heads};
 use freehold_model::{DeviceId, VaultId};
 use freehold_net::{Endpoint, Incoming, KeySet, Link, PeerKey};
 use freehold_store::CacheStore;
+use freehold_trust::account_log::RevokeIntent;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub(crate) enum DeviceEvent {
     Left(DeviceId),
     /// It says what it knows.
     Knows(DeviceId, Heads),
+    /// It wants devices removed, by signed intents.
+    Removes(Vec<RevokeIntent>),
     /// It sends new commits.
     Tells(DeviceId, Vec<PushCommit>),
 }

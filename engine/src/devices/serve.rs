@@ -11,16 +11,17 @@ use bytes::Bytes;
 use freehold_api::bulk::{PushRequest, VersionItem, VersionState, VersionsResponse};
 use freehold_api::device_peer::{
     CHUNKS, COMMITS, CommitsRequest, CommitsResponse, DeviceVersionsRequest, HEADS, Heads, LOG, LogResponse,
-    TELL, VERSIONS,
+    REMOVALS, RemovalsTold, TELL, VERSIONS,
 };
 use freehold_api::limits::{PAGE_COMMITS_MAX, VERSIONS_BYTES_MAX};
 use freehold_api::peer::{GetItem, GetOutcome, GetRequest, GetResponse, PeerError};
-use freehold_model::codec::{Reader, from_slice};
+use freehold_model::codec::{Decode, Reader, from_slice};
 use freehold_model::limits::BATCH_BYTES_MAX;
 use freehold_model::{DeviceId, VaultId, VaultTag};
 use freehold_net::limits::BODY_BYTES_MAX;
-use freehold_net::{Handler, Inbound, RefusalCode, Responder};
+use freehold_net::{BodyReader, Handler, Inbound, RefusalCode, Responder};
 use freehold_store::CacheStore;
+use freehold_trust::account_log::RevokeIntent;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,13 +63,16 @@ impl DeviceHandler {
                 Ok((encoded(&self.links.own_heads()), Vec::new()))
             }
             TELL => {
-                let vault: VaultId = from_slice(&head).map_err(|_| PeerError::Malformed)?;
-                self.check(vault)?;
-                let limit = usize::try_from(BODY_BYTES_MAX).unwrap_or(usize::MAX);
-                let body = tokio::time::timeout(BODY_TIMEOUT, body.collect(limit)).await;
-                let body = body.map_err(|_| PeerError::TooSlow)?.map_err(|_| PeerError::TooLarge)?;
-                let told: PushRequest = from_slice(&body).map_err(|_| PeerError::Malformed)?;
+                let told: PushRequest = self.told(&head, &mut body).await?;
                 self.links.tell_sync(DeviceEvent::Tells(self.device, told.commits)).await;
+                Ok((Bytes::new(), Vec::new()))
+            }
+            REMOVALS => {
+                let told: RemovalsTold = self.told(&head, &mut body).await?;
+                let intents: Result<Vec<RevokeIntent>, _> =
+                    told.intents.iter().map(|intent| RevokeIntent::from_bytes(intent)).collect();
+                let intents = intents.map_err(|_| PeerError::Malformed)?;
+                self.links.tell_sync(DeviceEvent::Removes(intents)).await;
                 Ok((Bytes::new(), Vec::new()))
             }
             COMMITS | VERSIONS | LOG | CHUNKS => {
@@ -78,6 +82,15 @@ impl DeviceHandler {
             }
             _ => Err(PeerError::Malformed),
         }
+    }
+
+    /// Receives a message whose head names the vault.
+    async fn told<T: Decode>(&self, head: &[u8], body: &mut BodyReader) -> Result<T, PeerError> {
+        self.check(from_slice(head).map_err(|_| PeerError::Malformed)?)?;
+        let limit = usize::try_from(BODY_BYTES_MAX).unwrap_or(usize::MAX);
+        let body = tokio::time::timeout(BODY_TIMEOUT, body.collect(limit)).await;
+        let body = body.map_err(|_| PeerError::TooSlow)?.map_err(|_| PeerError::TooLarge)?;
+        from_slice(&body).map_err(|_| PeerError::Malformed)
     }
 
     fn check(&self, vault: VaultId) -> Result<(), PeerError> {

@@ -62,6 +62,19 @@ impl Fleet {
         self.entries.push(entry);
     }
 
+    /// Appends an entry that a device's signature suffices for.
+    pub(super) fn append_once(&mut self, signer: u8, action: Action) {
+        let statement = self.state.next_statement(device(signer), 1, action);
+        let entry = LogEntry::sign(statement, &secret(signer).sign_key());
+        self.state.append(&entry).expect("an entry by the rules");
+        self.entries.push(entry);
+    }
+
+    /// The password's own key.
+    pub(super) const fn password(&self) -> &SignKey {
+        self.password.sign_key()
+    }
+
     /// The account after all entries.
     pub(super) const fn state(&self) -> &AccountState {
         &self.state

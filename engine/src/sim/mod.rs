@@ -13,6 +13,7 @@
 mod fleet;
 mod hostile;
 mod random;
+mod removal;
 mod replica;
 mod server;
 mod world;

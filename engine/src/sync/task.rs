@@ -16,6 +16,7 @@ use crate::devices::DeviceEvent;
 use freehold_api::bulk::PushCommit;
 use freehold_api::device_peer::{CommitsResponse, HeadItem};
 use freehold_model::{ChunkId, DeviceId};
+use freehold_trust::account_log::RevokeIntent;
 use freehold_trust::commit::ChainHead;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -113,6 +114,7 @@ pub(crate) struct SyncTask {
     is_reborn: bool,
     reload_own: bool,
     heads_told: Vec<HeadItem>,
+    removals_told: Vec<RevokeIntent>,
     started: Instant,
 }
 
@@ -140,6 +142,7 @@ impl SyncTask {
             is_reborn: false,
             reload_own: index_lost,
             heads_told: Vec::new(),
+            removals_told: Vec::new(),
             started: Instant::now(),
         }
     }
@@ -175,6 +178,7 @@ impl SyncTask {
                 self.parts.settle_placed(&mut self.awaiting);
             }
             self.hear_signals();
+            self.tell_removals();
             self.contact_server(now);
             self.write_if_due(now);
             for ask in self.intake.asks(self.now_ms(), !self.is_writing) {
@@ -456,15 +460,49 @@ impl SyncTask {
 
     fn device_event(&mut self, event: DeviceEvent) {
         match event {
-            DeviceEvent::Came(device) => self.intake.device_may_have_more(device),
+            DeviceEvent::Came(device) => {
+                self.intake.device_may_have_more(device);
+                self.removals_told.clear();
+            }
             DeviceEvent::Left(device) => self.intake.source_left(Source::Device(device)),
             DeviceEvent::Knows(device, heads) => self.heads(device, heads),
+            DeviceEvent::Removes(intents) => self.obey(&intents),
             DeviceEvent::Tells(device, pushes) => {
                 for push in pushes {
                     self.told(device, push);
                 }
                 self.others_may_need_a_relay();
             }
+        }
+    }
+
+    /// Removals that somebody signed and the account log does not have: obeyed at once, entered later.
+    fn obey(&mut self, intents: &[RevokeIntent]) {
+        for intent in intents {
+            if let Err(error) = self.parts.members.want(intent) {
+                tracing::warn!(%error, "a device asks for a removal that does not count");
+            }
+        }
+        self.parts.members_changed();
+        self.contact.has_met = false;
+    }
+
+    /// Tells connected devices which removals are wanted, when one of them may not know.
+    fn tell_removals(&mut self) {
+        let wanted = self.parts.members.intents();
+        if wanted == self.removals_told {
+            return;
+        }
+        self.removals_told.clone_from(&wanted);
+        self.parts.members_changed();
+        for device in self.parts.devices.connected() {
+            let (parts, wanted) = (Arc::clone(&self.parts), wanted.clone());
+            self.work.spawn(async move {
+                if let Err(failure) = parts.devices.tell_removals(&device, &wanted).await {
+                    tracing::debug!(?device, %failure, "a device was not told of a removal");
+                }
+                Done::Told
+            });
         }
     }
 
