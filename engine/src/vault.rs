@@ -20,7 +20,7 @@ use crate::transfer::nodes::{Nodes, NodesError};
 use crate::transfer::upload::Uploads;
 use crate::{Author, ChunkSource, FetchDone, Recovery, SystemClock, Volume, VolumeOptions};
 use freehold_api::ErrorCode;
-use freehold_crypto::DeviceSecret;
+use freehold_crypto::{DeviceSecret, LocalKey};
 use freehold_model::{ChunkId, VaultId};
 use freehold_net::coord::{CoordConfig, ServerClient, ServerUrl};
 use freehold_net::{Accept, Class, Endpoint, Identity as LinkIdentity, KeySet, LinkConfig};
@@ -255,16 +255,22 @@ async fn tend_nodes(parts: Arc<Parts>) {
     parts.nodes.tend(report).await;
 }
 
-/// Opens what is on disk and makes what talks to the server and the nodes.
-fn open_parts(
+/// What this device has of the vault on its disk.
+struct OnDisk {
+    dir: PathBuf,
+    local: Arc<Local>,
+    local_key: Arc<LocalKey>,
+    recovery: Recovery,
+}
+
+/// Opens what is on disk.
+fn open_disk(
     dirs: &VaultDirs<'_>,
-    stored: StoredAccount,
+    stored: &StoredAccount,
     secret: &DeviceSecret,
-    endpoint: &Endpoint,
-    admitted: KeySet,
-) -> Result<Opened, EngineError> {
+) -> Result<OnDisk, EngineError> {
     let keyring = Arc::new(stored.vault_keyring()?);
-    let (vault, device, server_key) = (stored.vault, stored.identity.device, stored.server_key);
+    let (vault, device) = (stored.vault, stored.identity.device);
     let local_key = Arc::new(secret.local_key());
     let cache = Arc::new(open_cache(dirs, &vault)?);
     let dir = vault_dir(dirs.data, &vault);
@@ -279,10 +285,36 @@ fn open_parts(
         clock: Box::new(SystemClock),
     };
     let (volume, recovery) = Volume::open(&dir, options)?;
+    let history = History::open(&dir)
+        .map_err(|error| EngineError::disk("open the kept commits", std::io::Error::other(error)))?;
+    let history = Arc::new(history);
+    let local = Local { vault, device, volume, cache, keyring, history, sign_key: secret.sign_key() };
+    Ok(OnDisk { dir, local: Arc::new(local), local_key, recovery })
+}
+
+/// The server as this device asks it.
+fn server_of(stored: &StoredAccount, secret: &DeviceSecret) -> Result<Arc<Server>, EngineError> {
     let url: ServerUrl =
         stored.identity.server.parse().map_err(|error| EngineError::BadServerUrl(format!("{error}")))?;
-    let client = ServerClient::new(url, CoordConfig::default());
-    let server = Arc::new(Server::new(client, Sessions::new(server_key, device, secret.sign_key())));
+    let sessions = Sessions::new(stored.server_key, stored.identity.device, secret.sign_key());
+    Ok(Arc::new(Server::new(ServerClient::new(url, CoordConfig::default()), sessions)))
+}
+
+/// Opens what is on disk and makes what talks to the server, the nodes and other devices.
+fn open_parts(
+    dirs: &VaultDirs<'_>,
+    stored: StoredAccount,
+    secret: &DeviceSecret,
+    endpoint: &Endpoint,
+    admitted: KeySet,
+) -> Result<Opened, EngineError> {
+    let OnDisk { dir, local, local_key, recovery } = open_disk(dirs, &stored, secret)?;
+    let Local { vault, device, volume, cache, keyring, history, .. } = &*local;
+    let (vault, device) = (*vault, *device);
+    let (volume, cache) = (Arc::clone(volume), Arc::clone(cache));
+    let (keyring, history) = (Arc::clone(keyring), Arc::clone(history));
+    let (server_key, account) = (stored.server_key, stored.identity.account);
+    let server = server_of(&stored, secret)?;
     let problems = Arc::new(Problems::default());
     report_recovery(&problems, &recovery);
     let nodes = Arc::new(Nodes::new(Arc::clone(&server), server_key, vault, endpoint.clone()));
@@ -293,7 +325,6 @@ fn open_parts(
         Arc::clone(&server),
         Arc::clone(&problems),
     );
-    let account = stored.identity.account;
     let members = Arc::new(Members::new(
         dirs.data.to_owned(),
         Arc::clone(&local_key),
@@ -302,9 +333,6 @@ fn open_parts(
         secret,
         Arc::clone(&keyring),
     )?);
-    let history = History::open(&dir)
-        .map_err(|error| EngineError::disk("open the kept commits", std::io::Error::other(error)))?;
-    let history = Arc::new(history);
     let book = Arc::new(Book::open(&dir, Arc::clone(&local_key), account));
     let (devices, events) = DeviceLinks::new(LinkParts {
         vault,
@@ -318,15 +346,7 @@ fn open_parts(
     });
     let downloads =
         Downloads::new(Arc::clone(&nodes), Arc::clone(&devices), Arc::clone(&cache), Handle::current());
-    let local = Arc::new(Local {
-        vault,
-        device,
-        volume: Arc::clone(&volume),
-        cache: Arc::clone(&cache),
-        keyring: Arc::clone(&keyring),
-        history: Arc::clone(&history),
-        sign_key: secret.sign_key(),
-    });
+    let (uploads, sign_key) = (Arc::new(uploads), secret.sign_key());
     let parts = Parts {
         local,
         vault,
@@ -335,14 +355,14 @@ fn open_parts(
         volume,
         cache,
         keyring,
-        sign_key: secret.sign_key(),
+        sign_key,
         local_key,
         server,
         nodes,
         devices,
         book,
         history,
-        uploads: Arc::new(uploads),
+        uploads,
         downloads,
         members,
         problems,

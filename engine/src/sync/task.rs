@@ -5,7 +5,7 @@
 //! tried again after growing pauses.
 
 use super::intake::{Context, Halt, Intake, Source};
-use super::limits::{LOOK, POLL, RELAY_AFTER};
+use super::limits::{LOOK, POLL};
 use super::pace::{Backoff, CommitPace, Due};
 use super::placed::Awaiting;
 use super::state::SyncState;
@@ -13,9 +13,8 @@ use super::work::{Done, Failure};
 use super::write::{Frozen, Written};
 use super::{Parts, SyncError, events};
 use crate::devices::DeviceEvent;
-use freehold_api::bulk::PushCommit;
-use freehold_api::device_peer::{CommitsResponse, HeadItem};
-use freehold_model::{ChunkId, DeviceId};
+use freehold_api::device_peer::HeadItem;
+use freehold_model::ChunkId;
 use freehold_trust::account_log::RevokeIntent;
 use freehold_trust::commit::ChainHead;
 use std::sync::Arc;
@@ -23,6 +22,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
+
+mod devices;
 
 /// Reasons to look.
 #[derive(Debug, Default)]
@@ -425,19 +426,6 @@ impl SyncTask {
         }
     }
 
-    /// Sends a new commit to every device there is a link to.
-    fn tell_devices(&mut self, push: &PushCommit) {
-        for device in self.parts.devices.connected() {
-            let (parts, push) = (Arc::clone(&self.parts), push.clone());
-            self.work.spawn(async move {
-                if let Err(failure) = parts.devices.tell(&device, vec![push]).await {
-                    tracing::debug!(?device, %failure, "a device was not told; it asks later");
-                }
-                Done::Told
-            });
-        }
-    }
-
     fn sent(&mut self, sent: Result<super::send::Sent, SyncError>) {
         self.contact.is_sending = false;
         match sent {
@@ -456,78 +444,6 @@ impl SyncTask {
                 self.server_failed(&error);
             }
         }
-    }
-
-    fn device_event(&mut self, event: DeviceEvent) {
-        match event {
-            DeviceEvent::Came(device) => {
-                self.intake.device_may_have_more(device);
-                self.removals_told.clear();
-            }
-            DeviceEvent::Left(device) => self.intake.source_left(Source::Device(device)),
-            DeviceEvent::Knows(device, heads) => self.heads(device, heads),
-            DeviceEvent::Removes(intents) => self.obey(&intents),
-            DeviceEvent::Tells(device, pushes) => {
-                for push in pushes {
-                    self.told(device, push);
-                }
-                self.others_may_need_a_relay();
-            }
-        }
-    }
-
-    /// Removals that somebody signed and the account log does not have: obeyed at once, entered later.
-    fn obey(&mut self, intents: &[RevokeIntent]) {
-        for intent in intents {
-            if let Err(error) = self.parts.members.want(intent) {
-                tracing::warn!(%error, "a device asks for a removal that does not count");
-            }
-        }
-        self.parts.members_changed();
-        self.contact.has_met = false;
-    }
-
-    /// Tells connected devices which removals are wanted, when one of them may not know.
-    fn tell_removals(&mut self) {
-        let wanted = self.parts.members.intents();
-        if wanted == self.removals_told {
-            return;
-        }
-        self.removals_told.clone_from(&wanted);
-        self.parts.members_changed();
-        for device in self.parts.devices.connected() {
-            let (parts, wanted) = (Arc::clone(&self.parts), wanted.clone());
-            self.work.spawn(async move {
-                if let Err(failure) = parts.devices.tell_removals(&device, &wanted).await {
-                    tracing::debug!(?device, %failure, "a device was not told of a removal");
-                }
-                Done::Told
-            });
-        }
-    }
-
-    fn told(&mut self, device: DeviceId, push: PushCommit) {
-        let source = Source::Device(device);
-        let answer = CommitsResponse { more: false, commits: vec![push.commit] };
-        let taken = self.with_intake(|intake, ctx| intake.commits(ctx, device, &answer, false));
-        self.halted(source, taken);
-        let taken = self.with_intake(|intake, ctx| intake.told_versions(ctx, source, push.versions));
-        self.halted(source, taken);
-    }
-
-    fn heads(&mut self, device: DeviceId, heads: freehold_api::device_peer::Heads) {
-        let own = self.with_intake(|intake, ctx| intake.heads(ctx, device, heads));
-        if let Some(own) = own {
-            let theirs = ChainHead { incarnation: own.incarnation, seq: own.seq, hash: own.hash };
-            if self.parts.local.is_foreign_past(&theirs) {
-                self.be_reborn(theirs);
-            }
-        }
-    }
-
-    /// Commits came from a device: if their author does not bring them to the server, this one does.
-    fn others_may_need_a_relay(&mut self) {
-        self.contact.relay_at.get_or_insert(Instant::now() + RELAY_AFTER);
     }
 
     fn with_intake<T>(&mut self, work: impl FnOnce(&mut Intake, &Context<'_>) -> T) -> T {
@@ -555,29 +471,6 @@ impl SyncTask {
         }
     }
 
-    /// Lets other devices know what is known here, when that has changed.
-    fn publish_heads(&mut self) {
-        let mut heads: Vec<HeadItem> = self
-            .intake
-            .state()
-            .chains
-            .iter()
-            .filter(|(device, _)| **device != self.parts.device)
-            .map(|(device, chain)| item(*device, &chain.head))
-            .collect();
-        heads.extend(self.parts.local.chain_head().map(|head| item(self.parts.device, &head)));
-        heads.sort_unstable();
-        if heads == self.heads_told {
-            return;
-        }
-        self.parts.devices.publish(heads.clone());
-        self.heads_told = heads;
-        // Whoever is connected to this device only learns of third ones from it.
-        for device in self.parts.devices.connected() {
-            self.intake.device_may_have_more(device);
-        }
-    }
-
     fn report(&mut self) {
         let parts = Arc::clone(&self.parts);
         parts.report_intake(&mut self.intake);
@@ -595,8 +488,4 @@ impl SyncTask {
             is_new
         });
     }
-}
-
-const fn item(device: DeviceId, head: &ChainHead) -> HeadItem {
-    HeadItem { device, incarnation: head.incarnation, seq: head.seq, hash: head.hash }
 }

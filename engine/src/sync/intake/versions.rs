@@ -50,7 +50,8 @@ impl Intake {
         self.give_back(asked.get(items.len()..).unwrap_or_default().iter().copied());
         for (at, (item, asked_for)) in items.into_iter().zip(asked).enumerate() {
             if item.hash != *asked_for {
-                return Ok(self.lacks(from, asked_for));
+                self.lacks(from, asked_for);
+                return Ok(());
             }
             if self.version(ctx, from, item).is_err() {
                 self.give_back(asked.get(at..).unwrap_or_default().iter().copied());
