@@ -313,7 +313,7 @@ mod tests {
             let bytes = to_vec(message);
             assert_eq!(from_slice::<T>(&bytes).as_ref(), Ok(message));
             for len in 0..bytes.len() {
-                assert!(from_slice::<T>(&bytes[..len]).is_err(), "cut at {len}");
+                assert!(from_slice::<T>(bytes.get(..len).unwrap_or_default()).is_err(), "cut at {len}");
             }
         }
         let after = After { device: DeviceId::from_bytes([1; 16]), incarnation: 2, seq: 3 };
