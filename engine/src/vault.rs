@@ -17,6 +17,7 @@ use crate::sync::members::Members;
 use crate::sync::task::{Progress, Signals, SyncTask};
 use crate::transfer::download::Downloads;
 use crate::transfer::nodes::{Nodes, NodesError};
+use crate::transfer::nodes_file::NodesFile;
 use crate::transfer::upload::Uploads;
 use crate::{Author, ChunkSource, FetchDone, Recovery, SystemClock, Volume, VolumeOptions};
 use freehold_api::ErrorCode;
@@ -317,7 +318,9 @@ fn open_parts(
     let server = server_of(&stored, secret)?;
     let problems = Arc::new(Problems::default());
     report_recovery(&problems, &recovery);
-    let nodes = Arc::new(Nodes::new(Arc::clone(&server), server_key, vault, endpoint.clone()));
+    let remembered = NodesFile::new(&dir, Arc::clone(&local_key));
+    let nodes = Nodes::new(Arc::clone(&server), server_key, vault, endpoint.clone(), remembered);
+    let nodes = Arc::new(nodes);
     let uploads = Uploads::new(
         vault,
         Arc::clone(&cache),

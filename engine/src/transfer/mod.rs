@@ -9,5 +9,6 @@ pub(crate) mod bring;
 pub(crate) mod download;
 pub(crate) mod limits;
 pub(crate) mod nodes;
+pub(crate) mod nodes_file;
 pub(crate) mod peer;
 pub(crate) mod upload;

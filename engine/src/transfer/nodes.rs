@@ -1,13 +1,16 @@
 //! The storage nodes of this server: layout, capabilities, and a link to each.
 //!
 //! The layout must be signed by the server key this device has pinned, and so must every node's
-//! certificate in it. Capabilities are renewed before they end and when a node asks for one.
+//! certificate in it. Capabilities are renewed before they end and when a node asks for one. What the
+//! server said last is kept sealed, so that nodes are reached by a device that starts while the server
+//! is away; it is verified again then.
 
 use super::limits::CAPABILITY_MARGIN;
+use super::nodes_file::{NodesFile, Remembered};
 use super::peer::{Ask, Grant, Peer, PeerFailure};
 use crate::server::Server;
 use bytes::Bytes;
-use freehold_api::{CapabilityRequest, ChunkOp, LayoutInfo};
+use freehold_api::{Capabilities, CapabilityRequest, ChunkOp, LayoutInfo};
 use freehold_model::placement::{group_of, rank};
 use freehold_model::{ChunkId, NodeId, VaultId, VaultTag};
 use freehold_net::coord::CoordError;
@@ -43,6 +46,7 @@ pub(crate) struct Nodes {
     map: Mutex<Map>,
     refreshing: tokio::sync::Mutex<()>,
     changed: Notify,
+    remembered: NodesFile,
 }
 
 #[derive(Default)]
@@ -60,8 +64,9 @@ impl Nodes {
         server_key: PublicKey,
         vault: VaultId,
         endpoint: Endpoint,
+        remembered: NodesFile,
     ) -> Self {
-        Self {
+        let nodes = Self {
             server,
             server_key,
             vault,
@@ -69,7 +74,16 @@ impl Nodes {
             map: Mutex::default(),
             refreshing: tokio::sync::Mutex::default(),
             changed: Notify::new(),
+            remembered,
+        };
+        if let Some(said) = nodes.remembered.load() {
+            // What does not verify any more is asked for again.
+            let taken = nodes.take_layout(&said.layout).and_then(|()| nodes.take_grants(&said.granted));
+            if taken.is_err() {
+                tracing::debug!("what was remembered of the storage nodes counts no longer");
+            }
         }
+        nodes
     }
 
     /// The layout, once known.
@@ -159,6 +173,18 @@ impl Nodes {
             CapabilityRequest { vault_id: self.vault, ops: vec![ChunkOp::Have, ChunkOp::Get, ChunkOp::Put] };
         let request = &request;
         let granted = self.server.ask(|client| async move { client.capabilities(request).await }).await?;
+        let ends = self.take_grants(&granted)?;
+        self.remembered.save(&Remembered { layout: info, granted });
+        let mut map = self.map.lock();
+        map.renew_at = Some(renewal(ends));
+        map.round += 1;
+        drop(map);
+        self.changed.notify_waiters();
+        Ok(())
+    }
+
+    /// Takes in capabilities; when the first of them ends.
+    fn take_grants(&self, granted: &Capabilities) -> Result<u64, NodesError> {
         let mut ends = u64::MAX;
         for item in &granted.items {
             let Some(peer) = self.peer(&item.node) else { continue };
@@ -171,12 +197,7 @@ impl Nodes {
                 vault_tag: terms.vault_tag,
             });
         }
-        let mut map = self.map.lock();
-        map.renew_at = Some(renewal(ends));
-        map.round += 1;
-        drop(map);
-        self.changed.notify_waiters();
-        Ok(())
+        Ok(ends)
     }
 
     fn take_layout(&self, info: &LayoutInfo) -> Result<(), NodesError> {

@@ -203,6 +203,11 @@ impl Uploads {
     }
 
     fn take_batch(&self) -> Option<Batch> {
+        // Receipts count once the server has booked them: while it is away they would be lost, and the
+        // same bytes sent again and again.
+        if !self.server.is_reachable() {
+            return None;
+        }
         let layout = self.nodes.layout()?;
         let mut usable = self.nodes.usable();
         let now = Instant::now();

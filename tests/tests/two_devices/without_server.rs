@@ -16,8 +16,9 @@ fn write(device: &Device, name: &str, seed: u64, len: usize) -> Result<Vec<u8>> 
 #[test]
 fn devices_exchange_changes_both_ways_while_the_server_is_away() -> Result<()> {
     let mut world = World::start()?;
-    let (mut first, second) = (world.first_device("first")?, world.next_device("second")?);
+    let (mut first, mut second) = (world.first_device("first")?, world.next_device("second")?);
     let cold = write(&first, "cold", 1, 700_000)?;
+    let colder = write(&first, "colder", 11, 700_000)?;
     fs::create_dir(first.mount_point().join("folder"))?;
     write(&first, "folder/inside", 2, 5_000)?;
     // Times of folders are each device's own unless a program sets them.
@@ -44,6 +45,12 @@ fn devices_exchange_changes_both_ways_while_the_server_is_away() -> Result<()> {
     first.stop()?;
     assert_eq!(fs::read(second.mount_point().join("cold"))?, cold);
     let alone = write(&second, "alone", 6, 200_000)?;
+
+    // So it is by a device that starts while the server is away.
+    second.stop()?;
+    second.restart()?;
+    assert_eq!(fs::read(second.mount_point().join("colder"))?, colder);
+    assert_eq!(second.ok(&["status"])?["server_reachable"], false);
 
     world.start_server()?;
     first.restart()?;
