@@ -26,6 +26,12 @@ static const struct command commands[] = {
 	{ "unmount", NULL, 0, 0, "unmount the vault", unmount_run },
 	{ "status", NULL, 0, 0, "show what is safe and what is on its way", status_run },
 	{ "wait", NULL, OPTION_TIMEOUT, 0, "wait until everything is synced", wait_run },
+	{ "conflicts list", NULL, 0, 0, "show what two devices wrote at once", conflicts_list_run },
+	{ "conflicts keep", "mine|theirs|newest|oldest|both PATH", 0, 0, "end a conflict: keep one content or both",
+	  conflicts_keep_run },
+	{ "deletions list", NULL, 0, 0, "show mass deletions of other devices that wait", deletions_list_run },
+	{ "deletions accept", NULL, 0, 0, "let them happen on this device too", deletions_accept_run },
+	{ "deletions undo", NULL, 0, 0, "bring the files back on every device", deletions_undo_run },
 	{ "version", NULL, 0, 0, "show the versions of command and daemon", version_run },
 };
 
@@ -53,6 +59,28 @@ const struct command *command_find(const char *name)
 		if (strcmp(commands[i].name, name) == 0)
 			return &commands[i];
 	return NULL;
+}
+
+const struct command *command_match(int argc, char **argv, int *words)
+{
+	char name[64];
+	*words = 2;
+	if (argc > 1 && snprintf(name, sizeof(name), "%s %s", argv[0], argv[1]) < (int)sizeof(name)) {
+		const struct command *command = command_find(name);
+		if (command != NULL)
+			return command;
+	}
+	*words = 1;
+	return command_find(argv[0]);
+}
+
+bool command_is_group(const char *name)
+{
+	size_t len = strlen(name);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strncmp(commands[i].name, name, len) == 0 && commands[i].name[len] == ' ')
+			return true;
+	return false;
 }
 
 /* Levenshtein distance over short words; longer ones count as far away. */
@@ -144,6 +172,12 @@ static bool store(struct request *request, size_t index, const char *value)
 	return true;
 }
 
+/* Operands are named in one text, a blank between two. */
+static bool takes_two(const struct command *command)
+{
+	return command->operand != NULL && strchr(command->operand, ' ') != NULL;
+}
+
 enum exit_code command_parse(const struct command *command, int argc, char **argv, struct request *request)
 {
 	struct option table[ARRAY_LEN(options) + 1] = { 0 };
@@ -175,7 +209,9 @@ enum exit_code command_parse(const struct command *command, int argc, char **arg
 			return usage(command, "needs --", options[i].name);
 	if (command->operand != NULL && optind < argc)
 		request->operand = argv[optind++];
-	if (command->operand != NULL && request->operand == NULL)
+	if (takes_two(command) && optind < argc)
+		request->second = argv[optind++];
+	if (command->operand != NULL && (takes_two(command) ? request->second : request->operand) == NULL)
 		return usage(command, "needs ", command->operand);
 	if (optind < argc)
 		return usage(command, "one argument too many: ", argv[optind]);
@@ -203,6 +239,6 @@ void command_help(const struct command *command)
 	}
 	printf("usage: freehold COMMAND [OPTIONS]\n\n");
 	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		printf("  %-10s %s\n", commands[i].name, commands[i].summary);
+		printf("  %-16s %s\n", commands[i].name, commands[i].summary);
 	printf("\n`freehold COMMAND --help` shows the options of one command.\n");
 }

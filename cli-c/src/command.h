@@ -31,11 +31,12 @@ struct request {
 	const char *recovery_file;
 	long timeout_s; /* -1: not given */
 	const char *operand;
+	const char *second;
 };
 
 struct command {
-	const char *name;
-	const char *operand; /* NULL: takes none */
+	const char *name; /* one word, or two: a group and what to do */
+	const char *operand; /* NULL: takes none; "A B": takes two */
 	unsigned options;
 	unsigned required; /* a subset of options */
 	const char *summary;
@@ -44,6 +45,12 @@ struct command {
 
 /* The row of that name, or NULL. */
 const struct command *command_find(const char *name);
+
+/* The row that the first words of `argv` name, one or two: `*words` says how many. NULL when none. */
+const struct command *command_match(int argc, char **argv, int *words);
+
+/* Whether the word is the first of commands with two. */
+bool command_is_group(const char *name);
 
 /* The known name nearest to a mistyped one, or NULL when none is near. */
 const char *command_nearest(const char *name);
@@ -65,6 +72,11 @@ enum exit_code mount_run(const struct request *request);
 enum exit_code unmount_run(const struct request *request);
 enum exit_code status_run(const struct request *request);
 enum exit_code wait_run(const struct request *request);
+enum exit_code conflicts_list_run(const struct request *request);
+enum exit_code conflicts_keep_run(const struct request *request);
+enum exit_code deletions_list_run(const struct request *request);
+enum exit_code deletions_accept_run(const struct request *request);
+enum exit_code deletions_undo_run(const struct request *request);
 enum exit_code version_run(const struct request *request);
 
 #endif

@@ -15,7 +15,9 @@
 static enum exit_code unknown(const char *name)
 {
 	const char *nearest = command_nearest(name);
-	if (nearest != NULL)
+	if (command_is_group(name))
+		fprintf(stderr, "freehold: `%s` needs one more word; see `freehold --help`\n", name);
+	else if (nearest != NULL)
 		fprintf(stderr, "freehold: there is no command `%s`; did you mean `%s`?\n", name, nearest);
 	else
 		fprintf(stderr, "freehold: there is no command `%s`; see `freehold --help`\n", name);
@@ -32,12 +34,13 @@ int main(int argc, char **argv)
 		command_help(NULL);
 		return output_flush(EXIT_DONE);
 	}
-	const char *name = strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
-	const struct command *command = command_find(name);
+	int words = 1;
+	const struct command *command =
+		strcmp(argv[1], "--version") == 0 ? command_find("version") : command_match(argc - 1, argv + 1, &words);
 	if (command == NULL)
-		return unknown(name);
+		return unknown(argv[1]);
 	struct request request;
-	enum exit_code code = command_parse(command, argc - 1, argv + 1, &request);
+	enum exit_code code = command_parse(command, argc - words, argv + words, &request);
 	if (code != EXIT_DONE)
 		return code;
 	if (request.help) {

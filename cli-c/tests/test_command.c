@@ -33,6 +33,33 @@ static void options_and_operand_reach_the_request(void **state)
 	assert_int_equal(request.timeout_s, 30);
 }
 
+static void two_words_are_one_command_and_two_operands_are_kept_apart(void **state)
+{
+	(void)state;
+	char line[] = "conflicts keep --json mine a/report.odt";
+	char *argv[] = { line, line + 10, line + 15, line + 22, line + 27, NULL };
+	line[9] = line[14] = line[21] = line[26] = '\0';
+	int words = 0;
+	struct request request;
+	const struct command *command = command_match(5, argv, &words);
+	assert_non_null(command);
+	assert_int_equal(words, 2);
+	assert_int_equal(command_parse(command, 4, argv + 1, &request), EXIT_DONE);
+	assert_string_equal(request.operand, "mine");
+	assert_string_equal(request.second, "a/report.odt");
+	char less[] = "keep mine";
+	char *one_operand[] = { less, less + 5, NULL };
+	less[4] = '\0';
+	assert_int_equal(command_parse(command, 2, one_operand, &request), EXIT_USAGE);
+	assert_null(command_match(1, argv, &words));
+	assert_true(command_is_group("conflicts"));
+	assert_false(command_is_group("conflict"));
+	char wait[] = "wait";
+	char *one[] = { wait, less, NULL };
+	assert_ptr_equal(command_match(2, one, &words), command_find("wait"));
+	assert_int_equal(words, 1);
+}
+
 static void wrong_use_is_refused(void **state)
 {
 	(void)state;
@@ -60,6 +87,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(options_and_operand_reach_the_request),
+		cmocka_unit_test(two_words_are_one_command_and_two_operands_are_kept_apart),
 		cmocka_unit_test(wrong_use_is_refused),
 		cmocka_unit_test(a_typo_names_the_nearest_command),
 	};

@@ -1,5 +1,6 @@
 //! The volume on a disk that crashes: what is durable, what is told, what is given back.
 
+mod conflicts;
 mod converge;
 mod crash;
 mod damage;
