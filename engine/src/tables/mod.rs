@@ -15,6 +15,7 @@ pub(crate) mod node;
 mod own;
 pub(crate) mod remote;
 mod removal;
+mod save;
 mod show;
 pub(crate) mod sync;
 #[cfg(test)]

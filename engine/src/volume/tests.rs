@@ -7,6 +7,7 @@ mod damage;
 mod full_disk;
 mod model;
 mod remote;
+mod save;
 mod segments;
 mod sending;
 mod swap;
