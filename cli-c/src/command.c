@@ -41,6 +41,12 @@ static const struct command commands[] = {
 	{ "unmount", NULL, NULL, 0, 0, "unmount the vault", unmount_run },
 	{ "status", NULL, NULL, 0, 0, "show what is safe and what is on its way", status_run },
 	{ "wait", NULL, NULL, OPTION_TIMEOUT, 0, "wait until everything is synced", wait_run },
+	{ "conflicts list", NULL, NULL, 0, 0, "show what two devices wrote at once", conflicts_list_run },
+	{ "conflicts keep", "mine|theirs|newest|oldest|both", "PATH", 0, 0, "end a conflict: keep one content or both",
+	  conflicts_keep_run },
+	{ "deletions list", NULL, NULL, 0, 0, "show mass deletions of other devices that wait", deletions_list_run },
+	{ "deletions accept", NULL, NULL, 0, 0, "let them happen on this device too", deletions_accept_run },
+	{ "deletions undo", NULL, NULL, 0, 0, "bring the files back on every device", deletions_undo_run },
 	{ "version", NULL, NULL, 0, 0, "show the versions of command and daemon", version_run },
 };
 
@@ -73,6 +79,15 @@ const struct command *command_find(const char *name)
 	return NULL;
 }
 
+bool command_is_group(const char *name)
+{
+	size_t len = strlen(name);
+	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
+		if (strncmp(commands[i].name, name, len) == 0 && commands[i].name[len] == ' ')
+			return true;
+	return false;
+}
+
 /* Levenshtein distance over short words; longer ones count as far away. */
 static size_t distance(const char *a, const char *b)
 {
@@ -96,15 +111,6 @@ static size_t distance(const char *a, const char *b)
 		}
 	}
 	return row[b_len];
-}
-
-bool command_is_group(const char *name)
-{
-	size_t len = strlen(name);
-	for (size_t i = 0; i < ARRAY_LEN(commands); i++)
-		if (strncmp(commands[i].name, name, len) == 0 && commands[i].name[len] == ' ')
-			return true;
-	return false;
 }
 
 const char *command_nearest(const char *name)

@@ -86,6 +86,11 @@ enum exit_code mount_run(const struct request *request);
 enum exit_code unmount_run(const struct request *request);
 enum exit_code status_run(const struct request *request);
 enum exit_code wait_run(const struct request *request);
+enum exit_code conflicts_list_run(const struct request *request);
+enum exit_code conflicts_keep_run(const struct request *request);
+enum exit_code deletions_list_run(const struct request *request);
+enum exit_code deletions_accept_run(const struct request *request);
+enum exit_code deletions_undo_run(const struct request *request);
 enum exit_code version_run(const struct request *request);
 
 #endif

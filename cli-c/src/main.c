@@ -17,7 +17,9 @@
 static enum exit_code unknown(const char *name)
 {
 	const char *nearest = command_nearest(name);
-	if (nearest != NULL)
+	if (command_is_group(name))
+		fprintf(stderr, "freehold: `%s` needs one more word; see `freehold --help`\n", name);
+	else if (nearest != NULL)
 		fprintf(stderr, "freehold: there is no command `%s`; did you mean `%s`?\n", name, nearest);
 	else
 		fprintf(stderr, "freehold: there is no command `%s`; see `freehold --help`\n", name);
@@ -60,7 +62,7 @@ int main(int argc, char **argv)
 	}
 	const struct command *command = command_find(name);
 	if (command == NULL)
-		return unknown(name);
+		return unknown(argv[1]);
 	struct request request;
 	enum exit_code code = command_parse(command, argc - words, argv + words, &request);
 	if (code != EXIT_DONE)

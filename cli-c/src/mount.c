@@ -3,34 +3,20 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
 
 #include "command.h"
 #include "http.h"
 #include "output.h"
+#include "path.h"
 
 /* An unmount waits until the kernel has handed over every written page. */
 #define MOUNT_TIMEOUT_S 300L
-
-/* The absolute form without touching the file system: a dead mount point would answer with an error. */
-static char *absolute(const char *path)
-{
-	char *joined = NULL;
-	if (path[0] == '/')
-		return strdup(path);
-	char *here = getcwd(NULL, 0);
-	if (here == NULL || asprintf(&joined, "%s/%s", here, path) < 0)
-		joined = NULL;
-	free(here);
-	return joined;
-}
 
 enum exit_code mount_run(const struct request *request)
 {
 	struct failure failure;
 	json_t *answer = NULL;
-	char *path = absolute(request->operand);
+	char *path = path_absolute(request->operand);
 	json_t *body = path != NULL ? json_pack("{s:s}", "path", path) : NULL;
 	enum exit_code code = EXIT_USAGE;
 	if (body == NULL)

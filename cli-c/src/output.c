@@ -52,6 +52,18 @@ void output_json(const json_t *data, const char *warning)
 	json_decref(envelope);
 }
 
+void print_text(const char *text)
+{
+	for (; *text != '\0'; text++) {
+		unsigned char byte = (unsigned char)*text;
+		/* U+0080 to U+009F are C2 80 to C2 9F in UTF-8. */
+		bool is_c1 = byte == 0xc2 && (unsigned char)text[1] >= 0x80 && (unsigned char)text[1] <= 0x9f;
+		putchar(byte < 0x20 || byte == 0x7f || is_c1 ? '?' : byte);
+		if (is_c1)
+			text++;
+	}
+}
+
 const char *member_text(const json_t *object, const char *name, const char *otherwise)
 {
 	const char *text = json_string_value(json_object_get(object, name));

@@ -28,6 +28,9 @@ enum exit_code output_failure(bool json, const struct failure *failure);
 /* Prints `{"schema":1,"ok":true,"data":…,"warnings":[…]}`; `warning` may be NULL. */
 void output_json(const json_t *data, const char *warning);
 
+/* Prints a name that somebody else chose: control characters, which could drive the terminal, as `?`. */
+void print_text(const char *text);
+
 /* The text of a member, or `otherwise` when it is absent or no text. */
 const char *member_text(const json_t *object, const char *name, const char *otherwise);
 

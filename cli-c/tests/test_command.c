@@ -44,6 +44,20 @@ static void options_and_operand_reach_the_request(void **state)
 	assert_string_equal(request.words_file, "w");
 }
 
+static void two_words_are_one_command_and_two_operands_are_kept_apart(void **state)
+{
+	(void)state;
+	struct request request;
+	assert_int_equal(parse("conflicts keep --json mine a/report.odt", &request), EXIT_DONE);
+	assert_true(request.json);
+	assert_string_equal(request.operand, "mine");
+	assert_string_equal(request.operand2, "a/report.odt");
+	assert_int_equal(parse("conflicts keep mine", &request), EXIT_USAGE);
+	assert_true(command_is_group("conflicts"));
+	assert_true(command_is_group("deletions"));
+	assert_false(command_is_group("conflict"));
+}
+
 static void wrong_use_is_refused(void **state)
 {
 	(void)state;
@@ -87,6 +101,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(options_and_operand_reach_the_request),
+		cmocka_unit_test(two_words_are_one_command_and_two_operands_are_kept_apart),
 		cmocka_unit_test(wrong_use_is_refused),
 		cmocka_unit_test(a_typo_names_the_nearest_command),
 		cmocka_unit_test(groups_are_no_commands),

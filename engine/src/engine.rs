@@ -10,7 +10,7 @@ use crate::engine_error::EngineError;
 use crate::entropy::OsEntropy;
 use crate::status::Facts;
 use crate::vault::{OpenVault, VaultDirs, cache_dir, vault_dir};
-use freehold_api::control::{Pending, Status};
+use freehold_api::control::{Conflicts, Decision, Deletions, Keep, KeptConflict, Pending, Status};
 use freehold_crypto::DeviceSecret;
 use freehold_model::VaultId;
 use parking_lot::Mutex;
@@ -212,6 +212,49 @@ impl Engine {
             problems: parts.problems.list(),
         }
         .status()
+    }
+
+    /// The conflicts of the vault. Looks through the whole tree; blocks for as long.
+    ///
+    /// # Errors
+    /// `SignedOut`.
+    pub fn conflicts(&self) -> Result<Conflicts, EngineError> {
+        Ok(self.volume().ok_or(EngineError::SignedOut)?.conflicts())
+    }
+
+    /// Ends the conflict at a path of the vault, by its file or its copy. Durable on return.
+    ///
+    /// # Errors
+    /// `SignedOut`, `NoConflict`, `Choice`, `FileBusy`, `Disk`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves the conflict as it was or ends it whole.
+    pub async fn keep_conflict(&self, path: &str, keep: Keep) -> Result<KeptConflict, EngineError> {
+        self.vault()?.keep_conflict(path, keep).await
+    }
+
+    /// Deletions of other devices that are not shown here yet, because they are so many.
+    ///
+    /// # Errors
+    /// `SignedOut`.
+    pub fn held_deletions(&self) -> Result<Deletions, EngineError> {
+        Ok(self.vault()?.held_deletions())
+    }
+
+    /// Lets them happen here too, or takes them back for every device; what they were. Durable on return.
+    ///
+    /// # Errors
+    /// `SignedOut`; `Disk` when it may not be durable.
+    ///
+    /// # Cancel safety
+    /// Dropping the future leaves everything held or decides it whole.
+    pub async fn decide_deletions(&self, decision: Decision) -> Result<Deletions, EngineError> {
+        self.vault()?.decide_deletions(decision).await
+    }
+
+    fn vault(&self) -> Result<Arc<OpenVault>, EngineError> {
+        let current = self.0.current.lock();
+        current.as_ref().map(|signed_in| Arc::clone(&signed_in.vault)).ok_or(EngineError::SignedOut)
     }
 
     /// Waits until nothing of this device is on its way and everything the server had, asked afresh,

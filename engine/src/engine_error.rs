@@ -60,6 +60,15 @@ pub enum EngineError {
     /// Changes are not synced yet.
     #[error("there are changes on this device that are not synced yet")]
     Pending,
+    /// The path names no conflict.
+    #[error("there is no conflict at this path")]
+    NoConflict,
+    /// The word for what to keep fits none of the contents, or several.
+    #[error("{0}")]
+    Choice(&'static str),
+    /// A file of the conflict is being written.
+    #[error("one of the files is being written")]
+    FileBusy,
     /// A local file or folder.
     #[error("could not {what}: {source}")]
     Disk {
@@ -149,9 +158,11 @@ impl EngineError {
     #[must_use]
     pub const fn exit(&self) -> ExitCode {
         match self {
-            Self::AlreadySignedIn | Self::UserTaken | Self::Pending => ExitCode::Conflict,
+            Self::AlreadySignedIn | Self::UserTaken | Self::Pending | Self::Choice(_) | Self::FileBusy => {
+                ExitCode::Conflict
+            }
             Self::SignedOut | Self::WrongPassword | Self::WrongWords => ExitCode::Locked,
-            Self::NoSuchDevice(_) => ExitCode::NotFound,
+            Self::NoSuchDevice(_) | Self::NoConflict => ExitCode::NotFound,
             Self::RegistrationClosed | Self::Removed => ExitCode::NotPermitted,
             Self::BadName(_) | Self::BadServerUrl(_) | Self::BadWords(_) => ExitCode::Usage,
             Self::ServerUnreachable(_) => ExitCode::Unreachable,
@@ -181,6 +192,9 @@ impl EngineError {
             Self::ServerRefused(_) => "see the server's log",
             Self::ServerUntrusted(_) => "do not use this server; nothing was changed here",
             Self::Pending => "`freehold wait`, then try again",
+            Self::NoConflict => "`freehold conflicts list` names them",
+            Self::Choice(_) => "say `newest`, `oldest` or `both`, or name one copy",
+            Self::FileBusy => "close the program that writes it and try again",
             Self::Disk { .. } => "check the disk and the folder's owner",
             Self::WrongDeviceKey => "restore device.key, or move the client folder away and sign in again",
             Self::Local(_) => "",
@@ -207,6 +221,9 @@ impl EngineError {
             Self::ServerRefused(_) => "server_refused",
             Self::ServerUntrusted(_) => "server_untrusted",
             Self::Pending => "pending",
+            Self::NoConflict => "no_conflict",
+            Self::Choice(_) => "conflict_choice",
+            Self::FileBusy => "file_busy",
             Self::Disk { .. } => "disk",
             Self::WrongDeviceKey => "wrong_device_key",
             Self::Local(_) => "local_state",

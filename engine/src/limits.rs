@@ -87,6 +87,16 @@ pub const CUT_BUSY: Duration = Duration::from_secs(30);
 /// How often one read may find chunks missing: levels of a manifest, and evictions meanwhile.
 pub const READ_ATTEMPTS: u32 = 16;
 
+/// Bytes of paths in one list of conflicts. Escaped for JSON each may take six; the control API's answer
+/// has room for that.
+pub const CONFLICTS_BYTES: usize = 128 * 1024;
+
+/// What one conflict takes in the answer beside its paths, a sixth of it.
+pub const CONFLICT_BYTES: usize = 128;
+
+/// How long ending a conflict waits until files that were just written are cut.
+pub const KEEP_PATIENCE: Duration = Duration::from_secs(10);
+
 /// How far ahead of a read that had to fetch chunks are asked for.
 pub const PREFETCH_BYTES: u64 = 2 * 1024 * 1024;
 

@@ -9,9 +9,11 @@ use crate::devices::book::Book;
 use crate::devices::{DeviceEvent, DeviceLinks, LinkParts, announce, discover};
 use crate::engine_error::EngineError;
 use crate::history::History;
+use crate::limits::KEEP_PATIENCE;
 use crate::problems::Problems;
 use crate::server::Server;
 use crate::sync::Parts;
+use crate::sync::brake::{Brake, HeldFiles};
 use crate::sync::local::Local;
 use crate::sync::members::Members;
 use crate::sync::task::{Progress, Signals, SyncTask};
@@ -19,8 +21,10 @@ use crate::transfer::download::Downloads;
 use crate::transfer::nodes::{Nodes, NodesError};
 use crate::transfer::nodes_file::NodesFile;
 use crate::transfer::upload::Uploads;
+use crate::volume::conflicts::KeepError;
 use crate::{Author, ChunkSource, FetchDone, Recovery, SystemClock, Volume, VolumeOptions};
 use freehold_api::ErrorCode;
+use freehold_api::control::{Decision, Deletions, HeldDeletions, Keep, KeptConflict};
 use freehold_crypto::{DeviceSecret, LocalKey};
 use freehold_model::{ChunkId, VaultId};
 use freehold_net::coord::{CoordConfig, ServerClient, ServerUrl};
@@ -95,6 +99,7 @@ impl OpenVault {
         let Opened { parts, recovery, events } = open_parts(dirs, stored, secret, &endpoint, admitted)?;
         let parts = Arc::new(parts);
         parts.members_changed();
+        parts.report_held();
         parts.local.keep_what_is_on_its_way();
         parts.volume.set_source(Arc::new(Source(Arc::clone(&parts.downloads))));
         let signals = Arc::new(Signals::default());
@@ -188,6 +193,50 @@ impl OpenVault {
     /// The account may have changed.
     pub(crate) fn meet(&self) {
         self.signals.meet();
+    }
+
+    /// The deletions that wait for a person.
+    pub(crate) fn held_deletions(&self) -> Deletions {
+        self.named(&self.parts.local.held_deletions())
+    }
+
+    /// Decides about them; what they were.
+    pub(crate) async fn decide_deletions(&self, decision: Decision) -> Result<Deletions, EngineError> {
+        let local = Arc::clone(&self.parts.local);
+        let decided = tokio::task::spawn_blocking(move || local.decide_deletions(decision)).await;
+        let decided = decided.map_err(|_| EngineError::Internal("deciding was interrupted"))?;
+        self.parts.report_held();
+        let failed = |error| EngineError::disk("write the decision down", std::io::Error::other(error));
+        Ok(self.named(&decided.map_err(failed)?))
+    }
+
+    fn named(&self, held: &[HeldFiles]) -> Deletions {
+        let tables = self.parts.volume.lock();
+        let named = held
+            .iter()
+            .map(|(device, files)| HeldDeletions { device: tables.label(device), files: *files as u64 });
+        Deletions { held: named.collect() }
+    }
+
+    /// Ends the conflict at a path. Files that were just written are cut first.
+    pub(crate) async fn keep_conflict(&self, path: &str, keep: Keep) -> Result<KeptConflict, EngineError> {
+        let _hurry = Hurry::start(self);
+        let until = Instant::now() + KEEP_PATIENCE;
+        loop {
+            let (volume, path) = (self.volume(), path.to_owned());
+            let kept = tokio::task::spawn_blocking(move || volume.keep_conflict(&path, keep)).await;
+            match kept.map_err(|_| EngineError::Internal("ending a conflict was interrupted"))? {
+                Ok(kept) => return Ok(kept),
+                Err(KeepError::NoConflict) => return Err(EngineError::NoConflict),
+                Err(KeepError::Choice(why)) => return Err(EngineError::Choice(why)),
+                Err(KeepError::Tree(error)) => {
+                    let error = std::io::Error::other(error);
+                    return Err(EngineError::disk("end the conflict", error));
+                }
+                Err(KeepError::Busy) if Instant::now() >= until => return Err(EngineError::FileBusy),
+                Err(KeepError::Busy) => tokio::time::sleep(WAIT_LOOK).await,
+            }
+        }
     }
 
     /// Ends the tasks, then writes what the volume still holds.
@@ -289,7 +338,16 @@ fn open_disk(
     let history = History::open(&dir)
         .map_err(|error| EngineError::disk("open the kept commits", std::io::Error::other(error)))?;
     let history = Arc::new(history);
-    let local = Local { vault, device, volume, cache, keyring, history, sign_key: secret.sign_key() };
+    let local = Local {
+        brake: Mutex::new(Brake::load(&volume)),
+        vault,
+        device,
+        volume,
+        cache,
+        keyring,
+        history,
+        sign_key: secret.sign_key(),
+    };
     Ok(OnDisk { dir, local: Arc::new(local), local_key, recovery })
 }
 

@@ -57,6 +57,10 @@ impl Failure {
         }
     }
 
+    pub(super) fn interrupted() -> Self {
+        Self::new("internal", ExitCode::Failed, "the daemon is stopping", "start it and try again")
+    }
+
     pub(super) fn relative_path() -> Self {
         let message = "the vault cannot be mounted at a relative path";
         Self::new("relative_path", ExitCode::Usage, message, "name an absolute path")

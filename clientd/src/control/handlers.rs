@@ -5,9 +5,9 @@ use super::error::Failure;
 use axum::Json;
 use axum::extract::State as Extract;
 use freehold_api::control::{
-    CONTROL_VERSION, ChangePassword, Confirm, Credentials, DeviceEntry, DeviceList, DeviceRevoked, Mount,
-    NewWords, Recover, RenameDevice, RevokeDevice, SignedUp, State, Status, Version, Wait, WhoAmI, Words,
-    WordsTested,
+    CONTROL_VERSION, ChangePassword, Confirm, Conflicts, Credentials, DecideDeletions, Deletions,
+    DeviceEntry, DeviceList, DeviceRevoked, KeepConflict, KeptConflict, Mount, NewWords, Recover,
+    RenameDevice, RevokeDevice, SignedUp, State, Status, Version, Wait, WhoAmI, Words, WordsTested,
 };
 use freehold_engine::{Engine, Identity, Secret};
 use std::path::Path;
@@ -181,4 +181,63 @@ pub(super) async fn wait(Extract(shared): Extract<Shared>, Json(wait): Json<Wait
         status.state = State::Synced;
     }
     Ok(Json(status))
+}
+
+pub(super) async fn conflicts(Extract(shared): Extract<Shared>) -> Answer<Conflicts> {
+    let engine = shared.engine.clone();
+    let found = tokio::task::spawn_blocking(move || engine.conflicts()).await;
+    Ok(Json(found.map_err(|_| Failure::interrupted())??))
+}
+
+pub(super) async fn keep_conflict(
+    Extract(shared): Extract<Shared>,
+    Json(request): Json<KeepConflict>,
+) -> Answer<KeptConflict> {
+    let mount = shared.mounts.path().await;
+    let path = path_in_vault(&request, mount.as_deref());
+    Ok(Json(shared.engine.keep_conflict(path, request.keep).await?))
+}
+
+pub(super) async fn deletions(Extract(shared): Extract<Shared>) -> Answer<Deletions> {
+    let engine = shared.engine.clone();
+    let held = tokio::task::spawn_blocking(move || engine.held_deletions()).await;
+    Ok(Json(held.map_err(|_| Failure::interrupted())??))
+}
+
+pub(super) async fn decide_deletions(
+    Extract(shared): Extract<Shared>,
+    Json(request): Json<DecideDeletions>,
+) -> Answer<Deletions> {
+    Ok(Json(shared.engine.decide_deletions(request.decision).await?))
+}
+
+/// The path in the vault that a caller means: below the mount point, or as `conflicts` lists it.
+fn path_in_vault<'a>(request: &'a KeepConflict, mount: Option<&Path>) -> &'a str {
+    let below = |path: &'a str| mount.and_then(|mount| Path::new(path).strip_prefix(mount).ok()?.to_str());
+    let absolute = request.absolute.as_deref().and_then(below);
+    let path = absolute.or_else(|| below(&request.path)).unwrap_or(&request.path);
+    path.trim_matches('/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freehold_api::control::Keep;
+
+    #[test]
+    fn a_path_is_taken_from_the_mount_point_or_from_the_vault() {
+        let mount = Some(Path::new("/home/eva/Vault"));
+        let asked = |path: &str, absolute: Option<&str>| KeepConflict {
+            keep: Keep::Mine,
+            path: path.to_owned(),
+            absolute: absolute.map(str::to_owned),
+        };
+        let here = asked("report.odt", Some("/home/eva/Vault/work/report.odt"));
+        assert_eq!(path_in_vault(&here, mount), "work/report.odt");
+        assert_eq!(path_in_vault(&here, None), "report.odt");
+        let elsewhere = asked("work/report.odt", Some("/tmp/work/report.odt"));
+        assert_eq!(path_in_vault(&elsewhere, mount), "work/report.odt");
+        assert_eq!(path_in_vault(&asked("/home/eva/Vault/a", None), mount), "a");
+        assert_eq!(path_in_vault(&asked("/home/eva/Vaults/a", None), mount), "home/eva/Vaults/a");
+    }
 }

@@ -49,6 +49,14 @@ pub mod path {
     pub const UNMOUNT: &str = "/v1/unmount";
     /// `POST` [`super::Wait`]: [`super::Status`], once synced.
     pub const WAIT: &str = "/v1/wait";
+    /// `GET`: [`super::Conflicts`].
+    pub const CONFLICTS: &str = "/v1/conflicts";
+    /// `POST` [`super::KeepConflict`]: [`super::KeptConflict`].
+    pub const CONFLICTS_KEEP: &str = "/v1/conflicts/keep";
+    /// `GET`: [`super::Deletions`].
+    pub const DELETIONS: &str = "/v1/deletions";
+    /// `POST` [`super::DecideDeletions`]: [`super::Deletions`] as they were before.
+    pub const DELETIONS_DECIDE: &str = "/v1/deletions/decide";
 }
 
 /// What the daemon is.
@@ -339,6 +347,113 @@ pub struct Status {
     pub applied_seq: u64,
     /// What a person should know.
     pub problems: Vec<Problem>,
+}
+
+/// One of two files that stand beside each other because two devices wrote at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConflictSide {
+    /// Path in the vault, without a leading slash. Bytes that are no UTF-8 are shown as U+FFFD.
+    pub path: String,
+    /// Name of the device that wrote the content.
+    pub device: String,
+    /// Whether that is this device.
+    pub is_mine: bool,
+    /// When it was written, by that device's clock: milliseconds since 1970.
+    pub written_ms: u64,
+    /// Modification time, seconds since 1970.
+    pub modified_s: i64,
+    /// Length in bytes.
+    pub size: u64,
+}
+
+/// A file and one conflict copy of it. A file with several copies is in several of these.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflict {
+    /// What stands under the plain name.
+    pub file: ConflictSide,
+    /// What stands beside it.
+    pub copy: ConflictSide,
+}
+
+/// The conflicts of the vault, by path.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conflicts {
+    /// The first of them.
+    pub conflicts: Vec<Conflict>,
+    /// How many there are.
+    pub total: u64,
+}
+
+/// Which content of a conflict stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Keep {
+    /// What this device wrote.
+    Mine,
+    /// What another device wrote.
+    Theirs,
+    /// What was written last.
+    Newest,
+    /// What was written first.
+    Oldest,
+    /// Each, as a file of its own with a plain name.
+    Both,
+}
+
+/// Ends a conflict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeepConflict {
+    /// What stays.
+    pub keep: Keep,
+    /// The file or its copy: a path in the vault, or anywhere below the mount point.
+    pub path: String,
+    /// The same from the root of the file system, when the caller knows where it stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absolute: Option<String>,
+}
+
+/// A conflict that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptConflict {
+    /// The file that stays, as a path in the vault.
+    pub path: String,
+    /// Copies that got a plain name.
+    pub renamed: Vec<String>,
+    /// How many copies went to the trash.
+    pub trashed: u64,
+}
+
+/// Deletions of one device that are not shown here yet, because they are so many.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldDeletions {
+    /// Name of the device.
+    pub device: String,
+    /// Files it would take away here.
+    pub files: u64,
+}
+
+/// Everything that is held.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletions {
+    /// By device.
+    pub held: Vec<HeldDeletions>,
+}
+
+/// What becomes of the held deletions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Decision {
+    /// The files go here too.
+    Accept,
+    /// The files come back on every device.
+    Undo,
+}
+
+/// Decides about all held deletions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DecideDeletions {
+    /// What becomes of them.
+    pub decision: Decision,
 }
 
 /// The fixed exit codes of the command line; scripts rely on them.

@@ -47,6 +47,36 @@ pub fn conflict_name(name: &[u8], label: &str, millis: u64, number: u32) -> Vec<
     [cut_on_char(stem, room), suffix.as_bytes(), extension].concat()
 }
 
+/// Whether a name has the form [`conflict_name`] gives. A user may choose such a name too: only with
+/// the derived id ([`crate::record::Record::is_copy`]) does it mean something.
+#[must_use]
+pub fn is_conflict_name(name: &[u8]) -> bool {
+    let marker = b" (conflict, ";
+    let Some(at) = name.windows(marker.len()).rposition(|window| window == marker) else { return false };
+    let Some(rest) = name.get(at + marker.len()..) else { return false };
+    let Some(end) = rest.windows(MOMENT_END.len()).position(is_moment_end) else { return false };
+    // What follows is a number, an extension, or nothing.
+    rest.get(end + MOMENT_END.len()..)
+        .is_some_and(|tail| tail.first().is_none_or(|byte| matches!(byte, b' ' | b'.')))
+}
+
+/// The end of the suffix, digits as `0`.
+const MOMENT_END: &[u8] = b" 0000-00-00 00.00.00)";
+
+fn is_moment_end(bytes: &[u8]) -> bool {
+    let shape = |byte: &u8| if byte.is_ascii_digit() { b'0' } else { *byte };
+    bytes.iter().map(shape).eq(MOMENT_END.iter().copied())
+}
+
+/// A plain name beside another: `report 2.odt`. The stem is cut where 255 bytes are too few.
+#[must_use]
+pub fn numbered_name(name: &[u8], number: u32) -> Vec<u8> {
+    let (stem, extension) = split_extension(name);
+    let suffix = format!(" {number}");
+    let room = NAME_BYTES_MAX.saturating_sub(suffix.len() + extension.len());
+    [cut_on_char(stem, room), suffix.as_bytes(), extension].concat()
+}
+
 /// Splits before the extension's dot. `.tar.gz` and its like are one extension; a leading dot and
 /// an over-long tail are none.
 fn split_extension(name: &[u8]) -> (&[u8], &[u8]) {
@@ -157,6 +187,25 @@ mod tests {
                 assert_eq!(validate(&conflict_name(&name, label, u64::MAX >> 16, u32::MAX)), Ok(()));
             }
         }
+    }
+
+    #[test]
+    fn names_of_conflict_copies_are_told_from_others() {
+        for name in ["report.odt", "Makefile", ".profile", "a.b.tar.gz", "odd (conflict, x).txt"] {
+            for number in [1, 2, 17] {
+                assert!(is_conflict_name(&conflict_name(name.as_bytes(), "my (old) laptop", MOMENT, number)));
+            }
+            assert!(!is_conflict_name(name.as_bytes()), "{name}");
+        }
+        assert!(!is_conflict_name(b"a (conflict, laptop 2026-11-23 14.12.05)x"));
+        assert!(!is_conflict_name(b"a (conflict, laptop 2026-11-23)"));
+    }
+
+    #[test]
+    fn a_numbered_name_keeps_the_extension_and_the_limit() {
+        assert_eq!(numbered_name(b"report.odt", 2), b"report 2.odt");
+        assert_eq!(numbered_name(b"a.tar.gz", 12), b"a 12.tar.gz");
+        assert_eq!(validate(&numbered_name(&[b'x'; 255], u32::MAX)), Ok(()));
     }
 
     #[test]

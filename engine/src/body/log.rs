@@ -80,6 +80,11 @@ impl BodyLog {
         }
     }
 
+    /// The body belongs to another file from here on: whatever the journal knows of that file's is replaced.
+    pub(crate) fn retell(&mut self, is_dirty: bool) {
+        self.next = if is_dirty { Next::Full } else { Next::Clean };
+    }
+
     /// Notes a change.
     pub(crate) fn note(&mut self, op: Op) {
         match &mut self.next {

@@ -10,6 +10,7 @@
 //!
 //! `hostile` uses the same devices against a server that lies.
 
+mod brake;
 mod fleet;
 mod hostile;
 mod random;

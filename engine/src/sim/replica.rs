@@ -2,6 +2,7 @@
 
 use super::fleet::{device, secret};
 use crate::history::History;
+use crate::sync::brake::Brake;
 use crate::sync::chains::Alarm;
 use crate::sync::intake::{Ask, Context, Halt, Intake, Source};
 use crate::sync::local::Local;
@@ -15,6 +16,7 @@ use freehold_model::{DeviceId, Entropy};
 use freehold_trust::account_log::AccountState;
 use freehold_trust::commit::ChainHead;
 use freehold_vault::record::Body;
+use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -48,6 +50,7 @@ impl Replica {
         let local = Local {
             vault: rig.keyring.vault(),
             device: device(rig.device),
+            brake: Mutex::new(Brake::load(&volume)),
             volume,
             cache: Arc::clone(&rig.chunks),
             keyring: Arc::clone(&rig.keyring),

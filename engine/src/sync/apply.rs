@@ -1,13 +1,16 @@
 //! Merging what was verified: kept for others first, then into the tables, with the state behind it.
 
+use super::brake::{HeldFiles, Sorted};
 use super::intake::Application;
 use super::limits::{HISTORY_COMMIT_BYTES, HISTORY_VERSION_BYTES};
 use super::local::Local;
 use super::plan::{hold_back, parents_first};
 use super::{Parts, SyncError};
+use crate::FsError;
 use crate::RemoteVersion;
 use crate::cut::refs::whole_manifest_refs;
 use crate::history::{Keep, ManifestList};
+use freehold_api::control::Decision;
 use freehold_vault::Body;
 use std::sync::Arc;
 
@@ -58,8 +61,36 @@ impl Local {
         };
         // The state speaks of every version of this step, so it waits until none is left over.
         let meta = state.filter(|_| orphans.is_empty()).map(|state| state.meta());
-        let outcome = self.volume.apply_remote(ready, meta.into_iter().collect());
+        let mut brake = self.brake.lock();
+        let mut sorted = brake.sort(&self.volume.lock(), ready);
+        sorted.meta.extend(meta);
+        let outcome = self.volume.apply_remote(sorted.apply, sorted.meta);
+        drop(brake);
         Applied { orphans, refused: outcome.refused.len(), undone: None }
+    }
+
+    /// The held deletions: how many files they would take away here, by device.
+    pub(crate) fn held_deletions(&self) -> Vec<HeldFiles> {
+        let brake = self.brake.lock();
+        if brake.is_empty() { Vec::new() } else { brake.held_files(&self.volume.lock()) }
+    }
+
+    /// Ends the holding: the deletions happen here too, or are taken back for everybody. Durable on return.
+    ///
+    /// # Errors
+    /// `Io`, `NoSpace` when it may not be durable; it is written again by a later flush.
+    pub(crate) fn decide_deletions(&self, decision: Decision) -> Result<Vec<HeldFiles>, FsError> {
+        let mut brake = self.brake.lock();
+        let held = brake.held_files(&self.volume.lock());
+        let Sorted { apply, meta } = brake.take();
+        if decision == Decision::Undo {
+            let mut tables = self.volume.lock();
+            apply.iter().for_each(|version| tables.assert_wanted(&version.record.file()));
+        }
+        self.volume.apply_remote(apply, meta);
+        drop(brake);
+        self.volume.flush()?;
+        Ok(held)
     }
 
     /// Which chunks the contents name, where their manifests are here.

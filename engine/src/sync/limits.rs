@@ -57,3 +57,16 @@ pub(crate) const HIDING_MS: u64 = 10 * 60 * 1_000;
 
 /// Commits of another device are brought to the server when their author has not done so meanwhile.
 pub(crate) const RELAY_AFTER: Duration = Duration::from_secs(5);
+
+/// Files one device may delete at once, or in a window, without being asked: a folder of photos or a
+/// project's sources go unasked, a home directory does not.
+pub(crate) const BRAKE_FILES: usize = 64;
+
+/// In a large vault the share of the files shown that one device may delete unasked, in percent.
+pub(crate) const BRAKE_PERCENT: usize = 30;
+
+/// Deletions of one device count together for this long: longer than the commits of one `rm -r` are apart.
+pub(crate) const BRAKE_WINDOW_MS: u64 = 60_000;
+
+/// The list of held deletions is stored in parts of about this size, so that each step rewrites one.
+pub(crate) const BRAKE_PART_BYTES: usize = 1024 * 1024;

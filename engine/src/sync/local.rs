@@ -4,12 +4,14 @@
 //! numbers booked. All of it blocks on the disk and none of it waits for anybody else, so the
 //! simulation drives the same code.
 
+use super::brake::Brake;
 use crate::Volume;
 use crate::history::History;
 use freehold_crypto::VaultKeyring;
 use freehold_model::{DeviceId, VaultId};
 use freehold_store::CacheStore;
 use freehold_trust::SignKey;
+use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// One device's side of one vault.
@@ -21,4 +23,6 @@ pub(crate) struct Local {
     pub(crate) keyring: Arc<VaultKeyring>,
     pub(crate) history: Arc<History>,
     pub(crate) sign_key: SignKey,
+    /// Deletions that wait for a person. Taken before the tables' lock.
+    pub(crate) brake: Mutex<Brake>,
 }

@@ -7,6 +7,7 @@
 //! [`intake`] decide; the rest reads and writes.
 
 pub(crate) mod apply;
+pub(crate) mod brake;
 pub(crate) mod chains;
 pub(crate) mod compose;
 mod events;

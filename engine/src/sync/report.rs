@@ -17,6 +17,8 @@ const RECORDS: &str = "records_refused";
 const ACCOUNT: &str = "account_log";
 /// Problem: the server answers, but not as it should.
 const SERVER: &str = "server_answer";
+/// Problem: another device deleted so much that it is held back.
+const MASS_DELETION: &str = "mass_deletion";
 /// Problem: a vault key is missing here.
 const KEY: &str = "vault_key";
 /// Problem: the local disk does not take sync state.
@@ -95,6 +97,25 @@ impl Parts {
                 "nothing to do; sign that device in again if it is yours",
             );
         }
+    }
+
+    /// Deletions that wait for a person.
+    pub(crate) fn report_held(&self) {
+        let held = self.local.held_deletions();
+        if held.is_empty() {
+            return self.problems.clear(MASS_DELETION);
+        }
+        let tables = self.volume.lock();
+        let names: Vec<String> = held
+            .iter()
+            .map(|(device, files)| format!("\u{201c}{}\u{201d} deleted {files} files", tables.label(device)))
+            .collect();
+        drop(tables);
+        self.problems.raise(
+            MASS_DELETION,
+            format!("{}; they are still shown here", names.join(", ")),
+            "`freehold deletions accept` deletes them here too, `freehold deletions undo` brings them back everywhere",
+        );
     }
 
     pub(super) fn report_refused(&self, refused: usize) {

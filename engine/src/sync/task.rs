@@ -330,6 +330,7 @@ impl SyncTask {
                     keep
                 });
                 self.intake.applied(applied.orphans, undone);
+                self.parts.report_held();
                 self.publish_heads();
             }
             Done::Written(written) => self.written(written),

@@ -72,7 +72,7 @@ impl Tables {
     }
 
     /// Hides a name and says which link it was.
-    fn detach(&mut self, ino: Ino, dir: Ino, name: &[u8]) -> Result<LinkId, FsError> {
+    pub(super) fn detach(&mut self, ino: Ino, dir: Ino, name: &[u8]) -> Result<LinkId, FsError> {
         let now = self.now;
         let parent = self.change(dir)?;
         parent.mtime = now;
@@ -205,7 +205,8 @@ impl Tables {
 
     /// Renames, over what the new name leads to, and says which node that was.
     ///
-    /// Two names of one file stay as they are, as POSIX wants. One transaction: no state without
+    /// Two names of one file stay as they are, as POSIX wants. A new file over a known one is that file's
+    /// next content ([`save_over`](Self::save_over)). One transaction: no state without
     /// either name exists, in memory or after a crash.
     ///
     /// # Errors
@@ -229,6 +230,11 @@ impl Tables {
             return Ok(None);
         }
         let stamp = self.stamp();
+        if let Some(old) = replaced.filter(|old| self.is_save(ino, *old, (new_dir, new_name))) {
+            self.save_over(ino, (dir, name), old, (new_dir, new_name), stamp)?;
+            self.reap(old);
+            return Ok(replaced);
+        }
         if let Some(old) = replaced {
             match (is_dir, self.node(old)?.is_dir()) {
                 (true, false) => return Err(FsError::NotDir),

@@ -7,12 +7,15 @@
 //! that existed.
 
 pub(crate) mod attrs;
+pub(crate) mod conflicts;
 pub(crate) mod dir;
 mod kernel;
 mod links;
 pub(crate) mod node;
 mod own;
 pub(crate) mod remote;
+mod removal;
+mod save;
 mod show;
 pub(crate) mod sync;
 #[cfg(test)]

@@ -23,6 +23,22 @@ impl MetaKey {
     pub const LOG_HEAD: Self = Self(4);
     /// Free for the remote half.
     pub const OTHER: Self = Self(5);
+    /// The last part of the list of held deletions: at the size of a part that is more deletions than a
+    /// volume has nodes.
+    pub(crate) const HELD_PARTS: u16 = 0x0fff;
+
+    /// A part of the list of held deletions.
+    pub(crate) const fn held(part: u16) -> Self {
+        Self(HELD + if part > Self::HELD_PARTS { Self::HELD_PARTS } else { part })
+    }
+
+    /// The part of the list of held deletions that a key names.
+    pub(crate) const fn held_part(key: u16) -> Option<u16> {
+        match key.checked_sub(HELD) {
+            Some(part) if part <= Self::HELD_PARTS => Some(part),
+            _ => None,
+        }
+    }
 
     pub(crate) const fn number(self) -> u16 {
         self.0
@@ -30,6 +46,9 @@ impl MetaKey {
 }
 
 const COUNTERS: u16 = 0;
+
+/// The first key of the list of held deletions.
+const HELD: u16 = 0x1000;
 
 /// The engine's own counters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

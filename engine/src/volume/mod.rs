@@ -5,6 +5,7 @@
 //! of the volume's own flushes once a second; `fsync` flushes at once.
 
 pub(crate) mod batch;
+pub(crate) mod conflicts;
 mod flush;
 mod io;
 mod load;

@@ -249,6 +249,14 @@ impl Volume {
         self.tables.lock().meta.get(&key.number()).cloned()
     }
 
+    /// The parts of the list of held deletions.
+    pub(crate) fn held_parts(&self) -> Vec<(u16, Vec<u8>)> {
+        let tables = self.tables.lock();
+        let parts =
+            tables.meta.iter().filter_map(|(key, value)| Some((MetaKey::held_part(*key)?, value.clone())));
+        parts.collect()
+    }
+
     /// Sets values of sync state; durable with the next flush.
     pub fn set_meta(&self, meta: Vec<(MetaKey, Vec<u8>)>) {
         set_meta(&mut self.lock(), meta);

@@ -1,11 +1,13 @@
 //! The volume on a disk that crashes: what is durable, what is told, what is given back.
 
+mod conflicts;
 mod converge;
 mod crash;
 mod damage;
 mod full_disk;
 mod model;
 mod remote;
+mod save;
 mod segments;
 mod sending;
 mod swap;

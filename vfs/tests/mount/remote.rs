@@ -296,3 +296,40 @@ fn reads_that_wait_for_the_network_leave_the_mount_usable() {
         }
     });
 }
+
+#[test]
+fn a_save_over_a_synced_file_is_seen_as_posix_wants_and_stays_the_same_file() {
+    let (mounted, mut other) = (Mounted::new(), Other::default());
+    let mut record = other.file("report", inline("old"));
+    other.send(&mounted, &record);
+    let mut open = File::open(mounted.path("report")).expect("it opens");
+    let mut temporary = File::create(mounted.path(".report.new")).expect("it is made");
+    temporary.write_all(b"new content").expect("it writes");
+    temporary.sync_all().expect("it syncs");
+    let new = temporary.metadata().expect("it stats");
+    drop(temporary);
+    fs::rename(mounted.path(".report.new"), mounted.path("report")).expect("it renames");
+
+    let seen = fs::metadata(mounted.path("report")).expect("it stats");
+    assert_eq!((seen.ino(), seen.len(), seen.nlink()), (new.ino(), 11, 1));
+    assert_eq!((seen.mode(), seen.modified().ok()), (new.mode(), new.modified().ok()));
+    assert_eq!(mounted.volume.lock().file_id(seen.ino()), Some(record.file()));
+    let mut old = String::new();
+    open.read_to_string(&mut old).expect("it reads");
+    assert_eq!((old.as_str(), text(&mounted, "report").as_str()), ("old", "new content"));
+    assert_eq!(open.metadata().expect("it stats").nlink(), 0);
+    drop(open);
+
+    // An attribute changed elsewhere is the saved file's, and nothing is left of the temporary.
+    let stamp = other.stamp();
+    record.set_mode(0o640, stamp).expect("a valid mode");
+    other.send(&mounted, &record);
+    assert_eq!(fs::metadata(mounted.path("report")).expect("it stats").mode() & 0o777, 0o640);
+    let mounted = mounted.remount();
+    assert_eq!(
+        (names(&mounted), text(&mounted, "report")),
+        (vec!["report".to_owned()], "new content".into())
+    );
+    let again = fs::metadata(mounted.path("report")).expect("it stats").ino();
+    assert_eq!(mounted.volume.lock().file_id(again), Some(record.file()));
+}

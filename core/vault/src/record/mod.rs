@@ -227,6 +227,16 @@ impl Record {
         names.unlinked.as_ref().filter(|_| names.links.is_empty()).map(|register| &register.value)
     }
 
+    /// The write that deleted the node: of a directory the last deletion, of anything else the removal of
+    /// the last link.
+    #[must_use]
+    pub fn deletion(&self) -> Option<Stamp> {
+        match self.trash_mark() {
+            Some(trash) => Some(trash.stamp),
+            None => self.names()?.unlinked.as_ref().map(|register| register.stamp),
+        }
+    }
+
     /// The name of a directory; empty for the root.
     #[must_use]
     pub fn dir_name(&self) -> Option<&Register<Vec<u8>>> {

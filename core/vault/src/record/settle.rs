@@ -22,6 +22,31 @@ pub fn conflict_id(file: &FileId, loser: &Dot) -> FileId {
 }
 
 impl Record {
+    /// Whether the record was made by [`Record::settle`]. Ids of other links are random.
+    #[must_use]
+    pub fn is_copy(&self) -> bool {
+        let derived = copy_link(&self.file);
+        self.links().any(|link| link.id == derived)
+    }
+
+    /// Whether it was made from a losing value of `file`, as far as it can still be told: edits, moves
+    /// and changes of mode and owner each take one trace of the loser's write away.
+    #[must_use]
+    pub fn is_copy_of(&self, file: &FileId) -> bool {
+        self.traces().iter().any(|dot| conflict_id(file, dot) == self.file)
+    }
+
+    /// Dots that may be the one the id was derived from, each once.
+    fn traces(&self) -> Vec<Dot> {
+        let places = self.links().map(|link| link.placed.dot);
+        let contents = self.contents().iter().map(|content| content.stamp.dot);
+        let mut dots: Vec<Dot> = [self.owner.stamp.dot, self.mode.stamp.dot].into_iter().collect();
+        dots.extend(places.chain(contents));
+        dots.sort_unstable();
+        dots.dedup();
+        dots
+    }
+
     /// Moves a losing content value into a record of its own, at `place`.
     ///
     /// `None` when the value is not there or is the current one: then nothing was changed. Both
@@ -44,7 +69,7 @@ impl Record {
     fn copy_of(&self, content: &Content, place: Place) -> Self {
         let stamp = content.stamp;
         let file = conflict_id(&self.file, &stamp.dot);
-        let id = LinkId::from_bytes(derive(LINK_CONTEXT, &[file.as_bytes()]));
+        let id = copy_link(&file);
         let names = Names { links: vec![Link { id, asserted: stamp, placed: stamp, place }], unlinked: None };
         let xattr =
             |(name, value): (&[u8], &[u8])| Xattr { name: name.to_vec(), stamp, value: value.to_vec() };
@@ -58,6 +83,11 @@ impl Record {
             node: Node::File { names, contents: vec![Content { stamp, mtime, body: content.body.clone() }] },
         }
     }
+}
+
+/// The link of a copy, from the copy's id.
+fn copy_link(copy: &FileId) -> LinkId {
+    LinkId::from_bytes(derive(LINK_CONTEXT, &[copy.as_bytes()]))
 }
 
 fn derive(context: &str, parts: &[&[u8]]) -> [u8; 16] {

@@ -2,9 +2,12 @@
 
 use super::remote::{cut_all, exchange, version_of};
 use crate::testing::{Rig, file, read};
-use crate::{CutOutcome, Kind, MetaKey, NewNode, NodeState, ROOT, SetTimes, SignedCommit, Time, limits};
+use crate::{
+    CutOutcome, Kind, MetaKey, NewNode, NodeState, ROOT, SetTimes, SignedCommit, Time, Volume, limits,
+};
 use freehold_model::{CommitHash, VersionHash};
 use freehold_vault::record::Body;
+use std::sync::Arc;
 
 #[test]
 fn a_body_is_cut_once_it_is_quiet_or_busy_for_long() {
@@ -47,25 +50,39 @@ fn a_snapshot_does_not_move_and_newer_bytes_wait_for_the_next_cut() {
     assert_eq!(read(&volume, ino), Ok(b"newer".to_vec()));
 }
 
-#[test]
-fn a_file_without_a_version_does_not_travel_and_holds_back_the_deletion_it_replaces() {
+/// A file that another device may know, and a new one that takes its name.
+fn replaced(has_other_name: bool) -> Arc<Volume> {
     let volume = Rig::new().open();
     let ino = volume.lock().insert(ROOT, b"doc", file()).expect("free");
     volume.write(ino, 0, b"old").expect("room");
+    if has_other_name {
+        volume.lock().add_link(ino, ROOT, b"other").expect("free");
+    }
     cut_all(&volume);
     let batch = volume.take_batch(100, 1 << 20).expect("one record");
-    let versions = batch.records.iter().map(|record| (record.file, version_of(&record.record))).collect();
-    let signed =
-        SignedCommit { hash: CommitHash::from_bytes([1; 32]), commit: vec![1], payload: vec![2], versions };
-    volume.commit_written(&batch, signed, Vec::new()).expect("a healthy disk");
-
+    commit(&volume, &batch, 1);
     let tmp = volume.lock().insert(ROOT, b"tmp", file()).expect("free");
     volume.write(tmp, 0, b"new").expect("room");
     volume.lock().move_link(ROOT, b"tmp", ROOT, b"doc").expect("there");
+    volume
+}
+
+#[test]
+fn a_file_without_a_version_does_not_travel_and_holds_back_the_name_it_took() {
+    let volume = replaced(true);
     assert!(volume.take_batch(100, 1 << 20).is_none());
     cut_all(&volume);
     let batch = volume.take_batch(100, 1 << 20).expect("both");
     assert_eq!(batch.records.len(), 2);
+}
+
+#[test]
+fn a_save_travels_as_one_record_once_it_is_cut() {
+    let volume = replaced(false);
+    assert!(volume.take_batch(100, 1 << 20).is_none());
+    cut_all(&volume);
+    let batch = volume.take_batch(100, 1 << 20).expect("the file");
+    assert_eq!(batch.records.len(), 1);
 }
 
 #[test]
@@ -87,7 +104,7 @@ fn batches_go_out_in_the_order_of_changes_and_cover_what_they_say() {
     assert_eq!(second.covers, 5);
 }
 
-fn commit(volume: &crate::Volume, batch: &crate::Batch, number: u8) -> Vec<VersionHash> {
+fn commit(volume: &Volume, batch: &crate::Batch, number: u8) -> Vec<VersionHash> {
     let versions: Vec<_> =
         batch.records.iter().map(|record| (record.file, version_of(&record.record))).collect();
     let hashes = versions.iter().map(|(_, version)| *version).collect();
