@@ -376,6 +376,7 @@ fn open_parts(
     let server = server_of(&stored, secret)?;
     let problems = Arc::new(Problems::default());
     report_recovery(&problems, &recovery);
+    forget_unfinished_pins(&cache, &volume);
     let remembered = NodesFile::new(&dir, Arc::clone(&local_key));
     let nodes = Nodes::new(Arc::clone(&server), server_key, vault, endpoint.clone(), remembered);
     let nodes = Arc::new(nodes);
@@ -446,6 +447,19 @@ fn open_cache(dirs: &VaultDirs<'_>, vault: &VaultId) -> Result<CacheStore, Engin
         opened.map_err(|error| EngineError::disk("open the chunk cache", std::io::Error::other(error)))?;
     tracing::debug!(?recovery, "the chunk cache is open");
     Ok(cache)
+}
+
+/// Drops pins of chunks that are not there and that no version names: the pin comes before the chunk, and
+/// a crash between the two leaves a pin of nothing. A version is installed only once its chunks are durable,
+/// so one that is named and not there is a loss, and stays pinned to be told.
+fn forget_unfinished_pins(cache: &CacheStore, volume: &Volume) {
+    let named = volume.lock().pins();
+    let pinned = cache.pinned().into_iter();
+    let empty: Vec<ChunkId> =
+        pinned.filter(|chunk| !cache.contains(chunk) && !named.contains(chunk)).collect();
+    if cache.unpin(&empty).is_err() {
+        tracing::warn!("pins of chunks that were never stored could not be dropped");
+    }
 }
 
 fn make_dir(dir: &Path) -> Result<(), EngineError> {

@@ -60,10 +60,11 @@ impl CommitPace {
         self.last_change = Some(now);
     }
 
-    /// Notes that everything that was ready has been committed.
-    pub(crate) fn committed(&mut self, now: Instant) {
-        self.first_change = None;
-        self.last_change = None;
+    /// Notes that everything that was ready at `begun` has been committed. What changed while the
+    /// commit was written is in no commit yet and stays due.
+    pub(crate) fn committed(&mut self, begun: Instant, now: Instant) {
+        self.last_change = self.last_change.filter(|last| *last > begun);
+        self.first_change = self.last_change;
         let since = *self.counted.get_or_insert(now);
         let refilled = now.saturating_duration_since(since).as_secs() / SOON_REFILL.as_secs();
         self.spent = self.spent.saturating_sub(u32::try_from(refilled).unwrap_or(u32::MAX)).saturating_add(1);
@@ -123,22 +124,34 @@ mod tests {
             pace.changed(start + at * MS);
         }
         assert_eq!(pace.due(start + 50 * MS, 1), Due::Now);
-        pace.committed(start + 50 * MS);
+        pace.committed(start + 50 * MS, start + 50 * MS);
         assert_eq!(pace.due(start + 60 * MS, 1), Due::Never);
+    }
+
+    #[test]
+    fn a_change_while_a_commit_is_written_is_due_after_it() {
+        let start = Instant::now();
+        let mut pace = CommitPace::default();
+        pace.changed(start);
+        pace.changed(start + 5 * MS);
+        pace.committed(start + 2 * MS, start + 9 * MS);
+        assert_eq!(pace.due(start + 9 * MS, 1), Due::At(start + 15 * MS));
+        pace.committed(start + 15 * MS, start + 20 * MS);
+        assert_eq!(pace.due(start + 20 * MS, 1), Due::Never);
     }
 
     #[test]
     fn after_a_burst_changes_wait_for_a_pause_or_two_seconds() {
         let start = Instant::now();
         let mut pace = CommitPace::default();
-        (0..SOON_BURST).for_each(|_| pace.committed(start));
+        (0..SOON_BURST).for_each(|_| pace.committed(start, start));
         pace.changed(start);
         assert_eq!(pace.due(start, 1), Due::At(start + 200 * MS));
         for at in (20..=2_000).step_by(20) {
             pace.changed(start + at * MS);
         }
         assert_eq!(pace.due(start + 1_999 * MS, 1), Due::At(start + 2_000 * MS));
-        pace.committed(start + 2_000 * MS);
+        pace.committed(start + 2_000 * MS, start + 2_000 * MS);
         assert!(pace.spent < SOON_BURST, "one came back after a second");
     }
 

@@ -44,6 +44,47 @@ impl Awaiting {
     }
 }
 
+/// Versions that got their number before this start: their commits are gone from the outbox, so
+/// nothing here says which chunks they wait for. The server is asked instead: on contact, and again
+/// each time everything that was to be uploaded is.
+#[derive(Debug, Default)]
+pub(crate) struct Earlier {
+    /// All of them are placed.
+    are_placed: bool,
+    /// On a contact it is asked at once: most were placed long ago.
+    is_first: bool,
+    /// Something has happened since it was asked.
+    is_due: bool,
+    is_asking: bool,
+}
+
+impl Earlier {
+    /// The server is there.
+    pub(crate) const fn met(&mut self) {
+        (self.is_first, self.is_due) = (true, true);
+    }
+
+    /// Chunks were placed, or time has passed.
+    pub(crate) const fn may_be_placed(&mut self) {
+        self.is_due = true;
+    }
+
+    /// Whether to ask now; each reason is taken once.
+    pub(crate) fn takes_turn(&mut self, is_idle: impl FnOnce() -> bool) -> bool {
+        let is_turn = !self.are_placed && self.is_due && !self.is_asking && (self.is_first || is_idle());
+        if is_turn {
+            (self.is_first, self.is_due, self.is_asking) = (false, false, true);
+        }
+        is_turn
+    }
+
+    /// Takes in how many are left; nothing when the server did not say.
+    pub(crate) fn answered(&mut self, left: Option<usize>) {
+        self.is_asking = false;
+        self.are_placed = left == Some(0);
+    }
+}
+
 impl Parts {
     /// Tells the volume which own versions are safe.
     pub(crate) fn settle_placed(&self, awaiting: &mut Awaiting) {
@@ -85,11 +126,15 @@ impl Parts {
         self.uploads.forget();
     }
 
-    /// Asks the server about own versions whose place was not known when this device stopped.
+    /// Asks the server about own versions whose place was not known when this device stopped, and says
+    /// how many are not placed yet.
     ///
     /// # Errors
     /// `Server`.
-    pub(crate) async fn ask_about_versions(&self, awaited: &BTreeSet<VersionHash>) -> Result<(), SyncError> {
+    pub(crate) async fn ask_about_versions(
+        &self,
+        awaited: &BTreeSet<VersionHash>,
+    ) -> Result<usize, SyncError> {
         let mut open = self.unplaced_versions();
         open.retain(|version| !awaited.contains(version));
         let mut placed = Vec::new();
@@ -106,7 +151,7 @@ impl Parts {
         if !placed.is_empty() {
             self.volume.versions_placed(&placed);
         }
-        Ok(())
+        Ok(open.len().saturating_sub(placed.len()))
     }
 
     /// Own versions that are numbered and not known to be placed.
@@ -128,6 +173,22 @@ mod tests {
     use super::*;
     use freehold_api::bulk::{ManifestRefs, PushVersion};
     use freehold_model::RecordId;
+
+    #[test]
+    fn versions_of_earlier_starts_are_asked_about_until_all_are_placed() {
+        let mut earlier = Earlier::default();
+        assert!(!earlier.takes_turn(|| true), "the server was not met");
+        earlier.met();
+        assert!(earlier.takes_turn(|| false), "on contact at once");
+        earlier.may_be_placed();
+        assert!(!earlier.takes_turn(|| true), "a question is under way");
+        earlier.answered(Some(3));
+        assert!(!earlier.takes_turn(|| false), "chunks are on their way");
+        assert!(earlier.takes_turn(|| true));
+        earlier.answered(Some(0));
+        earlier.may_be_placed();
+        assert!(!earlier.takes_turn(|| true), "nothing is left to ask about");
+    }
 
     #[test]
     fn a_version_is_placed_once_none_of_its_chunks_waits() {

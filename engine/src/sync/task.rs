@@ -7,7 +7,7 @@
 use super::intake::{Context, Halt, Intake, Source};
 use super::limits::{LOOK, POLL};
 use super::pace::{Backoff, CommitPace, Due};
-use super::placed::Awaiting;
+use super::placed::{Awaiting, Earlier};
 use super::state::SyncState;
 use super::work::{Done, Failure};
 use super::write::{Frozen, Written};
@@ -98,6 +98,7 @@ struct Contact {
     /// New chunks of commits not sent yet.
     chunks: Vec<ChunkId>,
     ticket: u64,
+    earlier: Earlier,
 }
 
 /// The loop and its state.
@@ -111,7 +112,8 @@ pub(crate) struct SyncTask {
     pace: CommitPace,
     contact: Contact,
     work: JoinSet<Done>,
-    is_writing: bool,
+    /// Since when a commit is being written.
+    writing: Option<Instant>,
     is_reborn: bool,
     reload_own: bool,
     heads_told: Vec<HeadItem>,
@@ -139,7 +141,7 @@ impl SyncTask {
             pace: CommitPace::default(),
             contact: Contact { has_mail: true, ..Contact::default() },
             work: JoinSet::new(),
-            is_writing: false,
+            writing: None,
             is_reborn: false,
             reload_own: index_lost,
             heads_told: Vec::new(),
@@ -177,12 +179,14 @@ impl SyncTask {
             if placed.has_changed().unwrap_or(false) {
                 placed.mark_unchanged();
                 self.parts.settle_placed(&mut self.awaiting);
+                self.contact.earlier.may_be_placed();
             }
             self.hear_signals();
             self.tell_removals();
             self.contact_server(now);
+            self.ask_about_earlier();
             self.write_if_due(now);
-            for ask in self.intake.asks(self.now_ms(), !self.is_writing) {
+            for ask in self.intake.asks(self.now_ms(), self.writing.is_none()) {
                 let parts = Arc::clone(&self.parts);
                 self.work.spawn(async move { parts.perform(ask).await });
             }
@@ -244,6 +248,7 @@ impl SyncTask {
         }
         if contact.poll_at.is_none_or(|at| now >= at) {
             contact.poll_at = Some(now + POLL);
+            contact.earlier.may_be_placed();
             self.intake.server_may_have_more(false);
         }
         let relay = contact.relay_at.is_some_and(|at| now >= at);
@@ -256,12 +261,24 @@ impl SyncTask {
         }
     }
 
-    /// Writes own changes down as a commit when the time has come.
-    fn write_if_due(&mut self, now: Instant) {
-        if self.is_writing || self.is_reborn || self.intake.is_applying() || !self.wants_write(now) {
+    /// Asks where the versions of earlier starts are, once nothing is on its way to the nodes.
+    fn ask_about_earlier(&mut self) {
+        let is_idle = || self.parts.uploads.pending().0 == 0;
+        if !self.contact.has_met || !self.contact.earlier.takes_turn(is_idle) {
             return;
         }
-        self.is_writing = true;
+        let (parts, awaited) = (Arc::clone(&self.parts), self.awaiting.versions());
+        self.work.spawn(async move { Done::Placed(parts.ask_about_versions(&awaited).await) });
+    }
+
+    /// Writes own changes down as a commit when the time has come.
+    fn write_if_due(&mut self, now: Instant) {
+        if self.writing.is_some() || self.is_reborn || self.intake.is_applying() || !self.wants_write(now) {
+            return;
+        }
+        // The tables were looked at after this: what they held then is in the commit, what is noted
+        // later may not be.
+        self.writing = Some(now);
         let storable = self.intake.storable();
         let is_storable = storable.is_some();
         let state = storable.unwrap_or_else(|| self.intake.state().clone());
@@ -336,6 +353,12 @@ impl SyncTask {
             Done::Written(written) => self.written(written),
             Done::Sent(sent) => self.sent(sent),
             Done::Told => {}
+            Done::Placed(asked) => {
+                if let Err(error) = &asked {
+                    tracing::debug!(%error, "the place of own versions was not asked for");
+                }
+                self.contact.earlier.answered(asked.ok());
+            }
             Done::Reborn(reborn) => {
                 self.is_reborn = false;
                 self.contact.has_met = false;
@@ -360,13 +383,7 @@ impl SyncTask {
                 self.contact.poll_at = Some(Instant::now() + POLL);
                 self.intake.server_may_have_more(true);
                 self.parts.went_well();
-                let (parts, open) = (Arc::clone(&self.parts), self.awaiting.versions());
-                self.work.spawn(async move {
-                    if let Err(error) = parts.ask_about_versions(&open).await {
-                        tracing::debug!(%error, "the place of own versions was not asked for");
-                    }
-                    Done::Told
-                });
+                self.contact.earlier.met();
             }
             Err(error) => self.server_failed(&error),
         }
@@ -409,14 +426,15 @@ impl SyncTask {
     }
 
     fn written(&mut self, written: Result<Option<Written>, SyncError>) {
-        self.is_writing = false;
+        let now = Instant::now();
+        let begun = self.writing.take().unwrap_or(now);
         match written {
-            Ok(None) => self.pace.committed(Instant::now()),
+            Ok(None) => self.pace.committed(begun, now),
             Ok(Some(Written { push, chunks, is_full, is_checkpoint, now_s })) => {
                 self.intake.own_commit(is_checkpoint, now_s);
-                self.pace.committed(Instant::now());
+                self.pace.committed(begun, now);
                 if is_full {
-                    self.pace.changed(Instant::now());
+                    self.pace.changed(now);
                 }
                 self.publish_heads();
                 self.tell_devices(&push);

@@ -81,6 +81,7 @@ impl Local {
         let place = ChainPlace { device: header.device, incarnation: header.incarnation, seq: header.seq };
         self.keep_own(place, commit.hash(), &push)?;
         let bytes: usize = push.versions.iter().map(|version| version.ciphertext.len()).sum();
+        tracing::debug!(seq = header.seq, records = batch.records.len(), "a commit is written");
         let chunks =
             push.manifests.iter().flat_map(|list| list.ids.iter().copied().chain([list.node])).collect();
         let is_full = batch.records.len() >= BATCH_ENTRIES || bytes >= BATCH_BYTES / 2;

@@ -309,6 +309,11 @@ impl Tables {
         free
     }
 
+    /// The chunks that versions of this device need pinned until they are placed.
+    pub(crate) fn pins(&self) -> BTreeSet<ChunkId> {
+        self.nodes.values().flat_map(|node| node.sync.pins.iter().copied()).collect()
+    }
+
     /// Keeps the list of waiting nodes true.
     pub(crate) fn update_waiting(&mut self, ino: Ino) {
         let waits = self.nodes.get(&ino).is_some_and(|node| node.sync.is_waiting() || node.body.is_dirty());

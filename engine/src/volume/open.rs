@@ -171,6 +171,11 @@ impl Volume {
         let had_history = report.first_batch.is_some_and(|first| first > 1);
         recovery.heads_needed = is_stale || (loaded.is_new && had_history);
         let last_batch = report.last_batch.max(loaded.applied);
+        let behind: Vec<Item> = history
+            .iter()
+            .filter(|(origin, _)| origin.batch > loaded.applied)
+            .map(|(_, item)| item.clone())
+            .collect();
         let last_in_segments =
             history.iter().fold(BTreeMap::new(), |mut all: BTreeMap<u64, u64>, (origin, _)| {
                 all.insert(origin.segment, origin.batch);
@@ -180,6 +185,12 @@ impl Volume {
         let owner = Owner { uid: options.uid, gid: options.gid };
         let mut tables = Tables::new(options.author, owner, now, Box::new(OsEntropy));
         load::load(&mut tables, loaded, history, &segments, &mut recovery)?;
+        // What only the journal has said goes to the index before any later batch: the next start
+        // reads nothing from batches that the index says it has. In one piece, so that it never
+        // counts as applied by half.
+        if let Some(index) = index.as_ref().filter(|_| !behind.is_empty()) {
+            index.submit(report.last_batch, &behind);
+        }
         let segments = Arc::new(Mutex::new(segments));
         let space = Arc::new(Space::open(disk).map_err(disk_error("reserve space for the journal"))?);
         tables.space = Some(Arc::clone(&space));

@@ -382,6 +382,20 @@ impl Intake {
             || self.lanes.values().any(|lane| lane.fetching.contains(version))
     }
 
+    /// Versions that these replace, near and far, as far as is known: one that was replaced before it
+    /// was shown leads on to what it replaced itself.
+    fn replaced(&self, supersedes: &[VersionHash]) -> BTreeSet<VersionHash> {
+        let (mut found, mut open) = (BTreeSet::new(), supersedes.to_vec());
+        while let Some(version) = open.pop() {
+            if found.insert(version) {
+                open.extend(self.plan.named(&version).iter().flat_map(|named| &named.supersedes));
+                let deferred = self.state.deferred.get(&version);
+                open.extend(deferred.iter().flat_map(|deferred| &deferred.supersedes));
+            }
+        }
+        found
+    }
+
     /// The state to store: everything that was named is merged or listed in it.
     pub(crate) fn storable(&self) -> Option<SyncState> {
         let mut open: BTreeSet<VersionHash> = self.plan.wanted().collect();
@@ -394,10 +408,29 @@ impl Intake {
         let mut state = self.state.clone();
         for version in open {
             if let Some(named) = self.plan.named(&version) {
-                let deferred = Deferred { record: named.record, supersedes: named.supersedes.clone() };
-                state.deferred.insert(version, deferred);
+                let supersedes = self.replaced(&named.supersedes).into_iter().collect();
+                state.deferred.insert(version, Deferred { record: named.record, supersedes });
             }
         }
         Some(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freehold_model::RecordId;
+
+    #[test]
+    fn a_version_put_aside_is_forgotten_when_a_far_successor_is_merged() {
+        let version = |number| VersionHash::from_bytes([number; 32]);
+        let record = RecordId::from_bytes([7; 16]);
+        let mut intake = Intake::new(SyncState::default());
+        intake.state.deferred.insert(version(1), Deferred { record, supersedes: Vec::new() });
+        intake.plan.name(version(2), record, &[version(1)]);
+        intake.plan.name(version(3), record, &[version(2)]);
+        let stored = intake.storable().expect("few are open");
+        assert_eq!(stored.deferred[&version(3)].supersedes, [version(1), version(2)]);
+        assert_eq!(intake.replaced(&[version(2)]), [version(1), version(2)].into_iter().collect());
     }
 }

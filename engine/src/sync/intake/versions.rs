@@ -210,7 +210,7 @@ impl Intake {
         self.applying = versions.iter().map(|version| version.version).collect();
         for version in &versions {
             self.state.deferred.remove(&version.version);
-            version.supersedes.iter().for_each(|old| {
+            self.replaced(&version.supersedes).iter().for_each(|old| {
                 self.state.deferred.remove(old);
             });
         }

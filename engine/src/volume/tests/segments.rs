@@ -144,3 +144,34 @@ fn a_real_directory_is_locked_against_a_second_process_and_opens_again() {
     assert!(read(&volume, ino) == Ok(vec![3; 100_000]));
     assert!(volume.statfs().blocks > 0);
 }
+
+#[test]
+fn what_the_index_missed_before_a_crash_is_not_forgotten_by_the_start_after_the_next() {
+    let dir = dir();
+    let rig = rig(&dir);
+    let volume = rig.open();
+    volume.lock().insert(ROOT, b"removed", file()).expect("free");
+    let kept = volume.lock().insert(ROOT, b"renamed", file()).expect("free");
+    volume.write(kept, 0, b"old").expect("room");
+    volume.close().expect("a healthy disk");
+    let old_index = std::fs::read(dir.path().join("index.db")).expect("the index");
+
+    volume.lock().remove_link(ROOT, b"removed").expect("there");
+    volume.lock().move_link(ROOT, b"renamed", ROOT, b"new name").expect("there");
+    volume.lock().insert(ROOT, b"made", file()).expect("free");
+    volume.fsync(None).expect("a healthy disk");
+    drop(volume);
+    // As after a kill between the journal's flush and the index's: it has not heard of the last batch.
+    std::fs::write(dir.path().join("index.db"), old_index).expect("the index");
+
+    let expected = ["made", "new name"];
+    let rig = rig.on(rig.disk.cut(rig.disk.operations(), 0));
+    let volume = rig.open();
+    assert_eq!(names(&volume, ROOT), expected);
+    volume.lock().insert(ROOT, b"later", file()).expect("free");
+    volume.fsync(None).expect("a healthy disk");
+    volume.close().expect("a healthy disk");
+    drop(volume);
+    let volume = rig.on(rig.disk.cut(rig.disk.operations(), 0)).open();
+    assert_eq!(names(&volume, ROOT), ["later", "made", "new name"]);
+}
