@@ -71,8 +71,7 @@ impl Local {
 
     /// The held deletions: how many files they would take away here, by device.
     pub(crate) fn held_deletions(&self) -> Vec<HeldFiles> {
-        let brake = self.brake.lock();
-        if brake.is_empty() { Vec::new() } else { brake.held_files(&self.volume.lock()) }
+        self.brake.lock().held_files()
     }
 
     /// Ends the holding: the deletions happen here too, or are taken back for everybody. Durable on return.
@@ -81,7 +80,7 @@ impl Local {
     /// `Io`, `NoSpace` when it may not be durable; it is written again by a later flush.
     pub(crate) fn decide_deletions(&self, decision: Decision) -> Result<Vec<HeldFiles>, FsError> {
         let mut brake = self.brake.lock();
-        let held = brake.held_files(&self.volume.lock());
+        let held = brake.held_files();
         let Sorted { apply, meta } = brake.take();
         if decision == Decision::Undo {
             let mut tables = self.volume.lock();

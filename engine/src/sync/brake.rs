@@ -10,7 +10,7 @@
 //! one value a part: (version 32 | replaced: count u32, version 32 * | record: len u32, bytes)*
 //! ```
 
-use super::limits::{BRAKE_FILES, BRAKE_PART_BYTES, BRAKE_PERCENT, BRAKE_WINDOW_MS};
+use super::limits::{BRAKE_FILES, BRAKE_PART_BYTES, BRAKE_PERCENT, BRAKE_RECHECK, BRAKE_WINDOW_MS};
 use crate::tables::Tables;
 use crate::{Ino, MetaKey, RemoteVersion, Volume};
 use freehold_model::codec::{DecodeError, Encode, Reader, Writer};
@@ -25,6 +25,8 @@ const REPLACED_MAX: usize = 64;
 #[derive(Debug, Default)]
 pub(crate) struct Brake {
     parts: BTreeMap<u16, Vec<RemoteVersion>>,
+    /// The files that would go, by the device that deleted them.
+    files: BTreeMap<DeviceId, BTreeSet<Ino>>,
     /// Files that each device took away within the window, and since when.
     recent: BTreeMap<DeviceId, (u64, usize)>,
 }
@@ -52,12 +54,8 @@ impl Brake {
                 Err(_) => tracing::warn!("a list of held deletions is damaged"),
             }
         }
+        brake.count(&volume.lock());
         brake
-    }
-
-    /// Whether nothing is held.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.parts.is_empty()
     }
 
     /// Parts a step into what may be merged and what is held.
@@ -77,27 +75,31 @@ impl Brake {
                 hold.push(version);
             }
         }
-        sorted.meta.extend(self.hold(hold));
+        sorted.meta.extend(self.hold(tables, hold));
         sorted
     }
 
     /// Takes out everything that is held.
     pub(crate) fn take(&mut self) -> Sorted {
         self.recent.clear();
+        self.files.clear();
         let parts = std::mem::take(&mut self.parts);
         let meta = parts.keys().map(|part| (MetaKey::held(*part), Vec::new())).collect();
         Sorted { apply: parts.into_values().flatten().collect(), meta }
     }
 
-    /// Files that would go, by device.
-    pub(crate) fn held_files(&self, tables: &Tables) -> Vec<HeldFiles> {
-        let mut files: BTreeMap<DeviceId, BTreeSet<Ino>> = BTreeMap::new();
+    /// How many files would go, by device.
+    pub(crate) fn held_files(&self) -> Vec<HeldFiles> {
+        self.files.iter().map(|(device, files)| (*device, files.len())).collect()
+    }
+
+    fn count(&mut self, tables: &Tables) {
+        self.files.clear();
         for version in self.parts.values().flatten() {
             if let Some(device) = tables.remover(version) {
-                tables.files_taken(version, files.entry(device).or_default());
+                tables.files_taken(version, self.files.entry(device).or_default());
             }
         }
-        files.into_iter().map(|(device, files)| (device, files.len())).collect()
     }
 
     fn held_hashes(&self) -> BTreeSet<VersionHash> {
@@ -113,12 +115,16 @@ impl Brake {
         let replaced: BTreeSet<&VersionHash> = step.iter().flat_map(|version| &version.supersedes).collect();
         let coming: BTreeSet<&Place> =
             step.iter().flat_map(|version| version.record.links()).map(|link| &link.place).collect();
+        let touched: BTreeSet<FileId> = step.iter().map(|version| version.record.file()).collect();
+        // A long list is not merged on trial in every step: what an edit here frees goes when people decide.
+        let is_short = self.parts.values().map(Vec::len).sum::<usize>() <= BRAKE_RECHECK;
         let mut changed = Vec::new();
         for (part, versions) in &mut self.parts {
             let before = versions.len();
             versions.retain(|version| {
                 let is_free = version.record.unlinked_from().is_some_and(|place| coming.contains(place))
-                    || tables.remover(version).is_none();
+                    || ((is_short || touched.contains(&version.record.file()))
+                        && tables.remover(version).is_none());
                 let is_replaced = replaced.contains(&version.version);
                 if is_free && !is_replaced {
                     sorted.apply.push(version.clone());
@@ -134,6 +140,15 @@ impl Brake {
             sorted.meta.push((MetaKey::held(part), encode(versions)));
         }
         self.parts.retain(|_, versions| !versions.is_empty());
+        if !sorted.meta.is_empty() {
+            self.count(tables);
+        }
+        // Folders alone are no mass deletion.
+        if self.files.values().all(BTreeSet::is_empty) {
+            let Sorted { apply, meta } = self.take();
+            sorted.apply.extend(apply);
+            sorted.meta.extend(meta);
+        }
         sorted
     }
 
@@ -144,8 +159,7 @@ impl Brake {
         versions: &[RemoteVersion],
         removers: &[Option<DeviceId>],
     ) -> BTreeSet<DeviceId> {
-        let mut braked: BTreeSet<DeviceId> =
-            self.parts.values().flatten().filter_map(|version| tables.remover(version)).collect();
+        let mut braked: BTreeSet<DeviceId> = self.files.keys().copied().collect();
         let mut files: BTreeMap<DeviceId, BTreeSet<Ino>> = BTreeMap::new();
         for (version, remover) in versions.iter().zip(removers) {
             if let Some(device) = remover.filter(|device| !braked.contains(device)) {
@@ -168,9 +182,14 @@ impl Brake {
     }
 
     /// Adds versions to the list; what of it is to be stored.
-    fn hold(&mut self, versions: Vec<RemoteVersion>) -> Option<(MetaKey, Vec<u8>)> {
+    fn hold(&mut self, tables: &Tables, versions: Vec<RemoteVersion>) -> Option<(MetaKey, Vec<u8>)> {
         if versions.is_empty() {
             return None;
+        }
+        for version in &versions {
+            if let Some(device) = tables.remover(version) {
+                tables.files_taken(version, self.files.entry(device).or_default());
+            }
         }
         let last = self.parts.last_key_value().map(|(part, _)| *part);
         let has_room = last
@@ -189,7 +208,7 @@ impl Brake {
 
 /// Whether so many files at once are more than a person usually deletes.
 fn is_mass(tables: &Tables, files: usize) -> bool {
-    files > BRAKE_FILES && files > tables.shown_count() / 100 * BRAKE_PERCENT
+    files > BRAKE_FILES && files > tables.shown_count() * BRAKE_PERCENT / 100
 }
 
 /// How many of a device's files leave a name that nobody took.

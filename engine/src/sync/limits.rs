@@ -70,3 +70,7 @@ pub(crate) const BRAKE_WINDOW_MS: u64 = 60_000;
 
 /// The list of held deletions is stored in parts of about this size, so that each step rewrites one.
 pub(crate) const BRAKE_PART_BYTES: usize = 1024 * 1024;
+
+/// A list of held deletions up to this long is looked through in every step for what deletes nothing any
+/// more: each costs a trial merge, a few microseconds under the tables' lock.
+pub(crate) const BRAKE_RECHECK: usize = 4_096;
