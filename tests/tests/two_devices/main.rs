@@ -1,4 +1,5 @@
 //! Two devices of one account: what one does, the other shows, with the server or without it.
 
 mod arrival;
+mod rename;
 mod without_server;
