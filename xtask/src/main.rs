@@ -1,4 +1,4 @@
-//! What `./x` does, in Rust: build, up, down, tidy, arch, test, ci.
+//! What `./x` does, in Rust: build, up, down, tidy, arch, test, bench.
 //!
 //! `./x` (POSIX sh) makes sure that the tools exist and then calls this program. Each command is one
 //! file here; all of them are idempotent and say what they do.
@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to the terminal")]
 
 mod arch;
+mod bench;
 mod build;
 mod down;
 mod programs;
@@ -33,6 +34,9 @@ enum Command {
     Down,
     /// Runs every check and test suite.
     Test(test::Options),
+    /// Measures speed beside the programs people use today.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Checks house style where a machine can.
     Tidy,
     /// Checks the crate graph: who may know what.
@@ -45,6 +49,7 @@ fn main() -> std::process::ExitCode {
         Command::Up(options) => up::run(&options),
         Command::Down => down::run(),
         Command::Test(options) => test::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Tidy => tidy::run(),
         Command::Arch => arch::run(),
     };
