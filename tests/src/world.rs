@@ -27,7 +27,7 @@ impl World {
     /// # Errors
     /// When one does not come up.
     pub fn start() -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("freehold-").tempdir()?;
+        let dir = folder()?;
         let node_dir = dir.path().join("node");
         Self::start_in(dir, node_dir)
     }
@@ -37,7 +37,7 @@ impl World {
     /// # Errors
     /// When one does not come up.
     pub fn start_with_node_dir(node_dir: &Path) -> Result<Self> {
-        Self::start_in(tempfile::Builder::new().prefix("freehold-").tempdir()?, node_dir.to_owned())
+        Self::start_in(folder()?, node_dir.to_owned())
     }
 
     fn start_in(dir: TempDir, node_dir: PathBuf) -> Result<Self> {
@@ -131,6 +131,14 @@ impl World {
         self.server.take().context("the server is not running")?.stop()
     }
 
+    /// `kill -9` of the server.
+    ///
+    /// # Errors
+    /// When it was not running.
+    pub fn kill_server(&mut self) -> Result<()> {
+        self.server.take().context("the server is not running")?.kill()
+    }
+
     /// A fresh join token.
     ///
     /// # Errors
@@ -172,6 +180,14 @@ impl World {
         self.node.take().context("the node is not running")?.stop()
     }
 
+    /// `kill -9` of the node.
+    ///
+    /// # Errors
+    /// When it was not running.
+    pub fn kill_node(&mut self) -> Result<()> {
+        self.node.take().context("the node is not running")?.kill()
+    }
+
     /// A new device, not signed in.
     ///
     /// # Errors
@@ -201,4 +217,10 @@ impl World {
         device.mount()?;
         Ok(device)
     }
+}
+
+/// A temporary folder; with `FREEHOLD_TEST_KEEP` set it stays, for the logs in it.
+fn folder() -> Result<TempDir> {
+    let keep = std::env::var_os("FREEHOLD_TEST_KEEP").is_some();
+    Ok(tempfile::Builder::new().prefix("freehold-").disable_cleanup(keep).tempdir()?)
 }

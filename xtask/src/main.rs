@@ -1,4 +1,4 @@
-//! What `./x` does, in Rust: build, up, down, test, sim, tidy, arch.
+//! What `./x` does, in Rust: build, up, down, test, sim, bench, tidy, arch.
 //!
 //! `./x` (POSIX sh) makes sure that the tools exist and then calls this program. Each command is one
 //! file here; all of them are idempotent and say what they do.
@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a task runner talks to the terminal")]
 
 mod arch;
+mod bench;
 mod build;
 mod down;
 mod programs;
@@ -36,6 +37,9 @@ enum Command {
     Test(test::Options),
     /// Runs the simulation of devices and server with more seeds.
     Sim(sim::Options),
+    /// Measures speed beside the programs people use today.
+    #[command(subcommand)]
+    Bench(bench::Bench),
     /// Checks house style where a machine can.
     Tidy,
     /// Checks the crate graph: who may know what.
@@ -49,6 +53,7 @@ fn main() -> std::process::ExitCode {
         Command::Down => down::run(),
         Command::Test(options) => test::run(&options),
         Command::Sim(options) => sim::run(&options),
+        Command::Bench(options) => bench::run(&options),
         Command::Tidy => tidy::run(),
         Command::Arch => arch::run(),
     };

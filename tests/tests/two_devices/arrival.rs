@@ -1,7 +1,7 @@
 //! How long a closed file takes to the other device.
 
 use anyhow::Result;
-use freehold_tests::{World, pseudo_random, wait_for_content};
+use freehold_tests::{World, pseudo_random, say, wait_for_content};
 use std::fs;
 use std::time::Duration;
 
@@ -19,11 +19,11 @@ fn two_hundred_files_closed_on_one_device_are_read_on_the_other() -> Result<()> 
     }
     times.sort_unstable();
     let at = |share: usize| times.get(times.len() * share / 100).copied().unwrap_or(Duration::ZERO);
-    println!(
+    say(&format!(
         "close on one device to read on the other, 200 files of 4 KiB: p50 {} ms, p95 {} ms, worst {} ms",
         at(50).as_millis(),
         at(95).as_millis(),
         at(99).as_millis()
-    );
+    ));
     Ok(())
 }

@@ -4,4 +4,5 @@
 
 mod arrival;
 mod nearby;
+mod rename;
 mod without_server;

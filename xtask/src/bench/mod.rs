@@ -1,0 +1,47 @@
+//! Speed, side by side: Freehold and the program people use today, in one run on one machine.
+//!
+//! Absolute figures belong to the machine, so each benchmark measures its peers as well and prints ratios. Nothing
+//! is asserted: the table stands beside the target and says which was met. `--json` prints one object instead.
+
+mod contender;
+mod freehold;
+mod process;
+mod report;
+mod sync;
+mod syncthing;
+mod work;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// What to measure.
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// Two devices against two Syncthings: latency of a small file, one large file, many small ones.
+    Sync(Options),
+}
+
+/// Options of every benchmark.
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Prints one JSON object on standard output.
+    #[arg(long)]
+    json: bool,
+    /// A tenth of the work: shows that it runs, not how fast.
+    #[arg(long)]
+    quick: bool,
+    /// Measures the programs in this folder instead of building them.
+    #[arg(long, value_name = "DIR")]
+    programs: Option<PathBuf>,
+    /// Measures Freehold alone.
+    #[arg(long)]
+    alone: bool,
+}
+
+/// Runs one benchmark.
+pub(crate) fn run(bench: &Bench) -> Result<()> {
+    match bench {
+        Bench::Sync(options) => sync::run(options),
+    }
+}
