@@ -1,7 +1,5 @@
 //! Two devices of one account: what one does, the other shows, with the server or without it.
 
-#![expect(clippy::print_stdout, reason = "measured times are for whoever runs it")]
-
 mod arrival;
 mod nearby;
 mod rename;
