@@ -1,9 +1,9 @@
 //! What a program was promised about its files, and whether a mount keeps it.
 //!
 //! The oracle is a list of steps, each of which brings one name to one state, with the place in time at which it
-//! began and at which the mount acknowledged it. Places are numbers that only grow: positions in the trace of a
-//! [`crate::CrashFs`], or just the count of steps. Asked about a crash at a place, it wants the last state
-//! acknowledged by then, and accepts a later one that had begun.
+//! began and at which the mount acknowledged it. Places are numbers that only grow, such as the count of steps.
+//! Asked about a crash at a place, it wants the last state acknowledged by then, and accepts a later one that had
+//! begun.
 
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
