@@ -6,6 +6,8 @@
 use anyhow::{Context, Result};
 use freehold_engine::Engine;
 use freehold_vfs::{MountError, MountHandle, MountOptions, Unmount};
+use std::fs::File;
+use std::io::Write;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -81,7 +83,9 @@ impl Mounts {
             freehold_vfs::mount(&target, volume, &MountOptions::default())
         });
         let handle = mounting.await.expect("mounting does not panic: the adapter catches it")?;
-        tokio::fs::write(&self.memory, path.as_os_str().as_bytes()).await.map_err(MountFailure::Memory)?;
+        let (memory, path_bytes) = (self.memory.clone(), path.as_os_str().as_bytes().to_vec());
+        let remembering = tokio::task::spawn_blocking(move || write_durably(&memory, &path_bytes));
+        remembering.await.expect("writing does not panic").map_err(MountFailure::Memory)?;
         *current = Some(Mounted { path: path.to_owned(), handle: Arc::new(handle) });
         Ok(())
     }
@@ -127,4 +131,14 @@ impl Mounts {
         let current = self.current.lock().await;
         current.as_ref().filter(|mounted| mounted.handle.is_serving()).map(|mounted| mounted.path.clone())
     }
+}
+
+/// Writes a file whole: after a power cut there is the old one or the new one.
+fn write_durably(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    let mut file = File::create(&new)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    std::fs::rename(&new, path)?;
+    File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
 }
