@@ -44,8 +44,9 @@ impl Local {
     /// Does one step of merging. Blocks.
     pub(crate) fn apply(&self, step: Application) -> Applied {
         let Application { versions, keep, state, is_end } = step;
-        if !keep.is_empty() {
-            let lists = self.lists_of(&versions);
+        // Of content that had to be brought first, the lists come later than the version itself.
+        let lists = self.lists_of(&versions);
+        if !keep.is_empty() || !lists.is_empty() {
             if let Err(error) = self.history.keep(&keep, &lists) {
                 return Applied { orphans: versions, refused: 0, undone: Some((keep, error.into())) };
             }

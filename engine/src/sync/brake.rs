@@ -18,8 +18,9 @@ use freehold_model::{DeviceId, FileId, VersionHash};
 use freehold_vault::record::{Place, Record};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Versions one version replaces: the commit format's own limit.
-const REPLACED_MAX: usize = 64;
+/// Versions one version replaces, near and far: each save that nobody had seen before the next adds one, so
+/// the 64 of the commit format are not its bound.
+const REPLACED_MAX: usize = 1 << 20;
 
 /// What is held, and what went through lately.
 #[derive(Debug, Default)]

@@ -72,7 +72,7 @@ impl Local {
         let lives = [Some(theirs.incarnation), self.chain_head().map(|head| head.incarnation)];
         let (author, _) = self.volume.author();
         let newest = lives.into_iter().flatten().max().unwrap_or_default().max(author.incarnation);
-        let next = newest.saturating_add(1);
+        let next = newest.checked_add(1).ok_or(SyncError::Internal("a life after the last one"))?;
         tracing::warn!(
             incarnation = next,
             "somebody knows another past of this device; it goes on as a new incarnation"

@@ -144,6 +144,9 @@ impl Parts {
             let (vault, request) = (self.vault, &VersionsRequest { hashes });
             let answer =
                 self.server.ask(|client| async move { client.versions(&vault, request).await }).await?;
+            if answer.items.is_empty() {
+                break;
+            }
             let known = answer.items.iter().filter(|item| item.state == VersionState::Placed);
             placed.extend(known.map(|item| item.hash));
             rest = rest.get(answer.items.len()..).unwrap_or_default();

@@ -29,8 +29,8 @@ pub(crate) struct Sent {
     pub(crate) own: Vec<PushCommit>,
     /// Commits of other devices that have theirs.
     pub(crate) others: Vec<PushCommit>,
-    /// Whether there was something to send at all.
-    pub(crate) is_empty: bool,
+    /// Whether the server took something: then there may be more for it.
+    pub(crate) has_progress: bool,
 }
 
 /// One commit to send.
@@ -52,7 +52,7 @@ impl Parts {
         let letters = blocking(move || local.letters(with_others)).await?;
         if letters.is_empty() {
             self.problems.clear(COMMIT_REFUSED);
-            return Ok(Sent { is_empty: true, ..Sent::default() });
+            return Ok(Sent::default());
         }
         let commits = letters.iter().map(|letter| letter.push.clone()).collect();
         let (vault, request) = (self.vault, &PushRequest { commits });
@@ -164,6 +164,7 @@ impl Local {
                 PushOutcome::Refused { code, .. } => refused = refused.or(Some(code)),
             }
         }
+        sent.has_progress = !keep.numbered.is_empty();
         self.history.keep(&keep, &[])?;
         Ok((sent, refused))
     }

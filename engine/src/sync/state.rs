@@ -24,10 +24,11 @@ const VERSION: u8 = 2;
 
 /// Versions waiting for their chunks; more are not read further than this.
 const WAITING_MAX: usize = 4_000_000;
-/// Versions one version replaces: the commit format's own limit.
-const REPLACED_MAX: usize = 64;
+/// Versions one version replaces, near and far: each save that nobody had seen before the next adds one, so
+/// the 64 of the commit format are not its bound.
+const REPLACED_MAX: usize = 1 << 20;
 /// Device lives that commits cite; far more than an account has.
-const CITED_MAX: usize = 4_096;
+const CITED_MAX: usize = 1 << 20;
 /// Commits of removed devices that are put aside. A removed device signs as many as it likes.
 pub(crate) const ASIDE_MAX: usize = 4_096;
 
@@ -180,7 +181,8 @@ mod tests {
         assert_eq!(SyncState::load(&volume), SyncState::default());
         let waiting = Deferred {
             record: RecordId::from_bytes([3; 16]),
-            supersedes: vec![VersionHash::from_bytes([4; 32])],
+            // More than one commit may name: what was never shown leads on to what it replaced itself.
+            supersedes: (0..100).map(|number| VersionHash::from_bytes([number; 32])).collect(),
         };
         let place = ChainPlace { device: DeviceId::from_bytes([6; 16]), incarnation: 1, seq: 13 };
         let entry = CommitEntry {

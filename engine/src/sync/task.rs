@@ -115,6 +115,8 @@ pub(crate) struct SyncTask {
     /// Since when a commit is being written.
     writing: Option<Instant>,
     is_reborn: bool,
+    /// Another past of this device that somebody knows, looked at when the commit under way is written.
+    other_past: Option<ChainHead>,
     reload_own: bool,
     heads_told: Vec<HeadItem>,
     removals_told: Vec<RevokeIntent>,
@@ -143,6 +145,7 @@ impl SyncTask {
             work: JoinSet::new(),
             writing: None,
             is_reborn: false,
+            other_past: None,
             reload_own: index_lost,
             heads_told: Vec::new(),
             removals_told: Vec::new(),
@@ -362,6 +365,7 @@ impl SyncTask {
             Done::Reborn(reborn) => {
                 self.is_reborn = false;
                 self.contact.has_met = false;
+                self.contact.not_before = Some(Instant::now() + self.contact.backoff.next(super::random()));
                 if let Err(error) = reborn {
                     self.parts.report_error(&error);
                 }
@@ -390,6 +394,11 @@ impl SyncTask {
     }
 
     fn be_reborn(&mut self, theirs: ChainHead) {
+        // A commit of this life that is being written ends it first.
+        if self.writing.is_some() {
+            self.other_past = Some(theirs);
+            return;
+        }
         if std::mem::replace(&mut self.is_reborn, true) {
             return;
         }
@@ -441,7 +450,15 @@ impl SyncTask {
                 self.contact.has_mail = true;
                 self.contact.chunks.extend(chunks);
             }
-            Err(error) => self.parts.report_error(&error),
+            Err(error) => {
+                // It may be in the outbox all the same.
+                self.contact.has_mail = true;
+                self.parts.report_error(&error);
+            }
+        }
+        if let Some(theirs) = self.other_past.take().filter(|theirs| self.parts.local.is_foreign_past(theirs))
+        {
+            self.be_reborn(theirs);
         }
     }
 
@@ -455,7 +472,8 @@ impl SyncTask {
                 for push in &sent.others {
                     self.parts.rescue(push);
                 }
-                self.contact.has_mail |= !sent.is_empty;
+                // Without progress, asking again at once would not change the answer.
+                self.contact.has_mail |= sent.has_progress;
                 self.parts.settle_placed(&mut self.awaiting);
             }
             Err(error) => {

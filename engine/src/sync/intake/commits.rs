@@ -65,12 +65,12 @@ impl Intake {
     pub(crate) fn page(&mut self, ctx: &Context<'_>, page: &CommitPage) -> Result<(), Halt> {
         let lane = self.lanes.entry(Source::Server).or_default();
         lane.is_reading = false;
-        let was_new = std::mem::take(&mut lane.is_new);
+        let compares = std::mem::take(&mut lane.compares);
         self.server_head = page.head;
         let is_first = self.state.server_incarnation == 0 && self.state.cursor == 0;
         if is_first {
             self.state.server_incarnation = page.server_incarnation;
-        } else if self.started_over(page, was_new) {
+        } else if self.started_over(page, compares) {
             tracing::warn!("the server's numbering starts over; every commit is read again");
             self.state.restart(page.server_incarnation);
             self.keep.forget_numbers = true;
@@ -99,7 +99,7 @@ impl Intake {
     }
 
     /// Whether the numbers no longer mean the commits they meant.
-    fn started_over(&self, page: &CommitPage, was_new: bool) -> bool {
+    fn started_over(&self, page: &CommitPage, compares: bool) -> bool {
         let at_cursor = page.items.iter().find(|item| item.vault_seq == self.state.cursor);
         let is_other = || match at_cursor {
             Some(item) => Commit::from_bytes(&item.commit)
@@ -108,7 +108,7 @@ impl Intake {
         };
         page.server_incarnation != self.state.server_incarnation
             || page.head < self.state.cursor
-            || (was_new && is_other())
+            || (compares && is_other())
     }
 
     /// Nothing more is there: what devices have seen and the server did not show is being hidden.
@@ -176,7 +176,8 @@ impl Intake {
         }
         for bytes in &answer.commits {
             match self.commit(ctx, source, bytes) {
-                Ok(_) => {}
+                // What comes later may cite an entry that was not there at the last look.
+                Ok(_) => self.may_read_log_again(source),
                 Err(Stop::NeedsLog) if !self.log_was_read(source) => {
                     self.want_log(source);
                     return Ok(());
@@ -198,6 +199,12 @@ impl Intake {
     fn want_log(&mut self, source: Source) {
         if let Some(lane) = self.lanes.get_mut(&source) {
             lane.wants_log = true;
+        }
+    }
+
+    fn may_read_log_again(&mut self, source: Source) {
+        if let Some(lane) = self.lanes.get_mut(&source) {
+            lane.log_was_read = false;
         }
     }
 

@@ -112,6 +112,8 @@ struct Lane {
     log_was_read: bool,
     /// The server's numbering was not compared yet on this contact.
     is_new: bool,
+    /// The page under way was asked for from the commit at the cursor, to compare the numbering.
+    compares: bool,
     /// A question about heads, commits or the log is under way.
     is_reading: bool,
     /// There was a reason to ask again while one was under way.
@@ -281,12 +283,15 @@ impl Intake {
         let Some(lane) = self.lanes.get_mut(&source) else { return };
         if asked.is_empty() {
             lane.is_reading = false;
+            lane.is_new |= std::mem::take(&mut lane.compares);
             lane.wants_commits |= source == Source::Server;
             lane.wants_heads |= source != Source::Server;
         }
         asked.iter().for_each(|version| {
             lane.fetching.remove(version);
         });
+        // Who is away delivers nothing: what it delivered before waits too.
+        lane.is_halted = false;
         lane.paused_until = now_ms + SOURCE_PAUSE_MS;
     }
 
@@ -338,7 +343,8 @@ impl Intake {
             match source {
                 Source::Server if lane.wants_commits => {
                     // The commit at the cursor comes again, to see whether it is still the same.
-                    let after = if lane.is_new { cursor.saturating_sub(1) } else { cursor };
+                    lane.compares = std::mem::take(&mut lane.is_new);
+                    let after = if lane.compares { cursor.saturating_sub(1) } else { cursor };
                     Ask::Page { after }
                 }
                 Source::Device(from) if lane.wants_heads => {
@@ -407,10 +413,10 @@ impl Intake {
         }
         let mut state = self.state.clone();
         for version in open {
-            if let Some(named) = self.plan.named(&version) {
-                let supersedes = self.replaced(&named.supersedes).into_iter().collect();
-                state.deferred.insert(version, Deferred { record: named.record, supersedes });
-            }
+            // After a step that could not be kept, the plan no longer knows what comes back.
+            let named = self.plan.named(&version)?;
+            let supersedes = self.replaced(&named.supersedes).into_iter().collect();
+            state.deferred.insert(version, Deferred { record: named.record, supersedes });
         }
         Some(state)
     }

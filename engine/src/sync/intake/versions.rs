@@ -47,6 +47,9 @@ impl Intake {
         asked.iter().for_each(|version| {
             lane.fetching.remove(version);
         });
+        if items.is_empty() {
+            lane.paused_until = ctx.now_ms + SOURCE_PAUSE_MS;
+        }
         self.give_back(asked.get(items.len()..).unwrap_or_default().iter().copied());
         for (at, (item, asked_for)) in items.into_iter().zip(asked).enumerate() {
             if item.hash != *asked_for {

@@ -86,6 +86,31 @@ fn a_save_travels_as_one_record_once_it_is_cut() {
 }
 
 #[test]
+fn several_saves_before_the_first_was_sent_are_one_record_with_the_newest_content() {
+    let volume = Rig::new().open();
+    let ino = volume.lock().insert(ROOT, b"doc", file()).expect("free");
+    volume.write(ino, 0, b"old").expect("room");
+    cut_all(&volume);
+    let batch = volume.take_batch(100, 1 << 20).expect("one record");
+    let versions = batch.records.iter().map(|record| (record.file, version_of(&record.record))).collect();
+    let signed =
+        SignedCommit { hash: CommitHash::from_bytes([1; 32]), commit: vec![1], payload: vec![2], versions };
+    volume.commit_written(&batch, signed, Vec::new()).expect("a healthy disk");
+    // Saved three times in a row: the first two are gone before any other device could hear of them.
+    for content in [b"one", b"two", b"six"] {
+        let tmp = volume.lock().insert(ROOT, b"tmp", file()).expect("free");
+        volume.write(tmp, 0, content).expect("room");
+        volume.lock().move_link(ROOT, b"tmp", ROOT, b"doc").expect("there");
+        assert!(
+            volume.take_batch(100, 1 << 20).is_none(),
+            "the old content would be gone, the new not there"
+        );
+    }
+    cut_all(&volume);
+    assert_eq!(volume.take_batch(100, 1 << 20).expect("the file").records.len(), 1);
+}
+
+#[test]
 fn batches_go_out_in_the_order_of_changes_and_cover_what_they_say() {
     let volume = Rig::new().open();
     let dir = volume.lock().insert(ROOT, b"dir", NewNode { kind: Kind::Dir, ..file() }).expect("free");
