@@ -22,6 +22,7 @@ pub struct Outcome {
 pub struct Device {
     home: PathBuf,
     mount: PathBuf,
+    log: PathBuf,
     daemon: Option<Daemon>,
     environment: Vec<(String, String)>,
 }
@@ -40,13 +41,22 @@ impl Device {
     /// # Errors
     /// When the daemon does not come up.
     pub fn start_with(home: &Path, environment: &[(&str, &str)]) -> Result<Self> {
-        let mount = home.with_extension("mount");
-        std::fs::create_dir_all(home)?;
-        std::fs::create_dir_all(&mount)?;
-        let environment = environment.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
-        let mut device = Self { home: home.to_owned(), mount, daemon: None, environment };
+        let mut device = Self::at_rest(home, home)?;
+        device.environment =
+            environment.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
         device.restart()?;
         Ok(device)
+    }
+
+    /// A device whose daemon does not run yet. Its mount point and its log are beside `beside`.
+    ///
+    /// # Errors
+    /// When the folders cannot be made.
+    pub fn at_rest(home: &Path, beside: &Path) -> Result<Self> {
+        let (mount, log) = (beside.with_extension("mount"), beside.with_extension("log"));
+        std::fs::create_dir_all(home)?;
+        std::fs::create_dir_all(&mount)?;
+        Ok(Self { home: home.to_owned(), mount, log, daemon: None, environment: Vec::new() })
     }
 
     /// Its `FREEHOLD_HOME`.
@@ -64,7 +74,7 @@ impl Device {
     /// Its daemon's log.
     #[must_use]
     pub fn log(&self) -> PathBuf {
-        self.home.with_extension("log")
+        self.log.clone()
     }
 
     /// Starts the daemon again in a network of its own, with every interface of it to listen on.

@@ -6,6 +6,7 @@
 
 mod capture;
 mod compare;
+mod crash_fs;
 mod daemon;
 mod device;
 mod full_disk;
@@ -22,6 +23,7 @@ mod writer;
 
 pub use capture::Capture;
 pub use compare::{Difference, assert_same, differences};
+pub use crash_fs::{CrashFs, Faults};
 pub use daemon::{Daemon, free_port, program, root};
 pub use device::{Device, Outcome};
 pub use full_disk::SmallDisk;

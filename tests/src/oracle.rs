@@ -1,9 +1,9 @@
 //! What a program was promised about its files, and whether a mount keeps it.
 //!
 //! The oracle is a list of steps, each of which brings one name to one state, with the place in time at which it
-//! began and at which the mount acknowledged it. Places are numbers that only grow, such as the count of steps.
-//! Asked about a crash at a place, it wants the last state acknowledged by then, and accepts a later one that had
-//! begun.
+//! began and at which the mount acknowledged it. Places are numbers that only grow: positions in the trace of a
+//! [`crate::CrashFs`], or just the count of steps. Asked about a crash at a place, it wants the last state
+//! acknowledged by then, and accepts a later one that had begun.
 
 use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
@@ -77,14 +77,24 @@ impl Oracle {
     /// # Errors
     /// With every promise that was broken.
     pub fn check(&self, folder: &Path, place: u64) -> Result<usize> {
+        self.check_between(folder, place, place)
+    }
+
+    /// Checks a folder in which what was acknowledged by `promised` must be found, and what had begun by `begun`
+    /// may be.
+    ///
+    /// # Errors
+    /// As [`Self::check`].
+    pub fn check_between(&self, folder: &Path, promised: u64, begun: u64) -> Result<usize> {
         let (mut kept, mut broken) = (0, Vec::new());
         for (name, steps) in &self.names {
-            let Some(last) = steps.iter().rposition(|step| step.acked.is_some_and(|at| at <= place)) else {
+            let Some(last) = steps.iter().rposition(|step| step.acked.is_some_and(|at| at <= promised))
+            else {
                 continue;
             };
             let found = content(&folder.join(name)).with_context(|| format!("read {name}"))?;
-            let begun = steps[last + 1..].iter().take_while(|step| step.begun <= place);
-            match keeps(&steps[last], begun, found.as_deref()) {
+            let later = steps[last + 1..].iter().take_while(|step| step.begun <= begun);
+            match keeps(&steps[last], later, found.as_deref()) {
                 true => kept += 1,
                 false => broken.push(describe(name, steps, last, found.as_deref())),
             }

@@ -14,6 +14,7 @@ pub const PASSWORD: &str = "zebra-unfold-7193-kettle-quartz";
 #[derive(Debug)]
 pub struct World {
     dir: TempDir,
+    server_dir: PathBuf,
     node_dir: PathBuf,
     port: u16,
     node_port: u16,
@@ -41,12 +42,36 @@ impl World {
     }
 
     fn start_in(dir: TempDir, node_dir: PathBuf) -> Result<Self> {
-        std::fs::write(dir.path().join("password"), PASSWORD)?;
-        let (port, node_port) = (free_port()?, free_port()?);
-        let mut world = Self { dir, node_dir, port, node_port, server: None, node: None };
+        let mut world = Self::at_rest_in(dir)?;
+        world.node_dir = node_dir;
         world.start_server()?;
         world.join_node()?;
         Ok(world)
+    }
+
+    /// A world in which nothing runs yet.
+    ///
+    /// # Errors
+    /// When there is no temporary folder, or no free port.
+    pub fn at_rest() -> Result<Self> {
+        Self::at_rest_in(folder()?)
+    }
+
+    fn at_rest_in(dir: TempDir) -> Result<Self> {
+        std::fs::write(dir.path().join("password"), PASSWORD)?;
+        let (port, node_port) = (free_port()?, free_port()?);
+        let (server_dir, node_dir) = (dir.path().join("server"), dir.path().join("node"));
+        Ok(Self { dir, server_dir, node_dir, port, node_port, server: None, node: None })
+    }
+
+    /// Keeps the server's data below another folder. It does not run now.
+    pub fn keep_server_in(&mut self, data: &Path) {
+        self.server_dir = data.join("server");
+    }
+
+    /// Keeps the node's data below another folder. It does not run now.
+    pub fn keep_node_in(&mut self, data: &Path) {
+        self.node_dir = data.join("node");
     }
 
     /// The temporary folder.
@@ -58,7 +83,7 @@ impl World {
     /// The server's data folder.
     #[must_use]
     pub fn server_dir(&self) -> PathBuf {
-        self.dir().join("server")
+        self.server_dir.clone()
     }
 
     /// The node's data folder.
@@ -150,12 +175,22 @@ impl World {
         Ok(String::from_utf8(output.stdout)?.trim().to_owned())
     }
 
-    fn join_node(&mut self) -> Result<()> {
+    /// Starts a node that has not joined yet.
+    ///
+    /// # Errors
+    /// When the server does not take it, or it does not come up.
+    pub fn join_node(&mut self) -> Result<()> {
         let token = self.join_token()?;
         let mut command = self.node_command();
         command.args(["--join", &token]);
         self.node = Some(Daemon::start(&mut command, &self.node_log()).context("freehold-storaged")?);
         Ok(())
+    }
+
+    /// The server's log.
+    #[must_use]
+    pub fn server_log(&self) -> PathBuf {
+        self.dir().join("server.log")
     }
 
     fn node_log(&self) -> PathBuf {

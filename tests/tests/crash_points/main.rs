@@ -1,0 +1,4 @@
+//! Power cuts and failing disks below the real programs.
+
+mod database;
+mod power;
