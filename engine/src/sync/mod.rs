@@ -1,7 +1,7 @@
 //! Bringing this device's changes to the server and to other devices, and theirs here.
 //!
 //! [`task`] is the loop: it hands what [`intake`] asks for to [`work`], writes own changes down
-//! ([`compose`], [`write`]), tells them to other devices and sends them to the server ([`send`]).
+//! ([`compose`], [`mod@write`]), tells them to other devices and sends them to the server ([`send`]).
 //! [`local`] is what needs no network. [`meet`] compares this device's past with what others know of it, [`apply`] merges, [`placed`]
 //! follows own versions until the nodes hold them. [`chains`], [`plan`], [`compose`], [`pace`] and
 //! [`intake`] decide; the rest reads and writes.
