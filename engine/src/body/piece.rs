@@ -16,10 +16,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 pub(crate) enum Place {
     /// Not on disk yet.
     Memory(Bytes),
+    /// On its way to a place on disk: until it is there the bytes at hand are what readers get.
+    Leaving(Bytes, Loc),
     /// Sealed on disk.
     Stored(Loc),
     /// Damaged or lost with a failed disk.
     Lost,
+}
+
+impl Place {
+    const fn is_in_memory(&self) -> bool {
+        matches!(self, Self::Memory(_) | Self::Leaving(..))
+    }
 }
 
 /// Bytes of all pieces of a volume that are in memory.
@@ -68,9 +76,11 @@ impl Piece {
 
     /// Moves the piece.
     pub(crate) fn set_place(&self, to: Place) {
-        let from = std::mem::replace(&mut *self.place.lock(), to);
-        if let (Place::Memory(bytes), Some(gauge)) = (from, &self.in_memory) {
-            gauge.fetch_sub(bytes.len(), Ordering::Relaxed);
+        let mut place = self.place.lock();
+        let (before, after) = (place.is_in_memory(), to.is_in_memory());
+        *place = to;
+        if let (true, false, Some(gauge)) = (before, after, &self.in_memory) {
+            gauge.fetch_sub(self.len as usize, Ordering::Relaxed);
         }
     }
 
@@ -80,7 +90,7 @@ impl Piece {
     /// `Damaged` for a lost piece, `Io` for one that is not on disk.
     pub(crate) fn loc(&self) -> Result<Loc, FsError> {
         match &*self.place.lock() {
-            Place::Stored(loc) => Ok(loc.clone()),
+            Place::Stored(loc) | Place::Leaving(_, loc) => Ok(loc.clone()),
             Place::Lost => Err(FsError::Damaged),
             Place::Memory(_) => Err(FsError::Io),
         }
@@ -90,5 +100,32 @@ impl Piece {
 impl Drop for Piece {
     fn drop(&mut self) {
         self.set_place(Place::Lost);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::Segment;
+    use freehold_store::{Disk, OsDisk};
+
+    #[test]
+    fn a_piece_on_its_way_has_a_place_and_still_its_bytes() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let disk = OsDisk::open(dir.path()).expect("an empty directory");
+        let file = disk.create("segment").expect("a fresh name");
+        let segment = Arc::new(Segment { number: 1, kind: crate::journal::SegmentKind::Journal, file });
+        let gauge = Gauge::default();
+        let bytes = Bytes::from_static(b"written");
+        let piece = Piece::in_memory(bytes.clone(), &gauge);
+        let loc = Loc { segment, offset: 7, sealed_len: 9 };
+        piece.set_place(Place::Leaving(bytes.clone(), loc.clone()));
+        assert_eq!(piece.loc().expect("named by the journal").offset, 7);
+        assert!(matches!(piece.place(), Place::Leaving(at_hand, _) if at_hand == bytes));
+        // The write failed: they stay counted.
+        piece.set_place(Place::Memory(bytes));
+        assert_eq!(gauge.load(Ordering::Relaxed), 7);
+        piece.set_place(Place::Stored(loc));
+        assert_eq!(gauge.load(Ordering::Relaxed), 0);
     }
 }

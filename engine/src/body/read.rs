@@ -56,7 +56,7 @@ impl Reader {
         let skip = skip as usize;
         match piece.place() {
             Place::Lost => return Err(FsError::Damaged),
-            Place::Memory(bytes) => {
+            Place::Memory(bytes) | Place::Leaving(bytes, _) => {
                 out.extend_from_slice(bytes.get(skip..skip + len).ok_or(FsError::Damaged)?)
             }
             Place::Stored(loc) => {

@@ -106,16 +106,23 @@ impl Volume {
         }
         let inline: Vec<_> =
             if is_small { pieces.iter().map(|(_, bytes)| bytes.clone()).collect() } else { Vec::new() };
-        let mut items = Vec::new();
+        let (mut items, mut stored) = (Vec::new(), Vec::new());
         let written = flusher.writer.write(&inline, |locs| {
-            for ((piece, _), loc) in pieces.iter().zip(locs) {
-                piece.set_place(Place::Stored(loc.clone()));
+            // The items name the places, but nothing is there yet: whoever reads meanwhile gets the bytes.
+            for ((piece, bytes), loc) in pieces.iter().zip(locs) {
+                piece.set_place(Place::Leaving(bytes.clone(), loc.clone()));
             }
+            stored = locs.to_vec();
             items = snapshot.items();
             items.iter().map(to_vec).collect()
         });
         match written {
-            Ok(written) => Ok((written, items)),
+            Ok(written) => {
+                for ((piece, _), loc) in pieces.iter().zip(stored) {
+                    piece.set_place(Place::Stored(loc));
+                }
+                Ok((written, items))
+            }
             Err(error) => {
                 // What went into the failed segment is not there; the bytes are still at hand.
                 if is_small {
