@@ -1,7 +1,7 @@
 //! One UDP socket with an identity: connects to other machines and accepts theirs.
 
 use std::io::ErrorKind;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -29,6 +29,8 @@ struct Inner {
     config: LinkConfig,
     /// Whether links of this endpoint, also those it opened, take requests.
     serving: bool,
+    /// How connections from this machine itself are accepted; `None` where none are.
+    loopback: Option<Arc<quinn::ServerConfig>>,
     half_open: Arc<HalfOpen>,
 }
 
@@ -65,12 +67,14 @@ impl Endpoint {
             _ => unusable(error),
         })?;
         let serving = !matches!(accept, Accept::None);
-        let server = serving.then(|| quic_setup::server(&identity, accept, &config));
+        let server = |ip| serving.then(|| quic_setup::server(&identity, accept.clone(), ip, &config));
+        let (anywhere, this_machine) = (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::LOCALHOST.into());
+        let loopback = server(this_machine).map(Arc::new);
         let runtime = Arc::new(quinn::TokioRuntime);
-        let socket =
-            quinn::Endpoint::new(quic_setup::endpoint(&identity), server, udp, runtime).map_err(unusable)?;
+        let socket = quinn::Endpoint::new(quic_setup::endpoint(&identity), server(anywhere), udp, runtime)
+            .map_err(unusable)?;
         let half_open = Arc::default();
-        Ok(Self(Arc::new(Inner { socket, identity, config, serving, half_open })))
+        Ok(Self(Arc::new(Inner { socket, identity, config, serving, loopback, half_open })))
     }
 
     /// The address the socket has.
@@ -97,7 +101,7 @@ impl Endpoint {
     /// Dropping the future gives the attempt up.
     pub async fn connect(&self, addr: SocketAddr, peer: PeerKey) -> Result<Link, LinkError> {
         let inner = &self.0;
-        let config = quic_setup::client(&inner.identity, peer, inner.serving, &inner.config);
+        let config = quic_setup::client(&inner.identity, (peer, addr.ip()), inner.serving, &inner.config);
         // The name is never sent (no SNI) and never checked: the key is.
         let connecting =
             inner.socket.connect_with(config, addr, "freehold").map_err(|error| match error {
@@ -178,7 +182,12 @@ impl Incoming {
     /// `WrongPeer` when the key is not one of those pinned, `Timeout`, `Incompatible`, `Protocol`.
     pub async fn establish(self) -> Result<Link, LinkError> {
         let Self { pending, endpoint, entry } = self;
-        let handshake = async { pending.accept().map_err(handshake_error)?.await.map_err(handshake_error) };
+        let is_near = pending.remote_address().ip().to_canonical().is_loopback();
+        let accepted = match endpoint.loopback.clone().filter(|_| is_near) {
+            Some(config) => pending.accept_with(config),
+            None => pending.accept(),
+        };
+        let handshake = async { accepted.map_err(handshake_error)?.await.map_err(handshake_error) };
         let link = endpoint.establish(handshake).await;
         drop(entry);
         link

@@ -63,3 +63,8 @@ pub(crate) const TURN_FLOOR: Duration = Duration::from_millis(20);
 
 /// Pieces that wait between a body's producer and the link.
 pub(crate) const BODY_CHANNEL_PIECES: usize = 4;
+
+/// Largest datagram tried on this machine's own loopback, whose own limit is 64 KiB: ten of them, as many
+/// as quinn hands to the kernel at once, stay below the 65,507 bytes of one segmented send. Elsewhere
+/// datagrams grow to quinn's usual bound, for Ethernet.
+pub(crate) const LOOPBACK_DATAGRAM_BYTES: u16 = 6_500;

@@ -187,7 +187,9 @@ impl BodyReader {
         if self.announced_bytes().is_some_and(|len| len > max_bytes as u64) {
             return Err(too_big);
         }
-        let mut whole = BytesMut::new();
+        // Announced and within the bound: growing piece by piece would copy everything several times.
+        let announced = self.announced_bytes().and_then(|len| usize::try_from(len).ok()).unwrap_or(0);
+        let mut whole = BytesMut::with_capacity(announced.min(max_bytes));
         while let Some(piece) = self.next_piece().await? {
             let start = usize::try_from(piece.offset).map_err(|_| too_big.clone())?;
             let end = start

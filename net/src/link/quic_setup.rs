@@ -1,13 +1,14 @@
 //! How quinn is set up: our TLS, our limits, resets that survive a restart.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::rand;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
-    ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, NoneTokenStore,
-    ServerConfig, TransportConfig, ValidationTokenConfig, VarInt,
+    ClientConfig, ConnectionId, ConnectionIdGenerator, EndpointConfig, IdleTimeout, MtuDiscoveryConfig,
+    NoneTokenStore, ServerConfig, TransportConfig, ValidationTokenConfig, VarInt,
 };
 use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
 use rustls::quic::Suite;
@@ -23,24 +24,31 @@ pub(crate) fn endpoint(identity: &Identity) -> EndpointConfig {
     let mut config = EndpointConfig::new(Arc::new(identity.reset_key()));
     // The first byte tells QUIC from STUN and FHP on the shared socket, so its fixed bit stays fixed.
     config.grease_quic_bit(false);
+    let largest = config.max_udp_payload_size(limits::LOOPBACK_DATAGRAM_BYTES);
+    largest.expect("the bound is within what UDP carries");
     config.cid_generator(|| Box::new(RandomCids));
     config
 }
 
-/// Settings of a connection to `peer`; `serving` when it may ask us too.
-pub(crate) fn client(identity: &Identity, peer: PeerKey, serving: bool, config: &LinkConfig) -> ClientConfig {
+/// Settings of a connection to `peer` at an address; `serving` when it may ask us too.
+pub(crate) fn client(
+    identity: &Identity,
+    (peer, ip): (PeerKey, IpAddr),
+    serving: bool,
+    config: &LinkConfig,
+) -> ClientConfig {
     let tls = tls::client_config(identity, peer, ALPN);
     let tls =
         QuicClientConfig::with_initial(tls, initial_suite()).expect("a TLS 1.3 configuration fits QUIC");
     let mut client = ClientConfig::new(Arc::new(tls));
-    client.transport_config(Arc::new(transport(serving, config)));
+    client.transport_config(Arc::new(transport(serving, ip, config)));
     client.token_store(Arc::new(NoneTokenStore));
     client
 }
 
-/// Settings of connections others make to us.
-pub(crate) fn server(identity: &Identity, accept: Accept, config: &LinkConfig) -> ServerConfig {
-    let mut transport = transport(true, config);
+/// Settings of connections others make to us from addresses like this one.
+pub(crate) fn server(identity: &Identity, accept: Accept, ip: IpAddr, config: &LinkConfig) -> ServerConfig {
+    let mut transport = transport(true, ip, config);
     if matches!(accept, Accept::AnyKey) {
         let window = config.link_window_bytes.min(limits::STRANGER_WINDOW_BYTES);
         transport.receive_window(VarInt::from_u32(window));
@@ -58,8 +66,13 @@ pub(crate) fn server(identity: &Identity, accept: Accept, config: &LinkConfig) -
     server
 }
 
-fn transport(serving: bool, config: &LinkConfig) -> TransportConfig {
+fn transport(serving: bool, ip: IpAddr, config: &LinkConfig) -> TransportConfig {
     let mut transport = TransportConfig::default();
+    if ip.to_canonical().is_loopback() {
+        let mut discovery = MtuDiscoveryConfig::default();
+        discovery.upper_bound(limits::LOOPBACK_DATAGRAM_BYTES);
+        transport.mtu_discovery_config(Some(discovery));
+    }
     let lanes = if serving { config.max_in_flight.min(limits::IN_FLIGHT_MAX) } else { 0 };
     // quinn keeps time in milliseconds of a 62-bit number; a longer timeout means none.
     let idle = IdleTimeout::try_from(config.idle_timeout).ok();
