@@ -20,6 +20,7 @@ use crate::sync::task::{Progress, Signals, SyncTask};
 use crate::transfer::download::Downloads;
 use crate::transfer::nodes::{Nodes, NodesError};
 use crate::transfer::nodes_file::NodesFile;
+use crate::transfer::serving::Serving;
 use crate::transfer::upload::Uploads;
 use crate::volume::conflicts::KeepError;
 use crate::{Author, ChunkSource, FetchDone, Recovery, SystemClock, Volume, VolumeOptions};
@@ -380,12 +381,14 @@ fn open_parts(
     let remembered = NodesFile::new(&dir, Arc::clone(&local_key));
     let nodes = Nodes::new(Arc::clone(&server), server_key, vault, endpoint.clone(), remembered);
     let nodes = Arc::new(nodes);
+    let serving = Arc::new(Serving::default());
     let uploads = Uploads::new(
         vault,
         Arc::clone(&cache),
         Arc::clone(&nodes),
         Arc::clone(&server),
         Arc::clone(&problems),
+        Arc::clone(&serving),
     );
     let members = Arc::new(Members::new(
         dirs.data.to_owned(),
@@ -405,6 +408,7 @@ fn open_parts(
         cache: Arc::clone(&cache),
         history: Arc::clone(&history),
         book: Arc::clone(&book),
+        serving,
     });
     let downloads =
         Downloads::new(Arc::clone(&nodes), Arc::clone(&devices), Arc::clone(&cache), Handle::current());

@@ -57,6 +57,8 @@ struct Active {
     end: u64,
     /// Bytes known to be on stable storage.
     flushed: u64,
+    /// Up to here the system was asked to write out.
+    released: u64,
     /// Bytes allocated ahead.
     reserved: u64,
     entries: Vec<(Key, Location)>,
@@ -146,6 +148,14 @@ impl Log {
         Ok(bytes)
     }
 
+    /// A part of a payload was read and is not likely to be read again soon.
+    pub(crate) fn release(&self, at: Location, range: Range<u32>) {
+        if let Ok(file) = self.file(at.segment) {
+            let len = range.end.min(at.len_bytes).saturating_sub(range.start);
+            file.release(at.offset_bytes() + HEADER_BYTES + u64::from(range.start), len.into());
+        }
+    }
+
     /// Removes a sealed segment's file.
     ///
     /// # Errors
@@ -230,7 +240,14 @@ impl Log {
             self.write_staged(active)?;
             if flush == Flush::Now {
                 self.flush(&*active.file)?;
+                // What was just stored is seldom read soon, and memory used again costs less than fresh.
+                active.file.release(active.flushed, active.end - active.flushed);
                 active.flushed = active.end;
+                active.released = active.end;
+            } else if active.end - active.released >= limits::WRITE_BYTES as u64 {
+                // Written out meanwhile, the flush that comes has little left to wait for.
+                active.file.release(active.released, active.end - active.released);
+                active.released = active.end;
             }
         }
         Ok(locations)
@@ -273,6 +290,7 @@ impl Log {
             file,
             end: SEGMENT_HEADER_BYTES,
             flushed: SEGMENT_HEADER_BYTES,
+            released: SEGMENT_HEADER_BYTES,
             reserved: SEGMENT_HEADER_BYTES,
             entries: Vec::new(),
             staged: Vec::new(),

@@ -20,6 +20,9 @@ use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
 
+/// From this many frames on a read of a chunk is a long one.
+const MANY_FRAMES: usize = 4;
+
 /// Why a read could not be answered at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Blocked {
@@ -170,6 +173,15 @@ impl CleanReader {
         }
         let frames = opener.frames_of(piece.range.clone()).map_err(|_| self.judge(&id))?;
         let first = frames.start;
+        if frames.len() >= MANY_FRAMES {
+            // The kernel keeps what a long read brings: one read, one opening, nothing kept here.
+            let sealed = opener.sealed_range(frames);
+            let sealed = narrow(sealed.start as u64)?..narrow(sealed.end as u64)?;
+            let sealed = self.chunks.get_range_once(&id, sealed).ok_or_else(|| Blocked::Missing(vec![id]))?;
+            let opened = opener.open_range(piece.range.clone(), &sealed).map_err(|_| self.judge(&id))?;
+            out.extend_from_slice(&opened);
+            return Ok(());
+        }
         let mut bytes = Vec::with_capacity(FRAME_LEN * frames.len());
         for frame in frames {
             let opened = plain.get_or(Key::Frame(id, frame), || {

@@ -5,6 +5,7 @@
 //! version's manifest in the chunk cache, or fetched; everything else is a hole and reads as
 //! zeroes. A body is *dirty* while it differs from the record's current content.
 
+pub(crate) mod ahead;
 pub(crate) mod cache;
 pub(crate) mod clean;
 pub(crate) mod extents;
@@ -14,6 +15,7 @@ pub(crate) mod read;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use ahead::{Ahead, AheadPieces};
 pub(crate) use extents::{ExtentMap, Source};
 pub(crate) use log::{BodyLog, Op};
 pub(crate) use piece::Piece;
@@ -33,6 +35,8 @@ pub(crate) struct Body {
     /// on top of it: the cut makes its version from this one, so that neither overwrites the other.
     pub(crate) base: Option<Box<Record>>,
     pub(crate) log: BodyLog,
+    /// What was sealed of it before it is cut.
+    pub(crate) ahead: Ahead,
     /// Changes so far, to tell whether a cut's snapshot is still the whole body; 0 when clean.
     pub(crate) writes: u64,
     /// A cut of a snapshot is under way.
@@ -84,6 +88,8 @@ impl Body {
         self.log.note(Op::Show { offset, len, source: source.clone() });
         self.extents.insert(offset, len, source);
         let end = offset.saturating_add(len);
+        self.ahead.changed(offset, len);
+        self.ahead.written_to(end);
         if end > self.size {
             self.set_size(end);
         }
@@ -93,6 +99,7 @@ impl Body {
     pub(crate) fn clear(&mut self, offset: u64, len: u64) {
         self.log.note(Op::Clear { offset, len });
         self.extents.clear(offset, len);
+        self.ahead.changed(offset, len);
     }
 
     /// Sets the size; what lies beyond is gone.
@@ -100,6 +107,7 @@ impl Body {
         self.log.note(Op::Size(size));
         if size < self.size {
             self.extents.clear(size, u64::MAX - size);
+            self.ahead.cut_to(size);
         }
         self.size = size;
     }
@@ -121,6 +129,7 @@ impl Body {
         self.shown = Some(content.stamp.dot);
         self.base = None;
         self.writes = 0;
+        self.ahead = Ahead::default();
         self.log.clean();
     }
 }

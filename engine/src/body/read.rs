@@ -21,12 +21,31 @@ pub(crate) struct Reader {
     pub(crate) plain: PlainCache,
 }
 
+/// What of the opened bytes is kept for the next read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Keep {
+    Opened,
+    Nothing,
+}
+
 impl Reader {
     /// Reads stretches, in order, into one buffer.
     ///
     /// # Errors
     /// `Missing` with every chunk that is known to be missing; `Failed`.
     pub(crate) fn read(&self, stretches: &[Stretch]) -> Result<Vec<u8>, Blocked> {
+        self.collect(stretches, Keep::Opened)
+    }
+
+    /// As [`Self::read`], for a reader that comes once: what it opens is not kept.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub(crate) fn read_once(&self, stretches: &[Stretch]) -> Result<Vec<u8>, Blocked> {
+        self.collect(stretches, Keep::Nothing)
+    }
+
+    fn collect(&self, stretches: &[Stretch], keep: Keep) -> Result<Vec<u8>, Blocked> {
         let total: u64 = stretches.iter().map(|stretch| stretch.len).sum();
         let mut out = Vec::with_capacity(usize::try_from(total).map_err(|_| FsError::Invalid)?);
         let mut missing = Vec::new();
@@ -36,7 +55,7 @@ impl Reader {
             let read = match &stretch.source {
                 None => Ok(()),
                 Some(Source::Piece { piece, skip }) => {
-                    self.piece(piece, *skip, len, &mut out).map_err(Blocked::Failed)
+                    self.piece(piece, *skip, len, keep, &mut out).map_err(Blocked::Failed)
                 }
                 Some(Source::Clean { content, offset }) => match &self.clean {
                     Some(clean) => clean.read(content, *offset..*offset + stretch.len, &self.plain, &mut out),
@@ -52,7 +71,14 @@ impl Reader {
         if missing.is_empty() { Ok(out) } else { Err(Blocked::Missing(missing)) }
     }
 
-    fn piece(&self, piece: &Piece, skip: u32, len: usize, out: &mut Vec<u8>) -> Result<(), FsError> {
+    fn piece(
+        &self,
+        piece: &Piece,
+        skip: u32,
+        len: usize,
+        keep: Keep,
+        out: &mut Vec<u8>,
+    ) -> Result<(), FsError> {
         let skip = skip as usize;
         match piece.place() {
             Place::Lost => return Err(FsError::Damaged),
@@ -61,8 +87,18 @@ impl Reader {
             }
             Place::Stored(loc) => {
                 let sealer = self.sealer.as_ref().ok_or(FsError::Io)?;
-                let opened =
-                    self.plain.get_or(Key::Piece(loc.segment.number, loc.offset), || loc.read(sealer))?;
+                let key = Key::Piece(loc.segment.number, loc.offset);
+                let (kept, opened);
+                let opened: &[u8] = match keep {
+                    Keep::Opened => {
+                        kept = self.plain.get_or(key, || loc.read(sealer))?;
+                        &kept
+                    }
+                    Keep::Nothing => {
+                        opened = loc.read(sealer)?;
+                        &opened
+                    }
+                };
                 out.extend_from_slice(opened.get(skip..skip + len).ok_or(FsError::Damaged)?);
             }
         }

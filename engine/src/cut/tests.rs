@@ -4,6 +4,8 @@ use super::known::Known;
 use super::refs::manifest_refs;
 use super::seal::{Sealed, Sealer, Snapshot};
 use crate::FsError;
+use crate::body::AheadPieces;
+use crate::body::ahead::AheadPiece;
 use crate::entropy::OsEntropy;
 use freehold_crypto::{Secret32, VaultKey, VaultKeyring, open_chunk};
 use freehold_model::{ChunkId, VaultId};
@@ -11,7 +13,7 @@ use freehold_store::{CacheOptions, CacheStore};
 use freehold_vault::compress::unfold;
 use freehold_vault::manifest::{Node, Target};
 use freehold_vault::{Body, Chunked};
-use std::cell::RefCell;
+use parking_lot::Mutex;
 use std::collections::BTreeSet;
 
 const BLOCK: usize = 256 * 1024;
@@ -27,7 +29,8 @@ struct Bench {
 struct Plain<'a> {
     bytes: &'a [u8],
     clean: Option<(&'a Chunked, std::ops::Range<u64>)>,
-    reads: RefCell<Vec<u64>>,
+    ahead: AheadPieces,
+    reads: Mutex<Vec<u64>>,
 }
 
 impl Snapshot for Plain<'_> {
@@ -36,8 +39,13 @@ impl Snapshot for Plain<'_> {
         (range.start <= offset && offset + len <= range.end).then(|| ((*content).clone(), offset))
     }
 
+    fn sealed_ahead(&self, offset: u64, len: u64) -> Option<AheadPiece> {
+        let piece = self.ahead.get(&offset)?;
+        (u64::from(piece.entry.plain_len) == len).then(|| piece.clone())
+    }
+
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FsError> {
-        self.reads.borrow_mut().push(offset);
+        self.reads.lock().push(offset);
         let start = usize::try_from(offset).map_err(|_| FsError::Invalid)?;
         let found = self.bytes.get(start..start + buffer.len()).ok_or(FsError::Invalid)?;
         buffer.copy_from_slice(found);
@@ -46,6 +54,15 @@ impl Snapshot for Plain<'_> {
 
     fn fetch(&self, _: &[ChunkId]) -> Result<(), FsError> {
         Err(FsError::Unreachable)
+    }
+}
+
+impl Plain<'_> {
+    /// Where it was read, in order of the offsets: pieces are read side by side.
+    fn reads(&self) -> Vec<u64> {
+        let mut reads = self.reads.lock().clone();
+        reads.sort_unstable();
+        reads
     }
 }
 
@@ -66,6 +83,13 @@ impl Bench {
         let size = snapshot.bytes.len() as u64;
         let sealed = sealer.seal(size, previous, snapshot, &mut pinned).expect("a healthy cache");
         (sealed, pinned)
+    }
+
+    fn ahead(&self, plain: &[u8]) -> AheadPiece {
+        let mut entropy = OsEntropy;
+        let sealer =
+            Sealer { keyring: &self.keyring, cache: &self.cache, known: &self.known, entropy: &mut entropy };
+        sealer.ahead(plain).expect("a healthy cache")
     }
 
     /// Reads a sealed content back through its manifest.
@@ -97,7 +121,7 @@ impl Bench {
 }
 
 fn plain(bytes: &[u8]) -> Plain<'_> {
-    Plain { bytes, clean: None, reads: RefCell::default() }
+    Plain { bytes, clean: None, ahead: AheadPieces::default(), reads: Mutex::default() }
 }
 
 fn noise(len: usize, seed: u8) -> Vec<u8> {
@@ -154,10 +178,30 @@ fn an_edit_seals_its_piece_and_the_root_and_reads_nothing_else() {
         Plain { clean: Some((chunked(&before), 3 * BLOCK as u64..6 * BLOCK as u64)), ..plain(&bytes) };
     let (after, pinned) = bench.seal(&edited, Some(chunked(&before)));
     assert!(bench.open(chunked(&after)) == bytes);
-    assert_eq!(*edited.reads.borrow(), [0, BLOCK as u64, 2 * BLOCK as u64]);
+    assert_eq!(edited.reads(), [0, BLOCK as u64, 2 * BLOCK as u64]);
     assert_eq!(pinned.len(), 2, "the edited piece and the root");
     assert_eq!(chunked(&after).cek, chunked(&before).cek);
     assert_ne!(chunked(&after).plain_hash, chunked(&before).plain_hash);
+}
+
+#[test]
+fn what_was_sealed_ahead_is_neither_read_nor_sealed_again_and_is_pinned_unless_named() {
+    let bench = Bench::new();
+    let bytes = noise(4 * BLOCK, 8);
+    let (whole, _) = bench.seal(&plain(&bytes), None);
+    let other = Bench::new();
+    let mut ahead = AheadPieces::new();
+    for at in [1, 2] {
+        let mut piece = other.ahead(&bytes[at * BLOCK..][..BLOCK]);
+        piece.is_named = at == 2;
+        ahead.insert((at * BLOCK) as u64, piece);
+    }
+    let snapshot = Plain { ahead, ..plain(&bytes) };
+    let (sealed, pinned) = other.seal(&snapshot, None);
+    assert!(other.open(chunked(&sealed)) == bytes);
+    assert_eq!(snapshot.reads(), [0, 3 * BLOCK as u64]);
+    assert_eq!(pinned.len(), 4, "two sealed now, one ahead, and the root");
+    assert_eq!(chunked(&sealed).plain_hash, chunked(&whole).plain_hash);
 }
 
 #[test]

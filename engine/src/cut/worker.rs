@@ -2,18 +2,24 @@
 
 use super::known::Known;
 use super::seal::{CutError, Sealed, Sealer, Snapshot};
+use crate::body::ahead::AheadPiece;
 use crate::entropy::OsEntropy;
+use crate::journal::Segment;
+use crate::limits::AHEAD_SYNC_BYTES;
 use crate::problems::Problems;
 use crate::sync::task::Signals;
 use crate::transfer::download::Downloads;
 use crate::transfer::upload::Uploads;
+use crate::volume::AheadJob;
 use crate::{CutJob, CutOutcome, CutToken, FsError, RunKind, Volume};
 use freehold_crypto::VaultKeyring;
 use freehold_model::ChunkId;
 use freehold_net::Class;
 use freehold_store::CacheStore;
+use freehold_vault::limits::FIXED_BLOCK_BYTES;
 use freehold_vault::{Body, Chunked};
 use parking_lot::{Condvar, Mutex};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -78,6 +84,15 @@ struct Control {
     is_due: AtomicBool,
     lock: Mutex<()>,
     wake: Condvar,
+}
+
+/// What was sealed ahead lately.
+#[derive(Default)]
+struct Done {
+    /// Bytes in the cache that were not flushed.
+    unflushed_bytes: u64,
+    /// The segments it was read from.
+    read: BTreeMap<u64, Arc<Segment>>,
 }
 
 /// A sealed file that waits for the cache's flush.
@@ -150,6 +165,7 @@ struct Worker {
 
 impl Worker {
     fn run(&self) {
+        let mut done = Done::default();
         while !self.stopped() {
             self.control.is_due.store(false, Ordering::Release);
             let pass = self.pass();
@@ -158,10 +174,47 @@ impl Worker {
             let installed = self.finish(pass);
             if failed && !installed {
                 self.sleep(RETRY);
-            } else if is_idle {
+            } else if is_idle && !self.ahead(&mut done) {
                 self.sleep(LOOK);
             }
         }
+    }
+
+    /// Seals a few pieces of a file that is still being written; whether there were any.
+    fn ahead(&self, done: &mut Done) -> bool {
+        let Some(AheadJob { ino, offsets, reader }) = self.parts.volume.next_ahead() else { return false };
+        let mut entropy = OsEntropy;
+        let sealer = self.sealer(&mut entropy);
+        let mut buffer = vec![0; FIXED_BLOCK_BYTES as usize];
+        let mut seal = |offset: u64| {
+            // Whatever is wrong is told by the cut.
+            reader.read_at(offset, &mut buffer).ok()?;
+            Some((offset, sealer.ahead(&buffer).ok()?))
+        };
+        let wanted = offsets.len();
+        let pieces: Vec<_> = offsets.into_iter().map_while(|offset| seal(offset)).collect();
+        let is_whole = pieces.len() == wanted;
+        done.unflushed_bytes += FIXED_BLOCK_BYTES * pieces.len() as u64;
+        done.read.append(&mut reader.segments());
+        self.parts.volume.keep_ahead(ino, pieces);
+        // The newest one is still being filled.
+        if let Some(newest) = done.read.last_key_value().map(|(number, _)| *number) {
+            let newest = done.read.split_off(&newest);
+            self.parts.volume.done_with(&std::mem::replace(&mut done.read, newest));
+        }
+        let mut is_kept = true;
+        if done.unflushed_bytes >= AHEAD_SYNC_BYTES {
+            done.unflushed_bytes = 0;
+            is_kept = self.parts.cache.sync().is_ok();
+        }
+        if !is_whole || !is_kept {
+            self.parts.volume.drop_ahead(ino);
+        }
+        true
+    }
+
+    fn sealer<'a>(&'a self, entropy: &'a mut OsEntropy) -> Sealer<'a> {
+        Sealer { keyring: &self.parts.keyring, cache: &self.parts.cache, known: &self.known, entropy }
     }
 
     fn stopped(&self) -> bool {
@@ -203,13 +256,7 @@ impl Worker {
         let size = job.size;
         let view = JobView { job, downloads: &parts.downloads, control: &self.control };
         let mut entropy = OsEntropy;
-        let mut sealer = Sealer {
-            keyring: &parts.keyring,
-            cache: &parts.cache,
-            known: &self.known,
-            entropy: &mut entropy,
-        };
-        sealer.seal(size, previous.as_ref(), &view, pins)
+        self.sealer(&mut entropy).seal(size, previous.as_ref(), &view, pins)
     }
 
     /// Flushes the cache and installs what is sealed; whether anything was.
@@ -289,6 +336,11 @@ impl Snapshot for JobView<'_> {
             }
             _ => None,
         }
+    }
+
+    fn sealed_ahead(&self, offset: u64, len: u64) -> Option<AheadPiece> {
+        let piece = self.job.ahead.get(&offset)?;
+        (u64::from(piece.entry.plain_len) == len).then(|| piece.clone())
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FsError> {

@@ -10,6 +10,7 @@ use crate::history::History;
 use crate::sync;
 use crate::sync::members::Members;
 use crate::sync::pace::Backoff;
+use crate::transfer::serving::Serving;
 use freehold_api::bulk::PushCommit;
 use freehold_api::device_peer::{HeadItem, Heads};
 use freehold_model::{DeviceId, VaultId};
@@ -61,6 +62,7 @@ pub(crate) struct LinkParts {
     pub(crate) cache: Arc<CacheStore>,
     pub(crate) history: Arc<History>,
     pub(crate) book: Arc<Book>,
+    pub(crate) serving: Arc<Serving>,
 }
 
 /// The links.

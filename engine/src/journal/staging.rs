@@ -8,7 +8,7 @@ use crate::journal::space::{Space, is_full};
 use crate::journal::{Loc, Sealer, Segment, SegmentKind, Segments};
 use crate::{FsError, limits};
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Appends pieces to the current staging segment.
@@ -23,6 +23,8 @@ pub(crate) struct Staging {
 struct State {
     current: Option<(Arc<Segment>, u64)>,
     unsynced: BTreeMap<u64, Arc<Segment>>,
+    /// Segments nobody is likely to read soon, once they are synced.
+    done_with: BTreeSet<u64>,
 }
 
 impl Staging {
@@ -78,10 +80,27 @@ impl Staging {
     /// The segments whose flush failed: their unsynced bytes may be gone.
     pub(crate) fn sync(&self) -> Result<(), Vec<Arc<Segment>>> {
         let unsynced = std::mem::take(&mut self.state.lock().unsynced);
-        let failed: Vec<Arc<Segment>> =
-            unsynced.into_values().filter(|segment| segment.file.sync_data().is_err()).collect();
+        let mut failed = Vec::new();
+        for segment in unsynced.into_values() {
+            if segment.file.sync_data().is_err() {
+                failed.push(segment);
+            } else if self.state.lock().done_with.remove(&segment.number) {
+                segment.file.drop_cached();
+            }
+        }
         failed.iter().for_each(|segment| self.abandon(segment));
         if failed.is_empty() { Ok(()) } else { Err(failed) }
+    }
+
+    /// A full segment whose bytes were sealed for sending already is not likely to be read soon: the
+    /// system need not keep it in memory, at once or as soon as it is synced.
+    pub(crate) fn done_with(&self, segment: &Arc<Segment>) {
+        let mut state = self.state.lock();
+        if state.unsynced.contains_key(&segment.number) {
+            state.done_with.insert(segment.number);
+        } else {
+            segment.file.drop_cached();
+        }
     }
 
     /// The segment that takes the next piece.

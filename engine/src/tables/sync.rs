@@ -132,6 +132,22 @@ impl Tables {
         })
     }
 
+    /// A body that is still being written, and pieces of it to seal.
+    pub(crate) fn due_ahead(&mut self) -> Option<(Ino, Vec<u64>)> {
+        for ino in &self.uncut {
+            let Some(node) = self.nodes.get_mut(ino) else { continue };
+            let body = &mut node.body;
+            if body.is_closed || body.in_cut {
+                continue;
+            }
+            let pieces = body.ahead.begin(&body.extents);
+            if !pieces.is_empty() {
+                return Some((*ino, pieces));
+            }
+        }
+        None
+    }
+
     /// A program closed a file; whether its body is due for cutting now.
     pub(crate) fn closed(&mut self, ino: Ino) -> bool {
         let Some(node) = self.nodes.get_mut(&ino).filter(|node| node.body.is_dirty()) else { return false };
@@ -149,6 +165,7 @@ impl Tables {
     ) -> CutOutcome {
         let Some(node) = self.nodes.get_mut(&token.ino) else { return CutOutcome::Gone };
         node.body.in_cut = false;
+        let mut ahead = std::mem::take(&mut node.body.ahead);
         if node.is_deleted() {
             return CutOutcome::Gone;
         }
@@ -170,6 +187,8 @@ impl Tables {
             node.body.settle(&own);
         } else {
             node.body.shown = Some(own.stamp.dot);
+            ahead.named();
+            node.body.ahead = ahead;
             node.body.first_write_ms = self.now.millis();
             node.body.base =
                 (node.body.base.is_some() || target != token.ino).then(|| Box::new(fork.clone()));

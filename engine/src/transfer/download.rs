@@ -7,7 +7,8 @@
 //! somebody answered wrongly, is damaged.
 
 use super::limits::{
-    DEVICE_HEAD_TIMEOUT, DOWNLOAD_BYTES_MAX, DOWNLOAD_RETRY, DOWNLOAD_TIMEOUT, DOWNLOADS_MAX,
+    DEVICE_ANSWER_BYTES_MAX, DEVICE_HEAD_TIMEOUT, DOWNLOAD_BYTES_MAX, DOWNLOAD_RETRY, DOWNLOAD_TIMEOUT,
+    DOWNLOADS_MAX,
 };
 use super::nodes::Nodes;
 use super::peer::{Ask, PeerFailure};
@@ -216,7 +217,7 @@ impl Downloads {
                 let vault_tag = VaultTag::from_bytes(self.devices.vault().to_bytes());
                 let head = to_vec(&GetRequest { vault_tag, items: items.to_vec() });
                 self.devices
-                    .ask_quickly(&device, CHUNKS, class, head, DOWNLOAD_BYTES_MAX, DEVICE_HEAD_TIMEOUT)
+                    .ask_quickly(&device, CHUNKS, class, head, DEVICE_ANSWER_BYTES_MAX, DEVICE_HEAD_TIMEOUT)
                     .await
             }
         }

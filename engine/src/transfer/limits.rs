@@ -15,6 +15,10 @@ pub(crate) const BATCH_TIMEOUT: Duration = Duration::from_secs(120);
 /// Bytes a node may answer to one download request.
 pub(crate) const DOWNLOAD_BYTES_MAX: usize = freehold_model::limits::BATCH_BYTES_MAX;
 
+/// Bytes another device may answer to one request: several requests are open at once, and small answers
+/// keep both sides' memory small and busy at the same time.
+pub(crate) const DEVICE_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
 /// Time for one download request before the next node is asked: slow is not gone, but somebody
 /// may be waiting in `read(2)`.
 pub(crate) const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(20);

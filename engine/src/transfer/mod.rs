@@ -11,4 +11,5 @@ pub(crate) mod limits;
 pub(crate) mod nodes;
 pub(crate) mod nodes_file;
 pub(crate) mod peer;
+pub(crate) mod serving;
 pub(crate) mod upload;

@@ -9,6 +9,7 @@ use super::batch::{Batch, Waiting, next_batch};
 use super::limits::{BATCH_TIMEOUT, FULL_NODE_PAUSE, UPLOAD_BATCH_BYTES, UPLOADS_IN_FLIGHT};
 use super::nodes::Nodes;
 use super::peer::{Ask, PeerFailure};
+use super::serving::{Serving, StandBack};
 use crate::problems::Problems;
 use crate::server::Server;
 use crate::sync::pace::Backoff;
@@ -39,6 +40,7 @@ pub(crate) struct Uploads {
     nodes: Arc<Nodes>,
     server: Arc<Server>,
     problems: Arc<Problems>,
+    serving: Arc<Serving>,
     state: Mutex<State>,
     work: Notify,
     /// Counts chunks that became placed.
@@ -77,6 +79,7 @@ impl Uploads {
         nodes: Arc<Nodes>,
         server: Arc<Server>,
         problems: Arc<Problems>,
+        serving: Arc<Serving>,
     ) -> Self {
         let uploads = Self {
             vault,
@@ -84,6 +87,7 @@ impl Uploads {
             nodes,
             server,
             problems,
+            serving,
             state: Mutex::default(),
             work: Notify::new(),
             placed: watch::Sender::new(0),
@@ -170,8 +174,10 @@ impl Uploads {
         let mut batches: JoinSet<Outcome> = JoinSet::new();
         let mut backoff = Backoff::default();
         let mut pause = None;
+        let mut back = StandBack::default();
         loop {
-            while pause.is_none() && batches.len() < UPLOADS_IN_FLIGHT {
+            let stands_back = back.is_due(&self.serving, Instant::now());
+            while pause.is_none() && !stands_back && batches.len() < UPLOADS_IN_FLIGHT {
                 let Some(batch) = self.take_batch() else { break };
                 let uploads = Arc::clone(&self);
                 batches.spawn(async move { uploads.send(batch).await });
@@ -179,6 +185,7 @@ impl Uploads {
             let rest = async {
                 match pause {
                     Some(wait) => tokio::time::sleep(wait).await,
+                    None if stands_back => tokio::time::sleep(StandBack::LOOK).await,
                     // New nodes and nodes that are back come without another sign.
                     None => tokio::time::sleep(Duration::from_secs(1)).await,
                 }

@@ -17,6 +17,7 @@ mod tests;
 
 pub use io::{Preallocate, ReadDone};
 pub use open::VolumeOptions;
+pub(crate) use sync::AheadJob;
 pub use sync::{ApplyOutcome, BodyReader, CutJob, RunKind};
 
 use crate::body::piece::Gauge;

@@ -3,18 +3,21 @@
 //! Everything here is durable when it returns only where it says so. Notices go out after the lock
 //! is dropped, on the caller's thread.
 
-use crate::body::Source;
+use crate::body::ahead::AheadPiece;
 use crate::body::clean::Blocked;
 use crate::body::extents::ExtentMap;
+use crate::body::{Ahead, AheadPieces, Source};
 use crate::journal::item::Item;
+use crate::journal::{Segment, SegmentKind};
 use crate::tables::remote::RemoteVersion;
 use crate::tables::sync::{Batch, CutOutcome, CutToken, OutboxEntry, Pending, SignedCommit};
 use crate::volume::Volume;
 use crate::volume::meta::MetaKey;
-use crate::{FsError, Time};
+use crate::{FsError, Ino, Time};
 use freehold_model::{ChunkId, CommitHash, FileId, VersionHash};
+use freehold_vault::limits::FIXED_BLOCK_BYTES;
 use freehold_vault::record;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A snapshot of a body that is due for cutting.
@@ -29,8 +32,19 @@ pub struct CutJob {
     pub mtime: Time,
     /// The content before, if the file has one: its key and unchanged parts can be used again.
     pub previous: Option<record::Content>,
+    /// Pieces of the snapshot that are sealed already.
+    pub(crate) ahead: AheadPieces,
     /// Reads the snapshot.
     pub reader: BodyReader,
+}
+
+/// Pieces of a body that can be sealed while it is still being written.
+pub(crate) struct AheadJob {
+    pub(crate) ino: Ino,
+    /// Where they begin.
+    pub(crate) offsets: Vec<u64>,
+    /// Reads them as they were.
+    pub(crate) reader: BodyReader,
 }
 
 impl std::fmt::Debug for CutJob {
@@ -70,6 +84,13 @@ impl std::fmt::Debug for BodyReader {
 }
 
 impl BodyReader {
+    /// The staging segments it reads from.
+    pub(crate) fn segments(&self) -> BTreeMap<u64, Arc<Segment>> {
+        let places = self.extents.pieces().filter_map(|piece| piece.loc().ok());
+        let staged = places.filter(|loc| loc.segment.kind == SegmentKind::Staging);
+        staged.map(|loc| (loc.segment.number, loc.segment)).collect()
+    }
+
     /// Fills the buffer from an offset of the snapshot.
     ///
     /// # Errors
@@ -80,7 +101,7 @@ impl BodyReader {
         if offset.checked_add(len).is_none_or(|end| end > self.size) {
             return Err(Err(FsError::Invalid));
         }
-        match self.volume.reader.read(&self.extents.stretches(offset, len)) {
+        match self.volume.reader.read_once(&self.extents.stretches(offset, len)) {
             Ok(bytes) => {
                 buffer.copy_from_slice(&bytes);
                 Ok(())
@@ -132,8 +153,48 @@ impl Volume {
             size,
             mtime,
             previous: node.record.newest_content().cloned(),
+            ahead: node.body.ahead.sealed().clone(),
             reader: BodyReader { volume: Arc::clone(self), extents, size },
         })
+    }
+
+    /// Pieces to seal of a body that is still being written; hand them to
+    /// [`keep_ahead`](Self::keep_ahead) or [`drop_ahead`](Self::drop_ahead).
+    pub(crate) fn next_ahead(self: &Arc<Self>) -> Option<AheadJob> {
+        let mut tables = self.lock();
+        let (ino, offsets) = tables.due_ahead()?;
+        let body = &tables.nodes.get(&ino)?.body;
+        // Only what is read: copying the whole map for every few pieces of a large file adds up.
+        let mut extents = ExtentMap::default();
+        for stretch in offsets.iter().flat_map(|at| body.extents.stretches(*at, FIXED_BLOCK_BYTES)) {
+            if let Some(source) = stretch.source {
+                extents.insert(stretch.offset, stretch.len, source);
+            }
+        }
+        let reader = BodyReader { volume: Arc::clone(self), extents, size: body.size };
+        Some(AheadJob { ino, offsets, reader })
+    }
+
+    /// Keeps sealed pieces for the cut, as far as nothing was written there meanwhile. Their chunks must
+    /// be in the cache, pinned.
+    pub(crate) fn keep_ahead(&self, ino: Ino, pieces: Vec<(u64, AheadPiece)>) {
+        if let Some(node) = self.lock().nodes.get_mut(&ino) {
+            node.body.ahead.keep(pieces);
+        }
+    }
+
+    /// Notes that pieces were read that are sealed for sending now: what they filled need not stay in memory.
+    pub(crate) fn done_with(&self, segments: &BTreeMap<u64, Arc<Segment>>) {
+        if let Some(local) = &self.local {
+            segments.values().for_each(|segment| local.staging.done_with(segment));
+        }
+    }
+
+    /// Leaves the rest of a body to its cut.
+    pub(crate) fn drop_ahead(&self, ino: Ino) {
+        if let Some(node) = self.lock().nodes.get_mut(&ino) {
+            node.body.ahead.give_up();
+        }
     }
 
     /// Installs the version cut from a job's snapshot.
@@ -148,10 +209,12 @@ impl Volume {
         outcome
     }
 
-    /// Gives a job back that could not be finished; the body stays due.
+    /// Gives a job back that could not be finished; the body stays due. What was sealed of it ahead is
+    /// forgotten with the pins.
     pub fn drop_cut(&self, token: &CutToken) {
         if let Some(node) = self.tables.lock().nodes.get_mut(&token.ino) {
             node.body.in_cut = false;
+            node.body.ahead = Ahead::default();
         }
     }
 

@@ -8,6 +8,7 @@ use crate::error::StoreError;
 use rustix::fs::{Advice, FallocateFlags, FlockOperation};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
+use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -142,8 +143,21 @@ impl DiskFile for OsFile {
     }
 
     fn drop_cached(&self) {
+        self.dont_need(0, None);
+    }
+
+    fn release(&self, offset: u64, len: u64) {
+        if let Some(len) = NonZeroU64::new(len) {
+            self.dont_need(offset, Some(len));
+        }
+    }
+}
+
+impl OsFile {
+    /// Linux begins to write out what is dirty and forgets the rest.
+    fn dont_need(&self, offset: u64, len: Option<NonZeroU64>) {
         // Only a hint: where it fails, reads come from the cache as they always do.
-        if let Err(error) = rustix::fs::fadvise(&self.0, 0, None, Advice::DontNeed) {
+        if let Err(error) = rustix::fs::fadvise(&self.0, offset, len, Advice::DontNeed) {
             tracing::debug!(%error, "the system kept its cached pages");
         }
     }

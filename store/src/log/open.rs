@@ -138,6 +138,7 @@ impl Log {
             file,
             end: found.end,
             flushed: found.end,
+            released: found.end,
             reserved: found.end,
             entries: found.entries,
             staged: Vec::new(),

@@ -1,11 +1,15 @@
 //! Cuts, batches, commits and placement, without a server.
 
 use super::remote::{cut_all, exchange, version_of};
+use crate::body::ahead::AheadPiece;
 use crate::testing::{Rig, file, read};
 use crate::{
     CutOutcome, Kind, MetaKey, NewNode, NodeState, ROOT, SetTimes, SignedCommit, Time, Volume, limits,
 };
-use freehold_model::{CommitHash, VersionHash};
+use freehold_crypto::ChunkKey;
+use freehold_model::{ChunkId, CommitHash, VersionHash};
+use freehold_vault::limits::FIXED_BLOCK_BYTES;
+use freehold_vault::manifest::ManifestEntry;
 use freehold_vault::record::Body;
 use std::sync::Arc;
 
@@ -48,6 +52,41 @@ fn a_snapshot_does_not_move_and_newer_bytes_wait_for_the_next_cut() {
     cut_all(&volume);
     assert_eq!(volume.pending().dirty_bodies, 0);
     assert_eq!(read(&volume, ino), Ok(b"newer".to_vec()));
+}
+
+#[test]
+fn pieces_sealed_while_a_file_grows_are_in_its_cut_unless_they_were_written_over() {
+    let volume = Rig::new().open();
+    let ino = volume.lock().insert(ROOT, b"film", file()).expect("free");
+    let block = usize::try_from(FIXED_BLOCK_BYTES).expect("small");
+    for at in 0..32_u8 {
+        volume.write(ino, u64::from(at) * FIXED_BLOCK_BYTES, &vec![at; block]).expect("room");
+    }
+    let job = volume.next_ahead().expect("it is large");
+    assert!(volume.next_ahead().is_none(), "one job of a file at a time");
+    volume.write(ino, 2 * FIXED_BLOCK_BYTES + 1, b"patched").expect("room");
+    let mut sealed = Vec::new();
+    for offset in &job.offsets {
+        let mut bytes = vec![0; block];
+        job.reader.read_at(*offset, &mut bytes).expect("as it was");
+        let number = u8::try_from(offset / FIXED_BLOCK_BYTES).expect("small");
+        assert!(bytes.iter().all(|byte| *byte == number), "the reader shows the moment of the job");
+        let entry = ManifestEntry {
+            chunk: ChunkId::from_bytes([number; 32]),
+            key: ChunkKey::from_bytes([number; 32]),
+            h: [number; 16],
+            plain_len: u32::try_from(block).expect("small"),
+        };
+        sealed.push((*offset, AheadPiece { entry, is_named: false }));
+    }
+    volume.keep_ahead(job.ino, sealed);
+    volume.truncate(ino, 3 * FIXED_BLOCK_BYTES + 5).expect("room");
+    let cut = volume.next_cut(true).expect("dirty");
+    let ahead: Vec<u64> = cut.ahead.keys().map(|offset| offset / FIXED_BLOCK_BYTES).collect();
+    assert_eq!(ahead, [0, 1], "2 was patched, 3 is cut off in its middle");
+    volume.drop_cut(&cut.token);
+    let again = volume.next_cut(true).expect("still due");
+    assert!(again.ahead.is_empty(), "the pins went with the cut that was given up");
 }
 
 /// A file that another device may know, and a new one that takes its name.
