@@ -17,7 +17,11 @@ pub(crate) const DOWNLOAD_BYTES_MAX: usize = freehold_model::limits::BATCH_BYTES
 
 /// Bytes another device may answer to one request: several requests are open at once, and small answers
 /// keep both sides' memory small and busy at the same time.
-pub(crate) const DEVICE_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+pub(crate) const DEVICE_ANSWER_BYTES_MAX: usize = 6 * 1024 * 1024;
+const _: () = assert!(
+    DEVICE_ANSWER_BYTES_MAX > freehold_model::limits::CHUNK_SEALED_BYTES_MAX,
+    "the largest chunk fits"
+);
 
 /// Time for one download request before the next node is asked: slow is not gone, but somebody
 /// may be waiting in `read(2)`.
