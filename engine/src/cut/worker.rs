@@ -186,13 +186,13 @@ impl Worker {
         let mut entropy = OsEntropy;
         let sealer = self.sealer(&mut entropy);
         let mut buffer = vec![0; FIXED_BLOCK_BYTES as usize];
-        let mut seal = |offset: u64| {
+        let seal = |offset: u64| {
             // Whatever is wrong is told by the cut.
             reader.read_at(offset, &mut buffer).ok()?;
             Some((offset, sealer.ahead(&buffer).ok()?))
         };
         let wanted = offsets.len();
-        let pieces: Vec<_> = offsets.into_iter().map_while(|offset| seal(offset)).collect();
+        let pieces: Vec<_> = offsets.into_iter().map_while(seal).collect();
         let is_whole = pieces.len() == wanted;
         done.unflushed_bytes += FIXED_BLOCK_BYTES * pieces.len() as u64;
         done.read.append(&mut reader.segments());

@@ -15,13 +15,14 @@ use freehold_model::{AccountId, DeviceId};
 use freehold_trust::SignedDeviceAddresses;
 use freehold_trust::account_log::AccountState;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 const VERSION: u8 = 1;
 const AAD: &[u8] = b"device book";
@@ -31,6 +32,8 @@ const STATEMENTS_MAX: usize = freehold_trust::limits::DEVICES_LIVE_MAX;
 const STATEMENT_BYTES_MAX: usize = 8 * 1024;
 /// Addresses tried that the local network named; it is not authenticated, so it may name any.
 const NEARBY_MAX: usize = 64;
+/// How long one of them is tried that was not heard of again: as long as a tag is announced.
+const NEARBY_FOR: Duration = Duration::from_secs(3_600);
 
 /// The addresses.
 pub(crate) struct Book {
@@ -44,7 +47,7 @@ pub(crate) struct Book {
 struct Pages {
     signed: BTreeMap<DeviceId, SignedDeviceAddresses>,
     /// Heard on the local network: somebody of this account, whoever it is.
-    nearby: BTreeSet<SocketAddr>,
+    nearby: BTreeMap<SocketAddr, Instant>,
 }
 
 impl Book {
@@ -55,7 +58,7 @@ impl Book {
             let plain = key.open(LocalPurpose::StateFile, AAD, &sealed).ok()?;
             decode(&plain).ok()
         });
-        let pages = Pages { signed: signed.unwrap_or_default(), nearby: BTreeSet::new() };
+        let pages = Pages { signed: signed.unwrap_or_default(), nearby: BTreeMap::new() };
         Self { path, key, account, pages: Mutex::new(pages) }
     }
 
@@ -82,24 +85,29 @@ impl Book {
         is_news
     }
 
-    /// Somebody of this account may be there; whether that is news. Over the cap the book starts
-    /// over with what it hears from then on.
-    pub(crate) fn hear(&self, addr: SocketAddr) -> bool {
+    /// Somebody of this account may be there; whether that is news. Over the cap the one that was not
+    /// heard of for longest is forgotten.
+    pub(crate) fn hear(&self, addr: SocketAddr, now: Instant) -> bool {
         let mut pages = self.pages.lock();
-        if pages.nearby.len() >= NEARBY_MAX {
-            pages.nearby.clear();
+        let is_news = pages.nearby.insert(addr, now).is_none();
+        if pages.nearby.len() > NEARBY_MAX
+            && let Some(oldest) = pages.nearby.iter().min_by_key(|(_, heard)| **heard).map(|(addr, _)| *addr)
+        {
+            pages.nearby.remove(&oldest);
         }
-        pages.nearby.insert(addr)
+        is_news
     }
 
-    /// Where a device may be, the likeliest first.
-    pub(crate) fn addresses(&self, device: &DeviceId) -> Vec<SocketAddr> {
-        let pages = self.pages.lock();
+    /// Where a device may be: what it signed itself, then what the local network says, the latest first.
+    pub(crate) fn addresses(&self, device: &DeviceId, now: Instant) -> Vec<SocketAddr> {
+        let mut pages = self.pages.lock();
+        pages.nearby.retain(|_, heard| now.saturating_duration_since(*heard) < NEARBY_FOR);
         let said = pages.signed.get(device).map(|signed| signed.unverified().addresses().to_vec());
-        let said = said.unwrap_or_default();
-        let nearby = pages.nearby.iter().filter(|addr| !said.contains(addr));
-        let mut all: Vec<SocketAddr> = nearby.copied().collect();
-        all.extend(said);
+        let mut all = said.unwrap_or_default();
+        let nearby = pages.nearby.iter().filter(|(addr, _)| !all.contains(addr));
+        let mut nearby: Vec<_> = nearby.map(|(addr, heard)| (*heard, *addr)).collect();
+        nearby.sort_unstable_by(|a, b| b.cmp(a));
+        all.extend(nearby.into_iter().map(|(_, addr)| addr));
         all
     }
 
@@ -143,4 +151,38 @@ fn decode(plain: &[u8]) -> Result<BTreeMap<DeviceId, SignedDeviceAddresses>, Dec
     }
     input.finish()?;
     Ok(signed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freehold_crypto::DeviceSecret;
+
+    fn book() -> (tempfile::TempDir, Book) {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let key = Arc::new(DeviceSecret::from_bytes([1; 32]).local_key());
+        let book = Book::open(dir.path(), key, AccountId::from_bytes([2; 16]));
+        (dir, book)
+    }
+
+    fn addr(number: u16) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], number))
+    }
+
+    #[test]
+    fn what_the_network_says_is_bounded_and_forgotten_and_the_latest_comes_first() {
+        let (_dir, book) = book();
+        let (device, begin) = (DeviceId::from_bytes([3; 16]), Instant::now());
+        let limit = u16::try_from(NEARBY_MAX).expect("small");
+        for number in 1..=limit + 5 {
+            assert!(book.hear(addr(number), begin + Duration::from_secs(number.into())));
+        }
+        let now = begin + Duration::from_secs(100);
+        let known = book.addresses(&device, now);
+        assert_eq!(known.len(), NEARBY_MAX);
+        assert_eq!((known[0], known[NEARBY_MAX - 1]), (addr(limit + 5), addr(6)));
+        assert!(!book.hear(addr(6), now), "heard of before");
+        assert_eq!(book.addresses(&device, now)[0], addr(6));
+        assert_eq!(book.addresses(&device, begin + NEARBY_FOR + Duration::from_secs(80)), [addr(6)]);
+    }
 }

@@ -8,7 +8,7 @@
 use crate::sync::Parts;
 use freehold_net::{Endpoint, Found, Lan};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often it is looked whether the hour, or the key, is another.
 const LOOK: Duration = Duration::from_secs(30);
@@ -55,7 +55,7 @@ impl Parts {
         }
         let mut is_news = false;
         for addr in &found.addresses {
-            is_news |= self.book.hear(*addr);
+            is_news |= self.book.hear(*addr, Instant::now());
         }
         if is_news {
             tracing::debug!("a device of the account is nearby");

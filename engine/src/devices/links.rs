@@ -30,6 +30,12 @@ const LOOK: Duration = Duration::from_secs(1);
 /// Time for one address to answer.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// From one address of a device to the next, whether the first has answered or not (RFC 8305 §5).
+const DIAL_STAGGER: Duration = Duration::from_millis(250);
+
+/// Addresses of a device tried at once.
+const DIALS_AT_ONCE: usize = 8;
+
 /// Answers made, and bodies received, at once: 128 MiB at most.
 const ANSWERS_MAX: usize = 8;
 
@@ -215,7 +221,7 @@ impl DeviceLinks {
         for device in others.filter(|device| state.live_device(device).is_some() && is_free(device)) {
             let entry = calls.entry(*device).or_default();
             let may = !entry.is_calling && entry.not_before.is_none_or(|at| now >= at);
-            if may && !self.parts.book.addresses(device).is_empty() {
+            if may && !self.parts.book.addresses(device, now).is_empty() {
                 entry.is_calling = true;
                 due.push(*device);
             }
@@ -223,7 +229,7 @@ impl DeviceLinks {
         due
     }
 
-    /// Tries a device's addresses in turn.
+    /// Tries to get a link to a device.
     async fn call(self: Arc<Self>, device: DeviceId) {
         let made = self.dial(&device).await;
         {
@@ -244,15 +250,22 @@ impl DeviceLinks {
     async fn dial(&self, device: &DeviceId) -> Option<Link> {
         let state = self.parts.members.state();
         let key = PeerKey::from_bytes(state.live_device(device)?.tls_pk.to_bytes());
-        for addr in self.parts.book.addresses(device) {
-            let call = self.parts.endpoint.connect(addr, key);
-            match tokio::time::timeout(DIAL_TIMEOUT, call).await {
-                Ok(Ok(link)) => return Some(link),
-                Ok(Err(error)) => tracing::debug!(?device, %error, "a device was not reached"),
-                Err(_) => tracing::debug!(?device, "a device did not answer"),
-            }
-            if self.link(device).is_some() {
-                return None;
+        let mut addresses = self.parts.book.addresses(device, Instant::now()).into_iter().peekable();
+        let mut calls = JoinSet::new();
+        let mut stagger = tokio::time::interval(DIAL_STAGGER);
+        while self.link(device).is_none() && (addresses.peek().is_some() || !calls.is_empty()) {
+            let may_call = calls.len() < DIALS_AT_ONCE && addresses.peek().is_some();
+            tokio::select! {
+                _ = stagger.tick(), if may_call => {
+                    let (endpoint, addr) = (self.parts.endpoint.clone(), addresses.next()?);
+                    calls.spawn(async move { tokio::time::timeout(DIAL_TIMEOUT, endpoint.connect(addr, key)).await });
+                }
+                Some(call) = calls.join_next() => match call {
+                    Ok(Ok(Ok(link))) => return Some(link),
+                    Ok(Ok(Err(error))) => tracing::debug!(?device, %error, "a device was not reached"),
+                    Ok(Err(_)) => tracing::debug!(?device, "a device did not answer"),
+                    Err(error) => tracing::error!(%error, "calling another device failed"),
+                },
             }
         }
         None

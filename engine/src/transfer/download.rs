@@ -4,11 +4,11 @@
 //! and then stands in the cache. Other devices with a link are asked first, then nodes by rank: who
 //! lacks it or delivers other bytes is followed by the next. Who is away may come back, so a round
 //! without success is repeated until the last deadline; a chunk that everybody has answered for, and
-//! somebody answered wrongly, is damaged.
+//! somebody answered wrongly, is damaged, and one that everybody has denied a few times is not to be had.
 
 use super::limits::{
-    DEVICE_ANSWER_BYTES_MAX, DEVICE_HEAD_TIMEOUT, DOWNLOAD_BYTES_MAX, DOWNLOAD_RETRY, DOWNLOAD_TIMEOUT,
-    DOWNLOADS_MAX,
+    ABSENT_ROUNDS, DEVICE_ANSWER_BYTES_MAX, DEVICE_HEAD_TIMEOUT, DOWNLOAD_BYTES_MAX, DOWNLOAD_RETRY,
+    DOWNLOAD_TIMEOUT, DOWNLOADS_MAX,
 };
 use super::nodes::Nodes;
 use super::peer::{Ask, PeerFailure};
@@ -106,8 +106,16 @@ impl Downloads {
     async fn fetch(self: Arc<Self>, mut wanted: Vec<ChunkId>, class: Class) {
         let want = u32::try_from(wanted.len().min(DOWNLOADS_MAX)).unwrap_or(1);
         let Ok(_slots) = Arc::clone(&self.slots).acquire_many_owned(want).await else { return };
+        let mut absent: BTreeMap<ChunkId, u32> = BTreeMap::new();
         loop {
-            let judged = self.round(&mut wanted, class).await;
+            let mut judged = self.round(&mut wanted, class).await;
+            for (id, verdict) in &mut judged {
+                let rounds = absent.entry(*id).or_default();
+                *rounds = if *verdict == Verdict::Absent { *rounds + 1 } else { 0 };
+                if *verdict == Verdict::Absent && *rounds < ABSENT_ROUNDS {
+                    *verdict = Verdict::Open;
+                }
+            }
             self.settle(&mut wanted, &judged);
             if wanted.is_empty() {
                 return;
@@ -124,6 +132,7 @@ impl Downloads {
             let Some(flight) = flights.get(id) else { return false };
             let result = match judged.get(id) {
                 Some(Verdict::Damaged) => FetchError::Damaged,
+                Some(Verdict::Absent) => FetchError::Unreachable,
                 _ if now >= flight.deadline => FetchError::Unreachable,
                 _ => return true,
             };
@@ -312,6 +321,8 @@ enum Verdict {
     Open,
     /// Everybody answered, at least one of them with wrong bytes, none with the chunk.
     Damaged,
+    /// Everybody answered, and nobody has it.
+    Absent,
 }
 
 impl Answers {
@@ -326,7 +337,11 @@ impl Answers {
     fn verdict(&self) -> Verdict {
         let wrong = self.0.iter().any(|(_, fetched)| *fetched == Fetched::Wrong);
         let open = self.0.iter().any(|(_, fetched)| *fetched == Fetched::Open);
-        if wrong && !open { Verdict::Damaged } else { Verdict::Open }
+        match (open || self.0.is_empty(), wrong) {
+            (true, _) => Verdict::Open,
+            (false, true) => Verdict::Damaged,
+            (false, false) => Verdict::Absent,
+        }
     }
 }
 
@@ -348,7 +363,8 @@ mod tests {
         assert_eq!(answers(&[Wrong]).verdict(), Verdict::Damaged);
         assert_eq!(answers(&[Missing, Wrong]).verdict(), Verdict::Damaged);
         assert_eq!(answers(&[Wrong, Open]).verdict(), Verdict::Open);
-        assert_eq!(answers(&[Missing, Missing]).verdict(), Verdict::Open);
+        assert_eq!(answers(&[Missing, Missing]).verdict(), Verdict::Absent);
+        assert_eq!(answers(&[Missing, Open]).verdict(), Verdict::Open);
         assert_eq!(answers(&[]).verdict(), Verdict::Open);
     }
 

@@ -39,6 +39,10 @@ pub(crate) const BRING_BYTES_PER_SECOND: u64 = 256 * 1024;
 /// Pause before all nodes are asked again for a chunk that none had.
 pub(crate) const DOWNLOAD_RETRY: Duration = Duration::from_secs(1);
 
+/// Rounds in a row in which every node and every connected device must deny a chunk before nobody waits for
+/// it any longer: whoever is just bringing it has that time.
+pub(crate) const ABSENT_ROUNDS: u32 = 4;
+
 /// Chunks on their way here at once; later ones wait.
 pub(crate) const DOWNLOADS_MAX: usize = 4_096;
 
