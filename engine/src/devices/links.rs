@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::{Notify, Semaphore, mpsc};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 /// How often devices without a link are called.
@@ -53,8 +53,8 @@ pub(crate) enum DeviceEvent {
     Knows(DeviceId, Heads),
     /// It wants devices removed, by signed intents.
     Removes(Vec<RevokeIntent>),
-    /// It sends new commits.
-    Tells(DeviceId, Vec<PushCommit>),
+    /// It sends new commits; the room they take is free again when they are taken in.
+    Tells(DeviceId, Vec<PushCommit>, OwnedSemaphorePermit),
 }
 
 /// What links work with.
@@ -82,7 +82,7 @@ pub(crate) struct DeviceLinks {
     news: Notify,
     moved: Notify,
     /// Answers and told commits in memory at once, each of at most 16 MiB.
-    pub(super) room: Semaphore,
+    pub(super) room: Arc<Semaphore>,
 }
 
 /// How calling a device goes.
@@ -105,7 +105,7 @@ impl DeviceLinks {
             calls: Mutex::default(),
             news: Notify::new(),
             moved: Notify::new(),
-            room: Semaphore::new(ANSWERS_MAX),
+            room: Arc::new(Semaphore::new(ANSWERS_MAX)),
         };
         links.members_changed();
         (Arc::new(links), heard)

@@ -50,21 +50,19 @@ impl DeviceHandler {
         if self.links.parts.members.state().live_device(&self.device).is_none() {
             return Err(PeerError::NotAllowed);
         }
-        // The permit is held until the answer is made; the link bounds how many then wait to leave.
-        let _room = match method {
-            HEADS => None,
-            _ => Some(self.links.room.acquire().await.map_err(|_| PeerError::Failed)?),
-        };
+        if method == HEADS {
+            let theirs: Heads = from_slice(&head).map_err(|_| PeerError::Malformed)?;
+            self.check(theirs.vault)?;
+            self.links.tell_sync(DeviceEvent::Knows(self.device, theirs)).await;
+            return Ok((encoded(&self.links.own_heads()), Vec::new()));
+        }
+        // Held until the answer is made, or until sync has taken in what was told; the link bounds how
+        // many answers then wait to leave.
+        let room = Arc::clone(&self.links.room).acquire_owned().await.map_err(|_| PeerError::Failed)?;
         match method {
-            HEADS => {
-                let theirs: Heads = from_slice(&head).map_err(|_| PeerError::Malformed)?;
-                self.check(theirs.vault)?;
-                self.links.tell_sync(DeviceEvent::Knows(self.device, theirs)).await;
-                Ok((encoded(&self.links.own_heads()), Vec::new()))
-            }
             TELL => {
                 let told: PushRequest = self.told(&head, &mut body).await?;
-                self.links.tell_sync(DeviceEvent::Tells(self.device, told.commits)).await;
+                self.links.tell_sync(DeviceEvent::Tells(self.device, told.commits, room)).await;
                 Ok((Bytes::new(), Vec::new()))
             }
             REMOVALS => {

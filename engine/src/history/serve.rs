@@ -76,20 +76,45 @@ impl History {
         version(&self.db.lock(), hash)
     }
 
-    /// Commits that the server has not numbered, each chain in its order, with every version that is
-    /// kept of them; at most `max`.
+    /// Devices with commits that the server has not numbered.
     ///
     /// # Errors
     /// `Disk`.
-    pub(crate) fn unnumbered(&self, max: usize) -> Result<Vec<Unnumbered>, HistoryError> {
+    pub(crate) fn unnumbered_devices(&self) -> Result<Vec<DeviceId>, HistoryError> {
+        let db = self.db.lock();
+        let mut query = db.prepare_cached(
+            "SELECT DISTINCT device FROM kept_commit WHERE numbered = 0 AND bytes IS NOT NULL ORDER BY device",
+        )?;
+        let mut rows = query.query([])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            found.push(DeviceId::from_bytes(array(row, 0)?));
+        }
+        Ok(found)
+    }
+
+    /// Commits of a device that the server has not numbered, in the order of its chain, with every
+    /// version that is kept of them; at most `max`, and no further once they have so many bytes.
+    ///
+    /// # Errors
+    /// `Disk`.
+    pub(crate) fn unnumbered(
+        &self,
+        device: &DeviceId,
+        max: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<Unnumbered>, HistoryError> {
         let db = self.db.lock();
         let mut query = db.prepare_cached(
             "SELECT device, incarnation, seq, bytes FROM kept_commit
-             WHERE numbered = 0 AND bytes IS NOT NULL ORDER BY device, incarnation, seq LIMIT ?1",
+             WHERE numbered = 0 AND bytes IS NOT NULL AND device = ?1 ORDER BY incarnation, seq LIMIT ?2",
         )?;
-        let mut rows = query.query(params![i64::try_from(max).unwrap_or(i64::MAX)])?;
-        let mut found = Vec::new();
+        let mut rows = query.query(params![device.as_bytes(), i64::try_from(max).unwrap_or(i64::MAX)])?;
+        let (mut found, mut bytes_found) = (Vec::new(), 0_usize);
         while let Some(row) = rows.next()? {
+            if bytes_found > max_bytes {
+                break;
+            }
             let place = ChainPlace {
                 device: DeviceId::from_bytes(array(row, 0)?),
                 incarnation: row.get(1)?,
@@ -102,6 +127,7 @@ impl History {
                 push.versions.extend(version(&db, &entry.version)?);
             }
             push.manifests = reachable(&db, &push.versions)?;
+            bytes_found = bytes_found.saturating_add(push.size_bytes());
             found.push(Unnumbered { place, push });
         }
         Ok(found)

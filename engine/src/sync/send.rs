@@ -14,7 +14,7 @@ use freehold_api::bulk::{PushCommit, PushRequest};
 use freehold_api::limits::PUSH_COMMITS_MAX;
 use freehold_api::{ErrorCode, PushOutcome};
 use freehold_model::codec::from_slice;
-use freehold_model::{ChunkId, CommitHash, DeviceId};
+use freehold_model::{ChunkId, CommitHash, DeviceId, VersionHash};
 use freehold_trust::commit::Commit;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -95,41 +95,44 @@ impl Local {
         if !outbox.is_empty() {
             self.volume.fsync(None)?;
         }
-        let kept = self.history.unnumbered(PUSH_COMMITS_MAX)?;
-        let mut letters = Vec::new();
-        if with_others {
-            letters.extend(self.of_others(&kept)?);
-        }
-        for entry in &outbox {
-            letters.push(own_letter(entry)?);
-        }
+        let mut own = outbox.iter().map(own_letter).collect::<Result<Vec<_>, _>>()?;
         // What the server lost of this device's own chain comes before what is new.
-        let on_their_way: BTreeSet<CommitHash> = letters.iter().map(|letter| letter.hash).collect();
-        let lost = kept.into_iter().filter(|kept| kept.place.device == self.device);
-        for kept in lost {
+        let on_their_way: BTreeSet<CommitHash> = own.iter().map(|letter| letter.hash).collect();
+        for kept in self.history.unnumbered(&self.device, PUSH_COMMITS_MAX, PUSH_BYTES)? {
             let letter = letter(kept)?;
             if !on_their_way.contains(&letter.hash) {
-                letters.push(letter);
+                own.push(letter);
             }
         }
-        letters.sort_by_key(|letter| (letter.place.device == self.device, letter.place));
-        Ok(take_prefix(letters))
+        own.sort_by_key(|letter| letter.place);
+        let others = if with_others { self.of_others()? } else { Vec::new() };
+        // Others' first, since own ones have seen them; but they never take all of the room.
+        let share = if own.is_empty() { 1 } else { 2 };
+        let mut letters = take_prefix(others, PUSH_COMMITS_MAX / share, PUSH_BYTES / share);
+        let used = letters.iter().map(|letter| letter.push.size_bytes()).sum::<usize>();
+        let room = (PUSH_COMMITS_MAX - letters.len(), PUSH_BYTES.saturating_sub(used));
+        letters.extend(take_prefix(own, room.0, room.1));
+        Ok(letters)
     }
 
     /// Commits of other devices that can be sent: each with every version and every reference list,
-    /// so that the server can tell when it is placed; in the order of their chains, without gaps.
-    fn of_others(&self, kept: &[Unnumbered]) -> Result<Vec<Letter>, SyncError> {
-        let mut stopped: BTreeSet<DeviceId> = BTreeSet::new();
-        let mut letters = Vec::new();
-        for kept in kept.iter().filter(|kept| kept.place.device != self.device) {
-            let letter = letter(kept.clone())?;
-            if stopped.contains(&kept.place.device) || !is_complete(&letter.push) {
-                stopped.insert(kept.place.device);
-                continue;
-            }
-            letters.push(letter);
+    /// so that the server can tell when it is placed; in the order of their chains, without gaps. The
+    /// devices take turns, so that a long chain keeps no other one back.
+    fn of_others(&self) -> Result<Vec<Letter>, SyncError> {
+        let devices = self.history.unnumbered_devices()?.into_iter().filter(|device| *device != self.device);
+        let devices: Vec<DeviceId> = devices.collect();
+        let share = PUSH_BYTES / devices.len().max(1);
+        let mut chains = Vec::new();
+        for device in devices {
+            let kept = self.history.unnumbered(&device, PUSH_COMMITS_MAX, share)?;
+            chains.push(kept.into_iter().map(letter).collect::<Result<Vec<_>, _>>()?);
         }
-        Ok(letters)
+        let replaced = replaced(chains.iter().flatten());
+        let sendable = chains.into_iter().map(|chain| {
+            let whole = chain.into_iter().take_while(|letter| is_complete(&letter.push, &replaced));
+            whole.collect::<Vec<_>>().into_iter()
+        });
+        Ok(in_turns(sendable.collect()))
     }
 
     /// Books the answers; why an own commit was refused, if one was. Blocks.
@@ -187,28 +190,115 @@ fn letter(kept: Unnumbered) -> Result<Letter, SyncError> {
     Ok(Letter { place, hash: commit.hash(), push })
 }
 
-/// Whether every version is there, and of each the lists of what it refers to. Lists are kept only
-/// when all of a content's are there, so the root's stands for the rest.
-fn is_complete(push: &PushCommit) -> bool {
+/// The next of every chain, again and again.
+fn in_turns(mut chains: Vec<std::vec::IntoIter<Letter>>) -> Vec<Letter> {
+    let mut letters = Vec::new();
+    while !chains.is_empty() {
+        chains.retain_mut(|chain| chain.next().map(|letter| letters.push(letter)).is_some());
+    }
+    letters
+}
+
+/// Versions that a later one among these replaces. Nobody fetches such a version any more, so nobody but
+/// its author may have it; and the server needs it for nothing.
+fn replaced<'a>(letters: impl Iterator<Item = &'a Letter>) -> BTreeSet<VersionHash> {
+    let commits = letters.filter_map(|letter| Commit::from_bytes(&letter.push.commit).ok());
+    commits
+        .flat_map(|commit| {
+            commit.entries().iter().flat_map(|entry| entry.supersedes.clone()).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Whether every version is there that was not replaced, and of each the lists of what it refers to.
+/// Lists are kept only when all of a content's are there, so the root's stands for the rest.
+fn is_complete(push: &PushCommit, replaced: &BTreeSet<VersionHash>) -> bool {
     let Ok(commit) = Commit::from_bytes(&push.commit) else { return false };
     let has_list = |root: &ChunkId| push.manifests.iter().any(|list| list.node == *root);
     commit.entries().iter().all(|entry| {
         push.versions
             .iter()
             .find(|version| version.hash == entry.version)
-            .is_some_and(|version| version.refs.iter().all(has_list))
+            .map_or_else(|| replaced.contains(&entry.version), |version| version.refs.iter().all(has_list))
     })
 }
 
-/// The first that fit one request.
-fn take_prefix(letters: Vec<Letter>) -> Vec<Letter> {
-    let mut total = 0;
+/// The first that fit; one, if there is any, however large it is.
+fn take_prefix(letters: Vec<Letter>, max: usize, max_bytes: usize) -> Vec<Letter> {
+    let mut total = 0_usize;
     let fits = |letter: &Letter| {
         let is_first = total == 0;
-        let versions: usize = letter.push.versions.iter().map(|version| version.ciphertext.len() + 64).sum();
-        let lists: usize = letter.push.manifests.iter().map(|list| list.ids.len() * ChunkId::LEN + 40).sum();
-        total += letter.push.commit.len() + versions + lists;
-        is_first || total <= PUSH_BYTES
+        total = total.saturating_add(letter.push.size_bytes());
+        is_first || total <= max_bytes
     };
-    letters.into_iter().take(PUSH_COMMITS_MAX).take_while(fits).collect()
+    letters.into_iter().take(max).take_while(fits).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use freehold_api::bulk::PushVersion;
+    use freehold_model::{LogHash, RecordId, VaultId};
+    use freehold_trust::SignKey;
+    use freehold_trust::commit::{CommitEntry, CommitPlace};
+
+    fn version(number: u8) -> VersionHash {
+        VersionHash::from_bytes([number; 32])
+    }
+
+    /// A commit with one version that may be at hand and may replace another.
+    fn pushed(device: u8, seq: u64, number: u8, replaces: &[u8], is_here: bool) -> Letter {
+        let place = CommitPlace {
+            vault: VaultId::from_bytes([1; 16]),
+            device: DeviceId::from_bytes([device; 16]),
+            incarnation: 1,
+            seq,
+            prev: CommitHash::from_bytes([u8::from(seq > 1); 32]),
+            log_head: LogHash::default(),
+            member_epoch: 0,
+            generation: 1,
+        };
+        let record = RecordId::from_bytes([9; 16]);
+        let supersedes = replaces.iter().map(|number| version(*number)).collect();
+        let entry = CommitEntry { record, version: version(number), supersedes };
+        let commit = Commit::sign(place, vec![entry], vec![7], &SignKey::from_seed(&[device; 32]));
+        let commit = commit.expect("within limits").to_bytes();
+        let here = PushVersion { record, hash: version(number), ciphertext: vec![1; 10], refs: Vec::new() };
+        let push = PushCommit {
+            commit,
+            versions: is_here.then_some(here).into_iter().collect(),
+            manifests: Vec::new(),
+        };
+        let place = ChainPlace { device: place.device, incarnation: 1, seq };
+        letter(Unnumbered { place, push }).expect("a sound commit")
+    }
+
+    #[test]
+    fn a_version_that_a_later_one_replaced_holds_no_chain_back() {
+        let chain = [pushed(1, 1, 4, &[], false), pushed(1, 2, 5, &[4], true)];
+        let replaced = replaced(chain.iter());
+        assert!(chain.iter().all(|letter| is_complete(&letter.push, &replaced)));
+        assert!(!is_complete(&chain[0].push, &BTreeSet::new()), "nobody replaced it");
+    }
+
+    #[test]
+    fn chains_take_turns_and_each_stays_in_order() {
+        let long: Vec<Letter> = (1..=3).map(|seq| pushed(1, seq, 4, &[], true)).collect();
+        let short = vec![pushed(2, 1, 4, &[], true)];
+        let order: Vec<(u8, u64)> = in_turns(vec![long.into_iter(), short.into_iter()])
+            .iter()
+            .map(|letter| (letter.place.device.as_bytes()[0], letter.place.seq))
+            .collect();
+        assert_eq!(order, [(1, 1), (2, 1), (1, 2), (1, 3)]);
+    }
+
+    #[test]
+    fn a_request_takes_one_letter_however_large_and_then_what_fits() {
+        let letters = || (1..=3).map(|seq| pushed(1, seq, 4, &[], true)).collect::<Vec<_>>();
+        let size = letters()[0].push.size_bytes();
+        assert_eq!(take_prefix(letters(), 9, 1).len(), 1);
+        assert_eq!(take_prefix(letters(), 9, 2 * size).len(), 2);
+        assert_eq!(take_prefix(letters(), 2, usize::MAX).len(), 2);
+        assert!(take_prefix(letters(), 0, usize::MAX).is_empty());
+    }
 }

@@ -4,6 +4,7 @@
 //! from the devices that do. The loop never spins: without a reason it sleeps, and what failed is
 //! tried again after growing pauses.
 
+use self::telling::Telling;
 use super::intake::{Context, Halt, Intake, Source};
 use super::limits::{LOOK, POLL};
 use super::pace::{Backoff, CommitPace, Due};
@@ -24,6 +25,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 
 mod devices;
+mod telling;
 
 /// Reasons to look.
 #[derive(Debug, Default)]
@@ -119,6 +121,7 @@ pub(crate) struct SyncTask {
     other_past: Option<ChainHead>,
     reload_own: bool,
     heads_told: Vec<HeadItem>,
+    telling: Telling,
     removals_told: Vec<RevokeIntent>,
     started: Instant,
 }
@@ -148,6 +151,7 @@ impl SyncTask {
             other_past: None,
             reload_own: index_lost,
             heads_told: Vec::new(),
+            telling: Telling::default(),
             removals_told: Vec::new(),
             started: Instant::now(),
         }
@@ -356,6 +360,7 @@ impl SyncTask {
             Done::Written(written) => self.written(written),
             Done::Sent(sent) => self.sent(sent),
             Done::Told => {}
+            Done::TellsCommits(device, went_well) => self.told_commits(device, went_well),
             Done::Placed(asked) => {
                 if let Err(error) = &asked {
                     tracing::debug!(%error, "the place of own versions was not asked for");

@@ -39,6 +39,8 @@ pub(super) enum Done {
     Sent(Result<Sent, SyncError>),
     /// A device was told, or not: it asks for itself later.
     Told,
+    /// A device was told commits, or could not be.
+    TellsCommits(DeviceId, bool),
     /// How many versions of earlier starts are not placed yet.
     Placed(Result<usize, SyncError>),
     /// This device goes on as a new incarnation.

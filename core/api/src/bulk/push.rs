@@ -37,6 +37,16 @@ pub struct PushCommit {
     pub manifests: Vec<ManifestRefs>,
 }
 
+impl PushCommit {
+    /// About as many bytes as it has on the wire.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        let versions = self.versions.iter().map(|version| version.ciphertext.len().saturating_add(64));
+        let lists = self.manifests.iter().map(|list| list.ids.len().saturating_mul(32).saturating_add(40));
+        versions.chain(lists).fold(self.commit.len(), usize::saturating_add)
+    }
+}
+
 /// One sealed record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PushVersion {

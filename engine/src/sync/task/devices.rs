@@ -14,17 +14,36 @@ use std::sync::Arc;
 use std::time::Instant;
 
 impl SyncTask {
-    /// Sends a new commit to every device there is a link to.
+    /// Sends a new commit to every device there is a link to, after those it is still being sent.
     pub(super) fn tell_devices(&mut self, push: &PushCommit) {
-        for device in self.parts.devices.connected() {
-            let (parts, push) = (Arc::clone(&self.parts), push.clone());
-            self.work.spawn(async move {
-                if let Err(failure) = parts.devices.tell(&device, vec![push]).await {
-                    tracing::debug!(?device, %failure, "a device was not told; it asks later");
-                }
-                Done::Told
-            });
+        let connected = self.parts.devices.connected();
+        self.telling.retain(&connected);
+        for device in connected {
+            self.telling.add(device, push);
+            self.tell(device);
         }
+    }
+
+    /// Sends what waits for a device, unless something is on its way there.
+    fn tell(&mut self, device: DeviceId) {
+        let Some(pushes) = self.telling.take(&device) else { return };
+        let parts = Arc::clone(&self.parts);
+        self.work.spawn(async move {
+            let told = parts.devices.tell(&device, pushes).await;
+            if let Err(failure) = &told {
+                tracing::debug!(?device, %failure, "a device was not told; it asks later");
+            }
+            Done::TellsCommits(device, told.is_ok())
+        });
+    }
+
+    /// A device was told, or could not be.
+    pub(super) fn told_commits(&mut self, device: DeviceId, went_well: bool) {
+        if self.telling.done(&device, went_well) && self.parts.devices.connected().contains(&device) {
+            // It missed some: asking for its heads shows it ours, and it fetches what it lacks.
+            self.intake.device_may_have_more(device);
+        }
+        self.tell(device);
     }
 
     pub(super) fn device_event(&mut self, event: DeviceEvent) {
@@ -36,7 +55,7 @@ impl SyncTask {
             DeviceEvent::Left(device) => self.intake.source_left(Source::Device(device)),
             DeviceEvent::Knows(device, heads) => self.heads(device, heads),
             DeviceEvent::Removes(intents) => self.obey(&intents),
-            DeviceEvent::Tells(device, pushes) => {
+            DeviceEvent::Tells(device, pushes, _room) => {
                 for push in pushes {
                     self.told(device, push);
                 }
