@@ -16,6 +16,8 @@ use freehold_trust::account_log::RevokeIntent;
 
 /// Problem: this device is no longer part of the account.
 pub(crate) const REMOVED: &str = "device_removed";
+/// Problem: a revocation is obeyed and could not be written down.
+pub(crate) const REVOCATION_UNKEPT: &str = "revocation_unkept";
 /// Problem: a revocation made offline counts no longer.
 pub(crate) const REVOCATION_LOST: &str = "revocation_lost";
 

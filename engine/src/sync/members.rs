@@ -19,6 +19,7 @@ use freehold_trust::account_log::{AccountState, LogEntry, LogError, LogPin, Path
 use parking_lot::Mutex;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How often a change is made anew because another device was faster, and the log read again because it
 /// moved on between two answers.
@@ -86,6 +87,8 @@ pub(crate) struct Members {
     stored: Mutex<StoredAccount>,
     views: Mutex<Views>,
     refreshing: tokio::sync::Mutex<()>,
+    /// A revocation that is obeyed could not be written down.
+    is_unkept: AtomicBool,
 }
 
 /// Keys of a generation that is new here.
@@ -117,6 +120,7 @@ impl Members {
             stored: Mutex::new(stored),
             views: Mutex::new(views),
             refreshing: tokio::sync::Mutex::default(),
+            is_unkept: AtomicBool::new(false),
         })
     }
 
@@ -290,7 +294,8 @@ impl Members {
     /// Obeys a revocation from now on and keeps it until it is in the log. One that is known does nothing.
     ///
     /// # Errors
-    /// `Refused` when its signatures do not count, or it cannot be remembered.
+    /// Like the server's log when its signatures do not count. `Disk` when it could not be written down: it
+    /// is obeyed until this device stops.
     pub(crate) fn want(&self, intent: &RevokeIntent) -> Result<(), EngineError> {
         let mut stored = self.stored.lock();
         let log = Arc::clone(&self.views.lock().log);
@@ -300,14 +305,16 @@ impl Members {
             Err(error) => return Err(EngineError::log(error)),
         }
         let device = intent.unverified().device();
-        if stored.intents.iter().any(|known| known.unverified().device() == device) {
+        if stored.intents.iter().all(|known| known.unverified().device() != device) {
+            stored.intents.push(intent.clone());
+            *self.views.lock() = views(log.as_ref().clone(), &stored.intents, stored.root.generation());
+            self.is_unkept.store(true, Ordering::Release);
+        }
+        if !self.is_unkept.load(Ordering::Acquire) {
             return Ok(());
         }
-        stored.intents.push(intent.clone());
-        stored.save(&self.dir, &self.local_key, &mut OsEntropy).inspect_err(|_| {
-            stored.intents.pop();
-        })?;
-        *self.views.lock() = views(log.as_ref().clone(), &stored.intents, stored.root.generation());
+        stored.save(&self.dir, &self.local_key, &mut OsEntropy)?;
+        self.is_unkept.store(false, Ordering::Release);
         Ok(())
     }
 

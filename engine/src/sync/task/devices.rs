@@ -2,7 +2,9 @@
 
 use super::SyncTask;
 use crate::devices::DeviceEvent;
+use crate::engine_error::EngineError;
 use crate::sync::intake::Source;
+use crate::sync::keeping::REVOCATION_UNKEPT;
 use crate::sync::limits::RELAY_AFTER;
 use crate::sync::work::Done;
 use freehold_api::bulk::PushCommit;
@@ -67,8 +69,16 @@ impl SyncTask {
     /// Removals that somebody signed and the account log does not have: obeyed at once, entered later.
     pub(super) fn obey(&mut self, intents: &[RevokeIntent]) {
         for intent in intents {
-            if let Err(error) = self.parts.members.want(intent) {
-                tracing::warn!(%error, "a device asks for a removal that does not count");
+            match self.parts.members.want(intent) {
+                Ok(()) => self.parts.problems.clear(REVOCATION_UNKEPT),
+                Err(error @ EngineError::Disk { .. }) => {
+                    self.parts.problems.raise(
+                        REVOCATION_UNKEPT,
+                        format!("the removal of a device is obeyed and could not be written down: {error}"),
+                        "make room on this device's disk, or check it; the other devices tell of it again",
+                    );
+                }
+                Err(error) => tracing::warn!(%error, "a device asks for a removal that does not count"),
             }
         }
         self.parts.members_changed();
