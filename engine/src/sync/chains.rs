@@ -32,6 +32,9 @@ pub(crate) enum Alarm {
     /// A device has seen a commit that the server denies again and again.
     #[error("the server hides changes that one of your devices has seen")]
     Hidden,
+    /// Somebody says that this device signed a commit, and does not show that it did.
+    #[error("there is a claim that this device made changes which it never signed")]
+    Unproven,
 }
 
 /// Whether a commit is news.

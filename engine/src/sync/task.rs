@@ -4,8 +4,10 @@
 //! from the devices that do. The loop never spins: without a reason it sleeps, and what failed is
 //! tried again after growing pauses.
 
+use super::chains::Alarm;
 use super::intake::{Context, Halt, Intake, Source};
 use super::limits::{LOOK, POLL};
+use super::meet::Past;
 use super::pace::{Backoff, CommitPace, Due};
 use super::placed::{Awaiting, Earlier};
 use super::state::SyncState;
@@ -326,7 +328,10 @@ impl SyncTask {
                 self.halted(Source::Device(device), taken);
                 self.others_may_need_a_relay();
             }
-            Done::Heads(device, Err(failure)) | Done::Commits(device, Err(failure)) => {
+            Done::OwnPast { from, claim, answer: Ok(answer) } => self.own_past(from, &claim, &answer),
+            Done::OwnPast { from: device, answer: Err(failure), .. }
+            | Done::Heads(device, Err(failure))
+            | Done::Commits(device, Err(failure)) => {
                 tracing::debug!(?device, %failure, "a device did not answer");
                 self.intake.failed(Source::Device(device), &[], self.now_ms());
             }
@@ -374,13 +379,16 @@ impl SyncTask {
         }
     }
 
-    fn met(&mut self, met: Result<Option<ChainHead>, SyncError>) {
+    fn met(&mut self, met: Result<Past, SyncError>) {
         self.contact.is_meeting = false;
         match met {
-            Ok(theirs) => {
-                if let Some(theirs) = theirs.filter(|theirs| self.parts.local.is_foreign_past(theirs)) {
-                    return self.be_reborn(theirs);
-                }
+            Ok(Past::Other(theirs)) => self.be_reborn(theirs),
+            Ok(Past::Unproven(evidence)) => {
+                let halt = Halt::Alarm { alarm: Alarm::Unproven, commit: evidence };
+                self.parts.report_halt(Source::Server, &halt);
+                self.contact.not_before = Some(Instant::now() + self.contact.backoff.next(super::random()));
+            }
+            Ok(Past::Known) => {
                 self.contact.has_met = true;
                 self.contact.has_mail = true;
                 self.contact.backoff.reset();

@@ -8,10 +8,14 @@
 //! people are told which device they wait for.
 //!
 //! The owner asks [`Intake::asks`] what to do, does it, and hands every answer back; nothing else
-//! changes the state. [`commits`] judges commits, [`versions`] follows versions to their place.
+//! changes the state. [`commits`] judges commits, [`versions`] follows versions to their place,
+//! [`own`] judges what others say of this device itself.
 
 mod commits;
+mod own;
 mod versions;
+
+pub(crate) use commits::just_before;
 
 use super::chains::{Alarm, KnownCommits};
 use super::limits::{SOURCE_PAUSE_MS, STORED_UNFINISHED_MAX};
@@ -45,6 +49,8 @@ pub(crate) enum Ask {
     Heads { from: DeviceId },
     /// Commits another device has after these places: [`Intake::commits`].
     Commits { from: DeviceId, after: Vec<After> },
+    /// The commit of this device that another one says it knows: [`Intake::own_past`].
+    OwnPast { from: DeviceId, claim: HeadItem },
     /// Versions by hash: [`Intake::versions`].
     Versions { from: Source, hashes: Vec<VersionHash> },
     /// The account log has entries that are not known here: [`Intake::log_read`].
@@ -102,6 +108,10 @@ struct Lane {
     heads: Option<Heads>,
     /// Places at which it has followed another commit than this device: asked for as evidence.
     forked: Vec<After>,
+    /// It knows more of this device's own chain than this device, or something else.
+    own: Option<HeadItem>,
+    /// It was asked for the commit it claims and had none.
+    own_denied: Option<Denied>,
     /// Commits may be there.
     wants_commits: bool,
     /// The device is to be asked what it knows.
@@ -350,6 +360,10 @@ impl Intake {
                 Source::Device(from) if lane.wants_heads => {
                     lane.wants_heads = false;
                     Ask::Heads { from }
+                }
+                Source::Device(from) if lane.own.is_some() => {
+                    let claim = lane.own.take()?;
+                    Ask::OwnPast { from, claim }
                 }
                 Source::Device(from) if lane.wants_commits => {
                     let mut after = std::mem::take(&mut lane.forked);
