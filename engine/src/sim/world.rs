@@ -239,6 +239,7 @@ impl World {
                 let here = wanted.into_iter().map(|(version, _)| version).collect();
                 self.replicas[at].intake.brought(&here);
             }
+            Ask::Compare(checkpoint) => self.replicas[at].compare(&checkpoint),
             Ask::Apply(step) => {
                 let applied = self.replicas[at].local.apply(*step);
                 assert!(applied.undone.is_none(), "a healthy disk");
@@ -322,7 +323,7 @@ impl World {
     pub(super) fn lose(&mut self, at: usize, which: usize) {
         match &self.replicas[at].asked[which] {
             // These are the device's own disk.
-            Ask::Apply(_) | Ask::Bring { .. } => self.answer(at, which),
+            Ask::Apply(_) | Ask::Bring { .. } | Ask::Compare(_) => self.answer(at, which),
             Ask::Page { .. } => {
                 self.replicas[at].asked.remove(which);
                 self.lost(at, Source::Server, &[]);

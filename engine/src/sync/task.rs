@@ -5,6 +5,7 @@
 //! tried again after growing pauses.
 
 use super::chains::Alarm;
+use super::checkpoint::{Checkpoint, Compared};
 use super::intake::{Context, Halt, Intake, Source};
 use super::limits::{LOOK, POLL};
 use super::meet::Past;
@@ -288,7 +289,8 @@ impl SyncTask {
         let is_storable = storable.is_some();
         let state = storable.unwrap_or_else(|| self.intake.state().clone());
         let parts = Arc::clone(&self.parts);
-        let frozen = Frozen { state, log_head: parts.members.log_head(), is_storable };
+        let is_whole = self.intake.is_whole();
+        let frozen = Frozen { state, log_head: parts.members.log_head(), is_storable, is_whole };
         self.work.spawn(async move {
             let write = move || parts.local.write_commit(frozen, &|content| parts.new_refs(content));
             Done::Written(super::blocking(write).await)
@@ -346,6 +348,7 @@ impl SyncTask {
                 }
             }
             Done::Brought(here) => self.intake.brought(&here),
+            Done::Compared(checkpoint, compared) => self.compared(&checkpoint, compared),
             Done::Applied(applied) => {
                 if applied.refused > 0 {
                     self.parts.report_refused(applied.refused);
@@ -377,6 +380,15 @@ impl SyncTask {
                 self.publish_heads();
             }
         }
+    }
+
+    fn compared(&mut self, checkpoint: &Checkpoint, compared: Result<Compared, SyncError>) {
+        let compared = compared.unwrap_or_else(|error| {
+            self.parts.report_error(&error);
+            Compared::Unknown
+        });
+        let taken = self.intake.compared(checkpoint, compared);
+        self.halted(Source::Device(checkpoint.author), taken);
     }
 
     fn met(&mut self, met: Result<Past, SyncError>) {

@@ -1,6 +1,7 @@
 //! Doing what the machine asks for: one task each, one answer each.
 
 use super::apply::Applied;
+use super::checkpoint::{Checkpoint, Compared};
 use super::intake::{Ask, Source, just_before};
 use super::meet::Past;
 use super::members::MembersError;
@@ -40,6 +41,7 @@ pub(super) enum Done {
     },
     Log(Source, Result<(), MembersError>),
     Brought(BTreeSet<VersionHash>),
+    Compared(Box<Checkpoint>, Result<Compared, SyncError>),
     Applied(Applied),
     Written(Result<Option<Written>, SyncError>),
     Sent(Result<Sent, SyncError>),
@@ -85,6 +87,10 @@ impl Parts {
             }
             Ask::Log { from } => Done::Log(from, self.read_log(from).await),
             Ask::Bring { wanted } => Done::Brought(bring(&self.downloads, &self.cache, wanted).await),
+            Ask::Compare(checkpoint) => {
+                let (checkpoint, compared) = self.compare(*checkpoint).await;
+                Done::Compared(Box::new(checkpoint), compared)
+            }
             Ask::Apply(application) => Done::Applied(self.apply(*application).await),
         }
     }

@@ -4,6 +4,7 @@ use super::own::is_more;
 use super::{Context, Denied, Halt, Intake, Source};
 use crate::history::{ChainPlace, KeptCommit};
 use crate::sync::chains::{Alarm, Chains, Place};
+use crate::sync::checkpoint::Checkpoint;
 use crate::sync::limits::{HIDING_MS, SOURCE_PAUSE_MS};
 use crate::sync::state::ASIDE_MAX;
 use freehold_api::bulk::CommitPage;
@@ -323,6 +324,9 @@ impl Intake {
         let versions: Vec<_> = commit.entries().iter().map(|entry| entry.version).collect();
         if let Some(lane) = self.lanes.get_mut(&source) {
             lane.may_have.extend(versions);
+        }
+        if let Some(checkpoint) = Checkpoint::of(commit, body, ctx.device) {
+            self.checkpoints.insert(checkpoint.author, checkpoint);
         }
         for seen in &body.seen {
             self.cite(ctx, source, commit, seen);
