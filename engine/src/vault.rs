@@ -14,6 +14,7 @@ use crate::problems::Problems;
 use crate::server::Server;
 use crate::sync::Parts;
 use crate::sync::brake::{Brake, HeldFiles};
+use crate::sync::limits::CHECKPOINT_COMMITS;
 use crate::sync::local::Local;
 use crate::sync::members::Members;
 use crate::sync::task::{Progress, Signals, SyncTask};
@@ -348,6 +349,7 @@ fn open_disk(
         keyring,
         history,
         sign_key: secret.sign_key(),
+        checkpoint_commits: CHECKPOINT_COMMITS,
     };
     Ok(OnDisk { dir, local: Arc::new(local), local_key, recovery })
 }

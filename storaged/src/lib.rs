@@ -17,6 +17,7 @@ mod node;
 mod serve;
 mod session;
 mod state;
+mod witness;
 
 pub use config::{Config, Flags};
 pub use error::StartError;

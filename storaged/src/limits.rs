@@ -12,6 +12,9 @@ pub(crate) const VAULTS_PER_LINK_MAX: usize = 64;
 /// bytes; over it new ones are refused with `OverBudget` until old ones expire.
 pub(crate) const BUDGETS_MAX: usize = 1_000_000;
 
+/// Vaults in which devices leave heads; each has at most 10 MiB of them, in practice a few hundred bytes.
+pub(crate) const WITNESS_VAULTS_MAX: usize = 65_536;
+
 /// Bytes that requests of no urgency hold in memory at once; more wait their turn.
 pub(crate) const MEMORY_BYTES: usize = 128 * 1024 * 1024;
 

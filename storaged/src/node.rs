@@ -9,6 +9,7 @@ use crate::coordinate::{self, Heart, Offer};
 use crate::error::StartError;
 use crate::serve::Service;
 use crate::state::{DataDir, Joined, Secret};
+use crate::witness::Witness;
 use freehold_model::NodeId;
 use freehold_net::coord::ServerClient;
 use freehold_net::{Accept, Endpoint, LinkConfig};
@@ -53,7 +54,8 @@ impl Node {
         };
         let authority = Authority { node: joined.node, server: joined.server_key };
         let chunks = Arc::clone(&store);
-        let service = Arc::new(Service::new(authority, secret.sign_key(), chunks, unix_now));
+        let witness = Witness::open(&dir.heads()).map_err(|error| dir.unusable(error))?;
+        let service = Arc::new(Service::new(authority, secret.sign_key(), chunks, witness, unix_now));
         let sign = secret.sign_key();
         let heart = Heart { client, node: joined.node, sign, addresses, store, clock: unix_now };
         Ok(Self { id: joined.node, addr, endpoint, service, heart })

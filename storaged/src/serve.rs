@@ -6,9 +6,11 @@
 
 use crate::admit::Authority;
 use crate::limits;
-use crate::session::{Chunks, Put, Session, Shared};
+use crate::session::{Chunks, Put, Session, Shared, Witnessed};
+use crate::witness::{Witness, WitnessError};
 use bytes::Bytes;
-use freehold_api::peer::{self, PeerError};
+use freehold_api::peer::{self, PeerError, WitnessResponse};
+use freehold_model::codec::to_vec;
 use freehold_net::{Class, Handler, Inbound, PeerInfo, RefusalCode, Responder};
 use freehold_trust::{PublicKey, SignKey};
 use std::sync::Arc;
@@ -23,6 +25,7 @@ pub(crate) struct Service {
     authority: Authority,
     shared: Shared,
     store: Arc<dyn Chunks>,
+    witness: Witness,
     clock: Clock,
     memory: Arc<Semaphore>,
     urgent_memory: Arc<Semaphore>,
@@ -42,12 +45,19 @@ type Answer = (Vec<u8>, Vec<Bytes>);
 const PERMIT_BYTES: usize = 1024;
 
 impl Service {
-    pub(crate) fn new(authority: Authority, sign: SignKey, store: Arc<dyn Chunks>, clock: Clock) -> Self {
+    pub(crate) fn new(
+        authority: Authority,
+        sign: SignKey,
+        store: Arc<dyn Chunks>,
+        witness: Witness,
+        clock: Clock,
+    ) -> Self {
         let pool = |bytes: usize| Arc::new(Semaphore::new(bytes / PERMIT_BYTES));
         Self {
             authority,
             shared: Shared::new(authority.node, sign),
             store,
+            witness,
             clock,
             memory: pool(limits::MEMORY_BYTES),
             urgent_memory: pool(limits::URGENT_MEMORY_BYTES),
@@ -111,6 +121,7 @@ impl Handler for LinkHandler {
             }
             peer::PUT => self.put(request, responder, now).await,
             peer::GET => self.get(request, responder, now).await,
+            peer::WITNESS => self.witness(request, responder, now).await,
             _ => told(responder.refuse(RefusalCode::UNKNOWN_METHOD).await),
         }
     }
@@ -145,6 +156,17 @@ impl LinkHandler {
         reply(responder, stored.map(|outcomes| (Vec::new(), vec![Bytes::from(outcomes)]))).await;
     }
 
+    async fn witness(&self, request: Inbound, responder: Responder, now: u64) {
+        let asked = match self.session.begin_witness(&request.head, now, &self.service.shared) {
+            Ok(asked) => asked,
+            Err(error) => return reply(responder, Err(error)).await,
+        };
+        let _memory = self.service.reserve(request.class, peer::WITNESS_RESPONSE_BYTES_MAX as u64).await;
+        let service = Arc::clone(&self.service);
+        let left = self.service.off_the_loop(move || witnessed(&service, &asked)).await;
+        reply(responder, left.map(|left| (Vec::new(), vec![Bytes::from(left)]))).await;
+    }
+
     async fn get(&self, request: Inbound, responder: Responder, now: u64) {
         let credit_bytes = responder.credit().max_body_bytes;
         let get = match self.session.begin_get(&request.head, credit_bytes, now) {
@@ -155,6 +177,19 @@ impl LinkHandler {
         let store = Arc::clone(&self.service.store);
         let found = self.service.off_the_loop(move || get.finish(&*store)).await;
         reply(responder, found.map(|found| (found.head, found.body))).await;
+    }
+}
+
+/// What was left, or why it was not, told once in the log.
+fn witnessed(service: &Service, asked: &Witnessed) -> Result<Vec<u8>, PeerError> {
+    let Witnessed { request, holder } = asked;
+    match service.witness.exchange(&request.vault_tag, *holder, &request.left) {
+        Ok(left) => Ok(to_vec(&WitnessResponse { left })),
+        Err(WitnessError::Full) => Err(PeerError::OverBudget),
+        Err(error) => {
+            tracing::warn!(%error, "a client's heads were not kept");
+            Err(PeerError::Failed)
+        }
     }
 }
 

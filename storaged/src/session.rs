@@ -8,13 +8,13 @@ use crate::admit::{Authority, Budgets, Shown};
 use bytes::Bytes;
 use freehold_api::peer::{
     GetItem, GetOutcome, GetRequest, GetResponse, HaveRequest, HaveResponse, PeerError, PutOutcome,
-    PutRequest, PutResponse,
+    PutRequest, PutResponse, WitnessRequest,
 };
 use freehold_model::codec::{DecodeError, from_slice, to_vec};
 use freehold_model::limits::{BATCH_BYTES_MAX, CHUNK_SEALED_BYTES_MAX};
 use freehold_model::{ChunkId, NodeId, VaultTag};
 use freehold_store::{NodeStore, PutStatus, Slice, StoreError};
-use freehold_trust::{Ops, PublicKey, Receipt, SignKey, SignedReceipt};
+use freehold_trust::{HolderHash, Ops, PublicKey, Receipt, SignKey, SignedReceipt};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -81,6 +81,14 @@ pub(crate) struct Get {
     credit_bytes: u64,
 }
 
+/// An admitted question about what devices left.
+#[derive(Debug)]
+pub(crate) struct Witnessed {
+    pub(crate) request: WitnessRequest,
+    /// Who asks, and whose place it is.
+    pub(crate) holder: HolderHash,
+}
+
 /// The answer to a get.
 #[derive(Debug)]
 pub(crate) struct Found {
@@ -144,6 +152,23 @@ impl Session {
         let request: GetRequest = from_slice(head).map_err(malformed)?;
         self.shown().terms(&request.vault_tag, Ops::GET, now)?;
         Ok(Get { request, credit_bytes: credit_bytes.min(BATCH_BYTES_MAX as u64) })
+    }
+
+    /// `WITNESS`: what is brought, counted as bytes put, and whose it is.
+    pub(crate) fn begin_witness(
+        &self,
+        head: &[u8],
+        now: u64,
+        shared: &Shared,
+    ) -> Result<Witnessed, PeerError> {
+        let request: WitnessRequest = from_slice(head).map_err(malformed)?;
+        let shown = self.shown();
+        let mut terms = shown.terms(&request.vault_tag, Ops::GET, now)?;
+        if !request.left.is_empty() {
+            terms = shown.terms(&request.vault_tag, Ops::PUT, now)?;
+            shared.budgets().charge(terms, request.left.len() as u64, now)?;
+        }
+        Ok(Witnessed { holder: terms.holder, request })
     }
 
     fn shown(&self) -> std::sync::MutexGuard<'_, Shown> {

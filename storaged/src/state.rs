@@ -77,6 +77,11 @@ impl DataDir {
         self.0.join("chunks")
     }
 
+    /// Where devices leave what they know of each other.
+    pub(crate) fn heads(&self) -> PathBuf {
+        self.0.join("heads")
+    }
+
     /// The node's secret; a new one is made in a folder that has none.
     pub(crate) fn secret(&self) -> Result<Secret, StartError> {
         let path = self.0.join(KEY_FILE);

@@ -178,6 +178,16 @@ fn every_file_of_a_node_is_on_the_threat_models_page() {
         let files = entries.filter(|entry| entry.path().is_file());
         files.map(|entry| format!("{before}{}", entry.file_name().to_str().unwrap())).collect()
     };
+    let folders = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().path());
+    for folder in folders.filter(|path| path.is_dir()) {
+        let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
+        let is_listed = page.lines().any(|line| {
+            let mut words = line.split_whitespace();
+            words.next() == Some("node")
+                && words.next().is_some_and(|file| file.starts_with(&format!("{name}/")))
+        });
+        assert!(is_listed, "say in docs/threat-model.md what lies in {name}/");
+    }
     let files = [names(&dir, ""), names(&dir.join("chunks"), "chunks/")].concat();
     assert!(files.iter().any(|name| name.ends_with(".seg")), "{files:?}");
     for name in files {

@@ -9,7 +9,10 @@ use freehold_api::control::{ChangePassword, Credentials, DeviceList, Recover, Re
 use freehold_api::device_peer::{
     CommitsRequest, CommitsResponse, DeviceVersionsRequest, Heads, LogResponse, RemovalsTold,
 };
-use freehold_api::peer::{GetRequest, GetResponse, HaveRequest, HaveResponse, PutRequest, PutResponse};
+use freehold_api::peer::{
+    GetRequest, GetResponse, HaveRequest, HaveResponse, PutRequest, PutResponse, WitnessRequest,
+    WitnessResponse,
+};
 use freehold_crypto::{
     ChunkKey, ChunkOpener, KeyBoxHeader, RecoveryKey, UnlockBox, UnlockKeys, open_chunk, open_user,
 };
@@ -138,6 +141,8 @@ targets! {
     put_responses: bytes => canonical::<PutResponse>(bytes);
     get_requests: bytes => canonical::<GetRequest>(bytes);
     get_responses: bytes => canonical::<GetResponse>(bytes);
+    witness_requests: bytes => canonical::<WitnessRequest>(bytes);
+    witness_responses: bytes => canonical::<WitnessResponse>(bytes);
     device_heads: bytes => canonical::<Heads>(bytes);
     device_commits_requests: bytes => canonical::<CommitsRequest>(bytes);
     device_commits_responses: bytes => canonical::<CommitsResponse>(bytes);

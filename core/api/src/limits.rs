@@ -70,6 +70,12 @@ pub const LOG_ENTRIES_MAX: usize = 10_000;
 /// Removals in one message between devices: as many as an account has devices.
 pub const REMOVALS_MAX: usize = 256;
 
+/// Bytes that one client leaves in a vault at a node: the signed heads of 128 devices, sealed.
+pub const WITNESS_BYTES_MAX: usize = 40 * 1024;
+
+/// Clients that leave something in one vault at a node: an account's devices over many years.
+pub const WITNESSES_MAX: usize = 256;
+
 /// Device chains in one message between devices. A head of the link holds 1,092 of them; an account
 /// has at most 256 live devices, and heads of the rest never change.
 pub const HEADS_MAX: usize = 1_024;

@@ -1,7 +1,8 @@
 //! The peer protocol: what a client says to a storage node over a link.
 //!
-//! Four methods. `AUTH` shows a capability, once for each vault on a link; the node checks it again
-//! with every request. `HAVE`, `PUT` and `GET` work on batches of one vault. Small parts travel in
+//! Five methods. `AUTH` shows a capability, once for each vault on a link; the node checks it again
+//! with every request. `HAVE`, `PUT` and `GET` work on batches of one vault; [`WITNESS`] keeps what
+//! devices say of each other's newest commits. Small parts travel in
 //! the head, chunk bytes in the body, one after the other in the order of the items, so a body's
 //! offset alone tells which item it belongs to. Capabilities and receipts are opaque here;
 //! `freehold-trust` reads them. A request that fails as a whole is refused with a [`PeerError`]
@@ -27,6 +28,8 @@ use freehold_model::{ChunkId, VaultTag};
 use std::fmt;
 
 use crate::limits::RECEIPT_BYTES_MAX;
+
+pub use witness::{WITNESS, WITNESS_RESPONSE_BYTES_MAX, WitnessRequest, WitnessResponse};
 
 /// Method number of `AUTH`.
 pub const AUTH: u16 = 1;
@@ -441,6 +444,8 @@ fn take_all<T: Decode>(input: &mut Reader<'_>, min_item_bytes: usize) -> Result<
     let count = input.count(BATCH_ITEMS_MAX, min_item_bytes)?;
     (0..count).map(|_| T::decode(input)).collect()
 }
+
+mod witness;
 
 #[cfg(test)]
 mod tests;

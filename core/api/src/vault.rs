@@ -1,6 +1,6 @@
 //! Small messages about vaults: list, state, chain heads, results of a push.
 
-use crate::{ErrorCode, VaultBoxes};
+use crate::{Blob, ErrorCode, VaultBoxes};
 use freehold_model::{CommitHash, DeviceId, VaultId};
 use serde::{Deserialize, Serialize};
 
@@ -36,10 +36,13 @@ pub struct VaultState {
 }
 
 /// Answer to `GET /api/v1/vaults/{vault}/chain/{device}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChainState {
     /// The device's newest commit here; nothing when there is none.
     pub head: Option<ChainHead>,
+    /// Its header and signature, the commit's first 250 bytes: a device believes nothing of its own
+    /// past that it did not sign.
+    pub signed: Option<Blob>,
 }
 
 /// One commit as a place in its device's chain.

@@ -5,7 +5,8 @@ use crate::error::{KeyringError, OpenError};
 use crate::kdf::{kdf, prf};
 use crate::labels;
 use crate::limits::{
-    COMMIT_BODY_PLAIN_BYTES_MAX, FIRST_GENERATION, GENERATIONS_MAX, RECORD_PLAIN_BYTES_MAX, SEALED_OVERHEAD,
+    COMMIT_BODY_PLAIN_BYTES_MAX, FIRST_GENERATION, GENERATIONS_MAX, HEADS_PLAIN_BYTES_MAX,
+    RECORD_PLAIN_BYTES_MAX, SEALED_OVERHEAD,
 };
 use crate::secret::Secret32;
 use crate::siv::{Parsed, Place, SivKey, SivKind};
@@ -20,6 +21,12 @@ const RECORD: SivKind =
     SivKind { magic: *b"FHR1", encryption_label: labels::RECORD_ENC, nonce_label: labels::RECORD_NONCE };
 const COMMIT_BODY: SivKind =
     SivKind { magic: *b"FHB1", encryption_label: labels::COMMIT_ENC, nonce_label: labels::COMMIT_NONCE };
+
+const HEADS: SivKind =
+    SivKind { magic: *b"FHD1", encryption_label: labels::HEADS_ENC, nonce_label: labels::HEADS_NONCE };
+
+/// Bytes of the largest sealed heads.
+const HEADS_SEALED_MAX: usize = SEALED_OVERHEAD + record_len(HEADS_PLAIN_BYTES_MAX as u64 + 4) as usize;
 
 /// Bytes of the largest sealed commit body.
 const COMMIT_BODY_SEALED_MAX: usize =
@@ -83,6 +90,7 @@ struct Generation {
     chunk_hash: Secret32,
     record: SivKey,
     commit_body: SivKey,
+    heads: SivKey,
 }
 
 impl VaultKeyring {
@@ -245,6 +253,31 @@ impl VaultKeyring {
         self.generation(parsed.generation)?.commit_body.open(&place, &parsed)
     }
 
+    /// Seals the heads that a device leaves at a storage node under the current generation. Equal
+    /// plaintext gives equal bytes.
+    ///
+    /// # Panics
+    /// When the plaintext is over [`HEADS_PLAIN_BYTES_MAX`]: devices leave no more.
+    #[must_use]
+    pub fn seal_heads(&self, plain: &[u8]) -> Vec<u8> {
+        assert!(plain.len() <= HEADS_PLAIN_BYTES_MAX, "devices leave no more heads than fit");
+        let current = self.current();
+        let place = Place { magic: HEADS.magic, generation: current.number, context: self.vault.as_bytes() };
+        current.heads.seal(&place, plain)
+    }
+
+    /// Opens heads of any generation.
+    ///
+    /// # Errors
+    /// `Refused` when they are damaged or another vault's; `UnknownGeneration` when their key is not
+    /// here yet.
+    pub fn open_heads(&self, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        let parsed = Parsed::read(HEADS.magic, sealed, HEADS_SEALED_MAX)?;
+        let place =
+            Place { magic: HEADS.magic, generation: parsed.generation, context: self.vault.as_bytes() };
+        self.generation(parsed.generation)?.heads.open(&place, &parsed)
+    }
+
     fn current(&self) -> Arc<Generation> {
         let generations = self.generations.read().expect("no holder of this lock panics");
         Arc::clone(generations.last().expect("a keyring has a first generation"))
@@ -280,6 +313,7 @@ impl Generation {
             chunk_hash: kdf(labels::CHUNK_HASH, key.expose(), &context),
             record: SivKey::derive(&RECORD, key.secret(), &context),
             commit_body: SivKey::derive(&COMMIT_BODY, key.secret(), &context),
+            heads: SivKey::derive(&HEADS, key.secret(), &context),
         }
     }
 }

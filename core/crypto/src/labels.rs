@@ -71,6 +71,10 @@ labels! {
     COMMIT_ENC = "commit/enc";
     /// A vault key to commit body nonces.
     COMMIT_NONCE = "commit/nonce";
+    /// A vault key to the encryption of heads left at nodes.
+    HEADS_ENC = "heads/enc";
+    /// A vault key to the nonces of heads left at nodes.
+    HEADS_NONCE = "heads/nonce";
     /// A file's key and a salt to the key of one version's root manifest.
     ROOT = "root";
     /// A file's key to the hash that yields root salts.

@@ -42,6 +42,9 @@ pub const RECORD_PLAIN_BYTES_MAX: usize = RECORD_BYTES_MAX - 32 * 1024;
 /// Plaintext bytes of one commit body.
 pub const COMMIT_BODY_PLAIN_BYTES_MAX: usize = 512 * 1024;
 
+/// Plaintext bytes of the heads that a device leaves at a node: 128 of 250 bytes.
+pub const HEADS_PLAIN_BYTES_MAX: usize = 32 * 1024;
+
 /// Bytes of a key box, which always wraps one 32-byte key.
 pub const KEY_BOX_LEN: usize = 4 + 1 + 1 + 4 + 16 + 16 + 24 + 32 + 32 + TAG_LEN;
 

@@ -143,6 +143,18 @@ fn commit_body_vectors_hold() {
 }
 
 #[test]
+fn heads_vectors_hold() {
+    let keyring = keyring();
+    let case = |len| {
+        let plain = xof("heads", len);
+        let sealed = keyring.seal_heads(&plain);
+        assert_eq!(keyring.open_heads(&sealed), Ok(plain));
+        json!({ "plain": { "xof": "heads", "len": len }, "sealed": output(&sealed) })
+    };
+    check("heads", "FHD1", &vault_given(), &[5, 255, 32_005].map(case));
+}
+
+#[test]
 fn key_box_vectors_hold() {
     let root = |generation, byte| AccountRoot::from_parts(generation, Secret32::from_bytes([byte; 32]));
     let key = |generation: u32| {

@@ -13,7 +13,7 @@
 mod chain;
 mod entry;
 
-pub use chain::{ChainError, ChainHead, ForkEvidence};
+pub use chain::{ChainError, ChainHead, ForkEvidence, SignedHead};
 pub use entry::CommitEntry;
 
 use crate::limits;
@@ -87,6 +87,16 @@ impl CommitHeader {
     /// [`BadSignature`] when the key did not sign it.
     pub fn verify(&self, key: &PublicKey, signature: &Signature) -> Result<(), BadSignature> {
         key.verify(Label::Commit, &codec::to_vec(self), signature)
+    }
+
+    fn check_place(&self) -> Result<(), DecodeError> {
+        if self.seq == 0 {
+            return Err(DecodeError::Invalid("commit seq"));
+        }
+        if self.seq > 1 && self.prev == CommitHash::default() {
+            return Err(DecodeError::Invalid("commit prev"));
+        }
+        Ok(())
     }
 }
 
@@ -186,12 +196,7 @@ impl Commit {
     }
 
     fn checked(self) -> Result<Self, DecodeError> {
-        if self.header.seq == 0 {
-            return Err(DecodeError::Invalid("commit seq"));
-        }
-        if self.header.seq > 1 && self.header.prev == CommitHash::default() {
-            return Err(DecodeError::Invalid("commit prev"));
-        }
+        self.header.check_place()?;
         if self.sealed_body.len() > limits::COMMIT_BODY_BYTES_MAX
             || entry::encoded_len(&self.entries) > limits::COMMIT_ENTRIES_BYTES_MAX
         {

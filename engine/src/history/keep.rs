@@ -61,7 +61,8 @@ impl History {
         Ok(())
     }
 
-    /// Drops the oldest bytes over the caps. What the server has not numbered always stays.
+    /// Drops the oldest bytes over the caps. What the server has not numbered always stays, and so does
+    /// the newest commit of every device: it is what proves to that device how far it had come.
     ///
     /// # Errors
     /// `Disk`.
@@ -72,7 +73,10 @@ impl History {
         if over > 0 {
             // Within a chain the oldest go first, so that what is left of it can still be followed.
             db.execute(
-                "UPDATE kept_commit SET bytes = NULL WHERE numbered = 1 AND (device, incarnation, seq) IN
+                "UPDATE kept_commit SET bytes = NULL WHERE numbered = 1
+                 AND EXISTS (SELECT 1 FROM kept_commit later WHERE later.device = kept_commit.device
+                             AND (later.incarnation, later.seq) > (kept_commit.incarnation, kept_commit.seq))
+                 AND (device, incarnation, seq) IN
                     (SELECT device, incarnation, seq FROM
                         (SELECT device, incarnation, seq,
                                 sum(length(bytes)) OVER (ORDER BY incarnation, seq, device) AS upto

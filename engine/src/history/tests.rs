@@ -129,6 +129,18 @@ fn over_its_cap_the_oldest_numbered_bytes_go_and_hashes_stay() {
 }
 
 #[test]
+fn the_newest_commit_of_every_device_stays_over_any_cap() {
+    let history = History::in_memory();
+    let commits = [commit(1, 1, 9), commit(1, 2, 9), commit(2, 1, 9)];
+    let keep = Keep { commits: commits.iter().map(|commit| kept(commit, true)).collect(), ..Keep::default() };
+    history.keep(&keep, &[]).expect("kept");
+    history.trim(0, 0).expect("trimmed");
+    let (left, _) = history.commits_after(&[after(1, 1), after(2, 0)], 9, 1 << 20).expect("read");
+    assert_eq!(left, [commits[1].to_bytes(), commits[2].to_bytes()]);
+    assert_eq!(history.commits_after(&[after(1, 0)], 9, 1 << 20), Ok((Vec::new(), false)));
+}
+
+#[test]
 fn a_damaged_file_is_set_aside_and_replaced() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     std::fs::write(dir.path().join("history.db"), vec![b'x'; 8192]).expect("a file");

@@ -4,6 +4,7 @@ use super::fleet::{device, secret};
 use crate::history::History;
 use crate::sync::brake::Brake;
 use crate::sync::chains::Alarm;
+use crate::sync::checkpoint::{Checkpoint, Compared};
 use crate::sync::intake::{Ask, Context, Halt, Intake, Source};
 use crate::sync::local::Local;
 use crate::sync::state::SyncState;
@@ -20,6 +21,9 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+/// Few, so that every run compares a great many.
+const CHECKPOINT_COMMITS: u32 = 2;
+
 /// A device.
 pub(super) struct Replica {
     pub(super) rig: Rig,
@@ -31,6 +35,8 @@ pub(super) struct Replica {
     pub(super) asked: Vec<Ask>,
     /// Alarms raised, with their source.
     pub(super) alarms: Vec<(Source, Alarm)>,
+    /// Checkpoints that were what their commits come to.
+    pub(super) confirmed: u32,
     pub(super) has_met: bool,
     reload_own: bool,
     /// How often it was started.
@@ -56,6 +62,7 @@ impl Replica {
             keyring: Arc::clone(&rig.keyring),
             history,
             sign_key: secret(rig.device).sign_key(),
+            checkpoint_commits: CHECKPOINT_COMMITS,
         };
         local.keep_what_is_on_its_way();
         let lost = recovery.heads_needed;
@@ -67,6 +74,7 @@ impl Replica {
             account,
             asked: Vec::new(),
             alarms: Vec::new(),
+            confirmed: 0,
             has_met: false,
             reload_own: lost,
             life,
@@ -127,6 +135,14 @@ impl Replica {
         }
     }
 
+    /// Holds a checkpoint to the commits it covers.
+    pub(super) fn compare(&mut self, checkpoint: &Checkpoint) {
+        let compared = self.local.compare(checkpoint).expect("a healthy disk");
+        self.confirmed += u32::from(compared == Compared::Same);
+        let taken = self.intake.compared(checkpoint, compared);
+        self.heard(Source::Device(checkpoint.author), taken);
+    }
+
     /// What the machine wants now joins what waits for its answer.
     pub(super) fn ask(&mut self, now_ms: u64) {
         self.asked.extend(self.intake.asks(now_ms, true));
@@ -141,7 +157,8 @@ impl Replica {
         let storable = self.intake.storable();
         let is_storable = storable.is_some();
         let state = storable.unwrap_or_else(|| self.intake.state().clone());
-        let frozen = Frozen { state, log_head: self.account.pin().head, is_storable };
+        let is_whole = self.intake.is_whole();
+        let frozen = Frozen { state, log_head: self.account.pin().head, is_storable, is_whole };
         let written = self.local.write_commit(frozen, &|_| Vec::new()).expect("a healthy disk")?;
         self.intake.own_commit(written.is_checkpoint, written.now_s);
         Some(written.push)

@@ -4,10 +4,10 @@
 //! its database is a few maps. It can be copied and set back.
 
 use freehold_api::bulk::{CommitPage, NumberedCommit, PushCommit, VersionItem, VersionState};
-use freehold_api::{ErrorCode, PushOutcome};
+use freehold_api::{Blob, ErrorCode, PushOutcome};
 use freehold_model::{DeviceId, VersionHash};
 use freehold_trust::account_log::{AccountState, JudgeError, Verdict};
-use freehold_trust::commit::{ChainError, ChainHead, Commit};
+use freehold_trust::commit::{ChainError, ChainHead, Commit, SignedHead};
 use std::collections::BTreeMap;
 
 /// What the server keeps.
@@ -18,11 +18,19 @@ pub(super) struct Server {
     pub(super) commits: Vec<Vec<u8>>,
     pub(super) versions: BTreeMap<VersionHash, Vec<u8>>,
     chains: BTreeMap<DeviceId, Vec<(ChainHead, u64)>>,
+    /// What it says of chains instead of the truth.
+    pub(super) lies: BTreeMap<DeviceId, (ChainHead, Blob)>,
 }
 
 impl Server {
     pub(super) const fn new() -> Self {
-        Self { incarnation: 7, commits: Vec::new(), versions: BTreeMap::new(), chains: BTreeMap::new() }
+        Self {
+            incarnation: 7,
+            commits: Vec::new(),
+            versions: BTreeMap::new(),
+            chains: BTreeMap::new(),
+            lies: BTreeMap::new(),
+        }
     }
 
     /// Takes one commit with what travels with it.
@@ -85,8 +93,13 @@ impl Server {
             .collect()
     }
 
-    /// The newest commit of a device.
-    pub(super) fn chain(&self, device: &DeviceId) -> Option<ChainHead> {
-        self.chains.get(device)?.last().map(|(head, _)| *head)
+    /// The newest commit of a device, with what proves it.
+    pub(super) fn chain(&self, device: &DeviceId) -> Option<(ChainHead, Blob)> {
+        if let Some(lie) = self.lies.get(device) {
+            return Some(lie.clone());
+        }
+        let (head, number) = self.chains.get(device)?.last().copied()?;
+        let at = usize::try_from(number - 1).expect("small");
+        Some((head, Blob::from(&self.commits[at][..SignedHead::LEN_BYTES])))
     }
 }

@@ -3,11 +3,12 @@
 use super::fleet::Fleet;
 use super::replica::Replica;
 use super::server::Server;
-use crate::sync::intake::{Ask, Source};
+use crate::sync::chains::Alarm;
+use crate::sync::intake::{Ask, Source, just_before};
+use crate::sync::meet::Past;
 use freehold_api::bulk::{PushCommit, VersionItem, VersionState};
-use freehold_api::device_peer::{CommitsResponse, Heads};
+use freehold_api::device_peer::{After, CommitsResponse, HeadItem, Heads};
 use freehold_model::{DeviceId, VersionHash};
-use freehold_trust::commit::ChainHead;
 use std::collections::BTreeSet;
 
 /// Commits in one simulated page and answer: few, so that questions interleave.
@@ -118,14 +119,19 @@ impl World {
             return;
         }
         self.replicas[at].account = self.fleet.state().clone();
-        let theirs = self.server.chain(&self.replicas[at].id());
-        if let Some(theirs) = theirs.filter(|theirs| self.replicas[at].local.is_foreign_past(theirs)) {
-            self.note("reborn by the server's word");
-            return self.replicas[at].be_reborn(theirs);
+        let (claim, proof) = self.server.chain(&self.replicas[at].id()).unzip();
+        let proof = proof.unwrap_or_default();
+        match self.replicas[at].local.server_knows(claim.as_ref(), &proof).expect("a healthy disk") {
+            Past::Other(theirs) => {
+                self.note("reborn by the server's proof");
+                self.replicas[at].be_reborn(theirs);
+            }
+            Past::Unproven(_) => self.replicas[at].alarms.push((Source::Server, Alarm::Unproven)),
+            Past::Known => {
+                self.replicas[at].has_met = true;
+                self.replicas[at].intake.server_may_have_more(true);
+            }
         }
-        self.replicas[at].local.server_knows(theirs.as_ref()).expect("a healthy disk");
-        self.replicas[at].has_met = true;
-        self.replicas[at].intake.server_may_have_more(true);
     }
 
     /// Writes what is ready down, and tells those who are reached.
@@ -189,11 +195,16 @@ impl World {
                 Some(other) => self.exchange_heads(at, other),
                 None => self.lost(at, Source::Device(from), &[]),
             },
+            Ask::OwnPast { from, claim } => match self.reached(at, &from) {
+                Some(other) => {
+                    let answer = self.commits_of(other, &[just_before(&claim)]);
+                    self.show_own_past(at, from, &claim, &answer);
+                }
+                None => self.lost(at, Source::Device(from), &[]),
+            },
             Ask::Commits { from, after } => match self.reached(at, &from) {
                 Some(other) => {
-                    let history = &self.replicas[other].local.history;
-                    let (commits, more) = history.commits_after(&after, PAGE, 1 << 20).expect("readable");
-                    let answer = CommitsResponse { more, commits };
+                    let answer = self.commits_of(other, &after);
                     let taken =
                         self.replicas[at].with(now, |intake, ctx| intake.commits(ctx, from, &answer, true));
                     self.replicas[at].heard(Source::Device(from), taken);
@@ -228,6 +239,7 @@ impl World {
                 let here = wanted.into_iter().map(|(version, _)| version).collect();
                 self.replicas[at].intake.brought(&here);
             }
+            Ask::Compare(checkpoint) => self.replicas[at].compare(&checkpoint),
             Ask::Apply(step) => {
                 let applied = self.replicas[at].local.apply(*step);
                 assert!(applied.undone.is_none(), "a healthy disk");
@@ -252,13 +264,33 @@ impl World {
     fn exchange_heads(&mut self, at: usize, other: usize) {
         let now = self.now_ms;
         let (from, theirs) = (self.replicas[other].id(), self.replicas[other].heads());
-        let own = self.replicas[at].with(now, |intake, ctx| intake.heads(ctx, from, theirs));
-        if let Some(own) = own {
-            let theirs = ChainHead { incarnation: own.incarnation, seq: own.seq, hash: own.hash };
-            if self.replicas[at].local.is_foreign_past(&theirs) {
-                self.note("reborn by a device's word");
-                self.replicas[at].be_reborn(theirs);
+        self.replicas[at].with(now, |intake, ctx| intake.heads(ctx, from, theirs));
+    }
+
+    /// What a device answers to a question for commits.
+    pub(super) fn commits_of(&self, at: usize, after: &[After]) -> CommitsResponse {
+        let history = &self.replicas[at].local.history;
+        let (commits, more) = history.commits_after(after, PAGE, 1 << 20).expect("readable");
+        CommitsResponse { more, commits }
+    }
+
+    /// Another device answers for what it said of this one's chain.
+    pub(super) fn show_own_past(
+        &mut self,
+        at: usize,
+        from: DeviceId,
+        claim: &HeadItem,
+        answer: &CommitsResponse,
+    ) {
+        let now = self.now_ms;
+        match self.replicas[at].with(now, |intake, ctx| intake.own_past(ctx, from, claim, answer)) {
+            Ok(theirs) => {
+                if let Some(theirs) = theirs.filter(|past| self.replicas[at].local.is_foreign_past(past)) {
+                    self.note("reborn by a device's proof");
+                    self.replicas[at].be_reborn(theirs);
+                }
             }
+            Err(halt) => self.replicas[at].heard(Source::Device(from), Err(halt)),
         }
     }
 
@@ -291,12 +323,12 @@ impl World {
     pub(super) fn lose(&mut self, at: usize, which: usize) {
         match &self.replicas[at].asked[which] {
             // These are the device's own disk.
-            Ask::Apply(_) | Ask::Bring { .. } => self.answer(at, which),
+            Ask::Apply(_) | Ask::Bring { .. } | Ask::Compare(_) => self.answer(at, which),
             Ask::Page { .. } => {
                 self.replicas[at].asked.remove(which);
                 self.lost(at, Source::Server, &[]);
             }
-            Ask::Heads { from } | Ask::Commits { from, .. } => {
+            Ask::Heads { from } | Ask::OwnPast { from, .. } | Ask::Commits { from, .. } => {
                 let source = Source::Device(*from);
                 self.replicas[at].asked.remove(which);
                 self.lost(at, source, &[]);

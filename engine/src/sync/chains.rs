@@ -32,6 +32,12 @@ pub(crate) enum Alarm {
     /// A device has seen a commit that the server denies again and again.
     #[error("the server hides changes that one of your devices has seen")]
     Hidden,
+    /// A device signed other heads than the commits it covers come to.
+    #[error("one of your devices has signed a state that its changes do not come to")]
+    Heads,
+    /// Somebody says that this device signed a commit, and does not show that it did.
+    #[error("there is a claim that this device made changes which it never signed")]
+    Unproven,
 }
 
 /// Whether a commit is news.

@@ -1,10 +1,11 @@
 //! From a batch of changed records to a signed commit. Pure.
 
+use super::checkpoint::Heads;
 use crate::Batch;
 use freehold_api::bulk::{ManifestRefs, PushCommit, PushVersion};
 use freehold_crypto::{CommitContext, VaultKeyring};
 use freehold_model::codec::DecodeError;
-use freehold_model::{ChunkId, FileId, Hlc, RecordId, RootHash, VersionHash};
+use freehold_model::{ChunkId, FileId, Hlc, RootHash, VersionHash};
 use freehold_trust::SignKey;
 use freehold_trust::commit::{ChainHead, Commit, CommitEntry, CommitPlace};
 use freehold_vault::{Body, Chunked, CommitBody, Seen};
@@ -20,7 +21,7 @@ pub(crate) struct Frame<'a> {
     /// The newest commits of other devices that are applied here.
     pub(crate) seen: Vec<Seen>,
     /// Every record's heads before this commit, when it is time for a root over them.
-    pub(crate) heads: Option<BTreeMap<RecordId, Vec<VersionHash>>>,
+    pub(crate) heads: Option<Heads>,
     /// The reference lists of a content that the server does not have yet.
     pub(crate) refs: &'a dyn Fn(&Chunked) -> Vec<ManifestRefs>,
 }
@@ -89,10 +90,10 @@ pub(crate) fn compose(frame: Frame<'_>, batch: &Batch) -> Result<Composed, Decod
 }
 
 /// The root over all heads as they are after these entries.
-fn root_after(mut heads: BTreeMap<RecordId, Vec<VersionHash>>, entries: &[CommitEntry]) -> RootHash {
+fn root_after(mut heads: Heads, entries: &[CommitEntry]) -> RootHash {
     for entry in entries {
         let versions = heads.entry(entry.record).or_default();
-        versions.retain(|version| !entry.supersedes.contains(version));
+        versions.retain(|version| !entry.supersedes.contains(version) && *version != entry.version);
         versions.push(entry.version);
     }
     freehold_vault::heads::root(heads.iter().map(|(record, versions)| (*record, versions.as_slice())))
@@ -120,7 +121,7 @@ pub(crate) fn reachable(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use freehold_model::{CommitHash, DeviceId, LogHash, VaultId};
+    use freehold_model::{CommitHash, DeviceId, LogHash, RecordId, VaultId};
 
     fn place() -> CommitPlace {
         CommitPlace {

@@ -19,6 +19,10 @@ pub(crate) const CHECKPOINT_COMMITS: u32 = 1_024;
 /// See [`CHECKPOINT_COMMITS`].
 pub(crate) const CHECKPOINT_SECONDS: u64 = 24 * 3_600;
 
+/// Versions that the commits a checkpoint covers may name: beyond it, about 50 MiB of memory and a second
+/// of reading, no root is signed and none compared.
+pub(crate) const CHECKPOINT_CHANGES_MAX: usize = 512 * 1024;
+
 /// The server is asked this often even when no event came.
 pub(crate) const POLL: Duration = Duration::from_secs(60);
 

@@ -23,6 +23,8 @@ pub(crate) struct Local {
     pub(crate) keyring: Arc<VaultKeyring>,
     pub(crate) history: Arc<History>,
     pub(crate) sign_key: SignKey,
+    /// Own commits from one root over all heads to the next.
+    pub(crate) checkpoint_commits: u32,
     /// Deletions that wait for a person. Taken before the tables' lock.
     pub(crate) brake: Mutex<Brake>,
 }

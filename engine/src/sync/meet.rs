@@ -2,34 +2,69 @@
 //!
 //! Whoever knows more of this device's chain than the device itself has met a copy of it, or the
 //! device was set back to an older state. Then it goes on as a new incarnation behind what the other
-//! knows, instead of signing a second history. A server that knows less has lost commits, and gets
-//! them again.
+//! knows, instead of signing a second history. It does so only behind a commit that it was shown with
+//! its own signature: a commit that cites one which never was would be refused by everybody else. A
+//! server that knows less has lost commits, and gets them again.
 
 use super::local::Local;
 use super::{Parts, SyncError, blocking};
 use crate::history::ChainPlace;
 use crate::{MetaKey, OutboxEntry};
-use freehold_api::ChainHead as WireHead;
-use freehold_model::CommitHash;
+use freehold_api::{Blob, ChainHead as WireHead};
 use freehold_model::codec::{Reader, Writer};
-use freehold_trust::commit::{ChainHead, Commit};
+use freehold_model::{CommitHash, DeviceId, VaultId};
+use freehold_trust::PublicKey;
+use freehold_trust::commit::{ChainHead, Commit, SignedHead};
 use std::sync::Arc;
+
+/// What somebody's word about this device's chain comes to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Past {
+    /// This device knows of it itself.
+    Known,
+    /// This device's key signed it, in a life that this device does not remember.
+    Other(ChainHead),
+    /// Nobody has shown that this device's key signed it; the word, and what came with it.
+    Unproven(Vec<u8>),
+}
+
+/// Whether the start of a commit shows that a device's key signed the commit that somebody claims.
+pub(crate) fn proves(
+    proof: &[u8],
+    claim: &ChainHead,
+    (vault, device): (&VaultId, &DeviceId),
+    key: &PublicKey,
+) -> bool {
+    SignedHead::from_start(proof).is_ok_and(|signed| {
+        let header = signed.header();
+        (&header.vault, &header.device) == (vault, device)
+            && signed.head() == *claim
+            && signed.verify(key).is_ok()
+    })
+}
+
+/// A claim about a device's own chain, as it is kept for evidence: the head claimed, then the proof.
+pub(crate) fn claim_evidence(claim: &ChainHead, proof: &[u8]) -> Vec<u8> {
+    [&encode_head(claim)[..], proof].concat()
+}
 
 impl Parts {
     /// Brings the account up to date and asks what the server knows of this device's chain.
     ///
     /// # Errors
     /// `Server`, `Members`; `Refused` when this device was removed.
-    pub(crate) async fn meet_server(self: &Arc<Self>) -> Result<Option<ChainHead>, SyncError> {
+    pub(crate) async fn meet_server(self: &Arc<Self>) -> Result<Past, SyncError> {
         let settled = self.settle_account().await;
         self.members_changed();
         settled?;
         let (vault, device) = (self.vault, self.device);
         let known = self.server.ask(|client| async move { client.chain(&vault, &device).await }).await?;
-        let theirs = known.head.map(from_wire);
         let local = Arc::clone(&self.local);
-        blocking(move || local.server_knows(theirs.as_ref())).await?;
-        Ok(theirs)
+        blocking(move || {
+            let proof = known.signed.unwrap_or_default();
+            local.server_knows(known.head.map(from_wire).as_ref(), &proof)
+        })
+        .await
     }
 
     /// Goes on as a new incarnation behind what somebody else knows.
@@ -54,11 +89,26 @@ impl Local {
         }
     }
 
-    /// The server knows this much of this device's chain. What it had numbered beyond that it has
-    /// lost, as when it was set back to an older copy; it gets it again. Blocks.
-    pub(crate) fn server_knows(&self, theirs: Option<&ChainHead>) -> Result<(), SyncError> {
-        let (incarnation, seq) = theirs.map_or((0, 0), |head| (head.incarnation, head.seq));
-        Ok(self.history.lost_after(&self.device, incarnation, seq)?)
+    /// The server says it knows this much of this device's chain. What it had numbered beyond that it
+    /// has lost, as when it was set back to an older copy; it gets it again. Blocks.
+    pub(crate) fn server_knows(&self, claim: Option<&ChainHead>, proof: &Blob) -> Result<Past, SyncError> {
+        let past = claim.map_or(Past::Known, |claim| self.judge_past(claim, proof.as_slice()));
+        if past == Past::Known {
+            let (incarnation, seq) = claim.map_or((0, 0), |head| (head.incarnation, head.seq));
+            self.history.lost_after(&self.device, incarnation, seq)?;
+        }
+        Ok(past)
+    }
+
+    fn judge_past(&self, claim: &ChainHead, proof: &[u8]) -> Past {
+        if !self.is_foreign_past(claim) {
+            return Past::Known;
+        }
+        if proves(proof, claim, (&self.vault, &self.device), &self.sign_key.public()) {
+            Past::Other(*claim)
+        } else {
+            Past::Unproven(claim_evidence(claim, proof))
+        }
     }
 
     fn is_on_its_way(&self, theirs: &ChainHead) -> bool {

@@ -3,12 +3,13 @@
 //! [`task`] is the loop: it hands what [`intake`] asks for to [`work`], writes own changes down
 //! ([`compose`], [`mod@write`]), tells them to other devices and sends them to the server ([`send`]).
 //! [`local`] is what needs no network. [`meet`] compares this device's past with what others know of it, [`apply`] merges, [`placed`]
-//! follows own versions until the nodes hold them. [`chains`], [`plan`], [`compose`], [`pace`] and
+//! follows own versions until the nodes hold them, [`checkpoint`] holds devices to the roots they sign. [`chains`], [`plan`], [`compose`], [`pace`] and
 //! [`intake`] decide; the rest reads and writes.
 
 pub(crate) mod apply;
 pub(crate) mod brake;
 pub(crate) mod chains;
+pub(crate) mod checkpoint;
 pub(crate) mod compose;
 mod events;
 mod evidence;

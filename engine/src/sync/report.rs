@@ -62,7 +62,10 @@ impl Parts {
                          local state",
                     ),
                 };
-                let text = format!("{alarm}; nothing of that answer was used");
+                let text = match alarm {
+                    Alarm::Heads => format!("{alarm}; every change is shown as it was signed"),
+                    _ => format!("{alarm}; nothing of that answer was used"),
+                };
                 if self.problems.raise(code, text, hint) {
                     evidence::keep(&self.dir, &self.vault, &self.local_key, *alarm, commit);
                 }

@@ -5,8 +5,11 @@
 //! tried again after growing pauses.
 
 use self::telling::Telling;
+use super::chains::Alarm;
+use super::checkpoint::{Checkpoint, Compared};
 use super::intake::{Context, Halt, Intake, Source};
 use super::limits::{LOOK, POLL};
+use super::meet::Past;
 use super::pace::{Backoff, CommitPace, Due};
 use super::placed::{Awaiting, Earlier};
 use super::state::SyncState;
@@ -290,7 +293,8 @@ impl SyncTask {
         let is_storable = storable.is_some();
         let state = storable.unwrap_or_else(|| self.intake.state().clone());
         let parts = Arc::clone(&self.parts);
-        let frozen = Frozen { state, log_head: parts.members.log_head(), is_storable };
+        let is_whole = self.intake.is_whole();
+        let frozen = Frozen { state, log_head: parts.members.log_head(), is_storable, is_whole };
         self.work.spawn(async move {
             let write = move || parts.local.write_commit(frozen, &|content| parts.new_refs(content));
             Done::Written(super::blocking(write).await)
@@ -330,7 +334,10 @@ impl SyncTask {
                 self.halted(Source::Device(device), taken);
                 self.others_may_need_a_relay();
             }
-            Done::Heads(device, Err(failure)) | Done::Commits(device, Err(failure)) => {
+            Done::OwnPast { from, claim, answer: Ok(answer) } => self.own_past(from, &claim, &answer),
+            Done::OwnPast { from: device, answer: Err(failure), .. }
+            | Done::Heads(device, Err(failure))
+            | Done::Commits(device, Err(failure)) => {
                 tracing::debug!(?device, %failure, "a device did not answer");
                 self.intake.failed(Source::Device(device), &[], self.now_ms());
             }
@@ -345,6 +352,7 @@ impl SyncTask {
                 }
             }
             Done::Brought(here) => self.intake.brought(&here),
+            Done::Compared(checkpoint, compared) => self.compared(&checkpoint, compared),
             Done::Applied(applied) => {
                 if applied.refused > 0 {
                     self.parts.report_refused(applied.refused);
@@ -379,13 +387,25 @@ impl SyncTask {
         }
     }
 
-    fn met(&mut self, met: Result<Option<ChainHead>, SyncError>) {
+    fn compared(&mut self, checkpoint: &Checkpoint, compared: Result<Compared, SyncError>) {
+        let compared = compared.unwrap_or_else(|error| {
+            self.parts.report_error(&error);
+            Compared::Unknown
+        });
+        let taken = self.intake.compared(checkpoint, compared);
+        self.halted(Source::Device(checkpoint.author), taken);
+    }
+
+    fn met(&mut self, met: Result<Past, SyncError>) {
         self.contact.is_meeting = false;
         match met {
-            Ok(theirs) => {
-                if let Some(theirs) = theirs.filter(|theirs| self.parts.local.is_foreign_past(theirs)) {
-                    return self.be_reborn(theirs);
-                }
+            Ok(Past::Other(theirs)) => self.be_reborn(theirs),
+            Ok(Past::Unproven(evidence)) => {
+                let halt = Halt::Alarm { alarm: Alarm::Unproven, commit: evidence };
+                self.parts.report_halt(Source::Server, &halt);
+                self.contact.not_before = Some(Instant::now() + self.contact.backoff.next(super::random()));
+            }
+            Ok(Past::Known) => {
                 self.contact.has_met = true;
                 self.contact.has_mail = true;
                 self.contact.backoff.reset();

@@ -1,7 +1,9 @@
 //! Doing what the machine asks for: one task each, one answer each.
 
 use super::apply::Applied;
-use super::intake::{Ask, Source};
+use super::checkpoint::{Checkpoint, Compared};
+use super::intake::{Ask, Source, just_before};
+use super::meet::Past;
 use super::members::MembersError;
 use super::send::Sent;
 use super::write::Written;
@@ -10,11 +12,10 @@ use crate::cut::refs::manifest_refs;
 use crate::transfer::bring::bring;
 use crate::transfer::peer::PeerFailure;
 use freehold_api::bulk::{CommitPage, ManifestRefs, VersionItem, VersionsRequest};
-use freehold_api::device_peer::{CommitsRequest, CommitsResponse, Heads};
+use freehold_api::device_peer::{CommitsRequest, CommitsResponse, HeadItem, Heads};
 use freehold_api::limits::PAGE_COMMITS_MAX;
 use freehold_model::{DeviceId, VersionHash};
 use freehold_net::coord::CoordError;
-use freehold_trust::commit::ChainHead;
 use freehold_vault::Chunked;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,10 +24,16 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) enum Done {
     /// The server was met: what it knows of this device's chain.
-    Met(Result<Option<ChainHead>, SyncError>),
+    Met(Result<Past, SyncError>),
     Page(Result<CommitPage, CoordError>),
     Heads(DeviceId, Result<Heads, PeerFailure>),
     Commits(DeviceId, Result<CommitsResponse, PeerFailure>),
+    /// The commit that another device claims of this one.
+    OwnPast {
+        from: DeviceId,
+        claim: HeadItem,
+        answer: Result<CommitsResponse, PeerFailure>,
+    },
     Versions {
         from: Source,
         asked: Vec<VersionHash>,
@@ -34,6 +41,7 @@ pub(super) enum Done {
     },
     Log(Source, Result<(), MembersError>),
     Brought(BTreeSet<VersionHash>),
+    Compared(Box<Checkpoint>, Result<Compared, SyncError>),
     Applied(Applied),
     Written(Result<Option<Written>, SyncError>),
     Sent(Result<Sent, SyncError>),
@@ -70,12 +78,21 @@ impl Parts {
                 let request = CommitsRequest { vault, after };
                 Done::Commits(from, self.devices.commits(&from, &request).await)
             }
+            Ask::OwnPast { from, claim } => {
+                let request = CommitsRequest { vault, after: vec![just_before(&claim)] };
+                let answer = self.devices.commits(&from, &request).await;
+                Done::OwnPast { from, claim, answer }
+            }
             Ask::Versions { from, hashes } => {
                 let answer = self.ask_for_versions(from, &hashes).await;
                 Done::Versions { from, asked: hashes, answer }
             }
             Ask::Log { from } => Done::Log(from, self.read_log(from).await),
             Ask::Bring { wanted } => Done::Brought(bring(&self.downloads, &self.cache, wanted).await),
+            Ask::Compare(checkpoint) => {
+                let (checkpoint, compared) = self.compare(*checkpoint).await;
+                Done::Compared(Box::new(checkpoint), compared)
+            }
             Ask::Apply(application) => Done::Applied(self.apply(*application).await),
         }
     }

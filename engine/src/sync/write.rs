@@ -1,8 +1,9 @@
 //! Own changes become a commit: sealed, signed, and durable here before its first byte leaves.
 
 use super::SyncError;
+use super::checkpoint::Heads;
 use super::compose::{Composed, Frame, compose, next_place};
-use super::limits::{BATCH_BYTES, BATCH_ENTRIES, CHECKPOINT_COMMITS, CHECKPOINT_SECONDS};
+use super::limits::{BATCH_BYTES, BATCH_ENTRIES, CHECKPOINT_SECONDS};
 use super::local::Local;
 use super::meet::encode_head;
 use super::state::SyncState;
@@ -10,10 +11,9 @@ use crate::history::{ChainPlace, Keep, KeptCommit, ManifestList};
 use crate::{MetaKey, SignedCommit};
 use freehold_api::bulk::{ManifestRefs, PushCommit};
 use freehold_model::codec::{from_slice, to_vec};
-use freehold_model::{ChunkId, CommitHash, LogHash, RecordId, VersionHash};
+use freehold_model::{ChunkId, CommitHash, LogHash};
 use freehold_trust::commit::{ChainHead, Commit, CommitPlace};
 use freehold_vault::Chunked;
-use std::collections::BTreeMap;
 
 /// A commit that is durable here.
 #[derive(Debug)]
@@ -24,7 +24,8 @@ pub(crate) struct Written {
     pub(crate) chunks: Vec<ChunkId>,
     /// Whether more may be ready.
     pub(crate) is_full: bool,
-    /// Whether it carries a root over all heads.
+    /// Whether a root over all heads was due and looked for: it is carried, unless the commits it would
+    /// have to cover are not all kept or the tables are not what they come to.
     pub(crate) is_checkpoint: bool,
     /// When, seconds since 1970.
     pub(crate) now_s: u64,
@@ -40,6 +41,8 @@ pub(crate) struct Frozen {
     pub(crate) log_head: LogHash,
     /// Whether the state may be stored: it speaks of nothing that is under way.
     pub(crate) is_storable: bool,
+    /// Whether the tables hold everything that was followed. Until then no root over all heads is due.
+    pub(crate) is_whole: bool,
 }
 
 impl Local {
@@ -53,13 +56,21 @@ impl Local {
         refs: RefsOf<'_>,
     ) -> Result<Option<Written>, SyncError> {
         let Some(batch) = self.volume.take_batch(BATCH_ENTRIES, BATCH_BYTES) else { return Ok(None) };
-        let Frozen { mut state, log_head, is_storable } = frozen;
+        let Frozen { mut state, log_head, is_storable, is_whole } = frozen;
         let now_ms = u64::try_from(self.volume.now().secs).unwrap_or_default().saturating_mul(1_000);
         let now_s = now_ms / 1_000;
-        let is_checkpoint = state.since_checkpoint + 1 >= CHECKPOINT_COMMITS
+        let is_due = state.since_checkpoint + 1 >= self.checkpoint_commits
             || now_s >= state.checkpoint_time.saturating_add(CHECKPOINT_SECONDS);
+        let is_checkpoint = is_due && is_whole;
+        let heads = match is_checkpoint.then(|| self.checkpoint_heads(&state)).transpose() {
+            Ok(heads) => heads.flatten(),
+            Err(error) => {
+                self.volume.return_batch(&batch);
+                return Err(error);
+            }
+        };
         let Composed { commit, mut push, versions } =
-            match compose(self.frame(&state, log_head, now_ms, is_checkpoint, refs), &batch) {
+            match compose(self.frame(&state, log_head, now_ms, heads, refs), &batch) {
                 Ok(composed) => composed,
                 Err(error) => {
                     self.volume.return_batch(&batch);
@@ -125,7 +136,7 @@ impl Local {
         state: &SyncState,
         log_head: LogHash,
         now_ms: u64,
-        is_checkpoint: bool,
+        heads: Option<Heads>,
         refs: RefsOf<'a>,
     ) -> Frame<'a> {
         let (author, _) = self.volume.author();
@@ -145,14 +156,8 @@ impl Local {
             place: next_place(self.chain_head().as_ref(), author.incarnation, place),
             now_ms,
             seen: state.chains.seen(&self.device),
-            heads: is_checkpoint.then(|| self.all_heads()),
+            heads,
             refs,
         }
-    }
-
-    fn all_heads(&self) -> BTreeMap<RecordId, Vec<VersionHash>> {
-        let heads: Vec<_> =
-            self.volume.lock().all_heads().map(|(file, heads)| (file, heads.to_vec())).collect();
-        heads.into_iter().map(|(file, heads)| (self.keyring.record_id(&file), heads)).collect()
     }
 }

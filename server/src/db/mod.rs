@@ -24,7 +24,7 @@ pub use rows::{
 pub use sqlite::SqliteStore;
 
 use freehold_api::bulk::{CommitPage, VersionsResponse};
-use freehold_api::{AccountBoxes, ChainHead, VaultState, VaultSummary};
+use freehold_api::{AccountBoxes, ChainState, VaultState, VaultSummary};
 use freehold_model::{AccountId, DeviceId, NodeId, VaultId, VersionHash};
 use std::pin::Pin;
 
@@ -116,8 +116,8 @@ pub trait MetaStore: Send + Sync {
     ) -> StoreFuture<'a, u64>;
     /// Cursor and what is not placed yet.
     fn vault_state(&self, vault: VaultId) -> StoreFuture<'_, VaultState>;
-    /// The newest commit of a device.
-    fn chain_head(&self, vault: VaultId, device: DeviceId) -> StoreFuture<'_, Option<ChainHead>>;
+    /// The newest commit of a device, with what proves it.
+    fn chain(&self, vault: VaultId, device: DeviceId) -> StoreFuture<'_, ChainState>;
 
     /// Stores a join token.
     fn put_join_token(&self, token: TokenHash, expires: i64) -> StoreFuture<'_, ()>;

@@ -203,7 +203,7 @@ pub(super) async fn chain(
     Ids(vault, device): Ids<VaultId, DeviceId>,
 ) -> ApiResult<Json<ChainState>> {
     vault::check(&app, &caller, vault).await?;
-    Ok(Json(ChainState { head: app.store.chain_head(vault, device).await? }))
+    Ok(Json(app.store.chain(vault, device).await?))
 }
 
 pub(super) async fn put_addresses(

@@ -2,8 +2,9 @@
 
 use crate::fixture::{NOW, Writer, entry, version, version_hash};
 use freehold_api::bulk::VersionState;
-use freehold_api::{ChainHead, ErrorCode};
+use freehold_api::{Blob, ChainHead, ChainState, ErrorCode};
 use freehold_server::db::{CommitOutcome, MetaStore};
+use freehold_trust::commit::SignedHead;
 use std::collections::BTreeSet;
 
 pub(crate) async fn commits_are_numbered_from_one_without_gaps(store: &dyn MetaStore) {
@@ -12,7 +13,20 @@ pub(crate) async fn commits_are_numbered_from_one_without_gaps(store: &dyn MetaS
         assert_eq!(writer.push(store, &[(1, &[expected as u8])]).await, expected);
     }
     let head = ChainHead { incarnation: 1, seq: 3, hash: writer.prev };
-    assert_eq!(store.chain_head(writer.vault, writer.device).await.expect("an answer"), Some(head));
+    assert_eq!(store.chain(writer.vault, writer.device).await.expect("an answer").head, Some(head));
+}
+
+pub(crate) async fn a_chain_is_told_with_what_proves_its_head(store: &dyn MetaStore) {
+    let mut writer = Writer::register(store, 1).await;
+    assert_eq!(store.chain(writer.vault, writer.device).await.expect("an answer"), ChainState::default());
+    for content in [b"a", b"b"] {
+        let row = writer.row(&[(1, content)]);
+        writer.append(store, row.clone()).await;
+        let told = store.chain(writer.vault, writer.device).await.expect("an answer");
+        let expected = SignedHead::of(&row.commit);
+        assert_eq!(told.signed, Some(Blob(expected.to_bytes())));
+        assert_eq!(told.head.map(|head| head.hash), Some(expected.head().hash));
+    }
 }
 
 pub(crate) async fn a_repeated_commit_keeps_its_number(store: &dyn MetaStore) {
@@ -60,7 +74,7 @@ pub(crate) async fn a_new_incarnation_follows_the_old_head(store: &dyn MetaStore
     (writer.incarnation, writer.seq) = (2, 0);
     assert_eq!(writer.push(store, &[(1, b"b")]).await, 2);
     let head = ChainHead { incarnation: 2, seq: 1, hash: writer.prev };
-    assert_eq!(store.chain_head(writer.vault, writer.device).await.expect("an answer"), Some(head));
+    assert_eq!(store.chain(writer.vault, writer.device).await.expect("an answer").head, Some(head));
 }
 
 pub(crate) async fn concurrent_versions_of_a_record_are_both_taken(store: &dyn MetaStore) {

@@ -50,6 +50,7 @@ macro_rules! suite {
             accounts::a_box_that_is_there_is_never_replaced,
             accounts::sessions_end_by_hand_and_by_sweep,
             commits::commits_are_numbered_from_one_without_gaps,
+            commits::a_chain_is_told_with_what_proves_its_head,
             commits::a_repeated_commit_keeps_its_number,
             commits::a_gap_is_refused_with_the_known_head,
             commits::a_fork_is_refused_and_the_first_stays,

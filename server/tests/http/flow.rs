@@ -4,9 +4,10 @@ use crate::client::{Node, Server, User};
 use freehold_api::bulk::{
     CommitPage, ManifestRefs, PushCommit, VersionState, VersionsRequest, VersionsResponse,
 };
-use freehold_api::{ChainState, ErrorCode, PushOutcome, ReceiptsAccepted, VaultState, path};
+use freehold_api::{Blob, ChainState, ErrorCode, PushOutcome, ReceiptsAccepted, VaultState, path};
 use freehold_model::codec::from_slice;
 use freehold_model::{ChunkId, LogHash, VersionHash};
+use freehold_trust::commit::SignedHead;
 
 fn chunk(n: u8) -> ChunkId {
     ChunkId::from_bytes([n; 32])
@@ -69,6 +70,7 @@ async fn a_replayed_push_gets_the_same_number() {
     assert_eq!(state(&server, &user).await.vault_seq, 2);
     let chain: ChainState = server.get(&path::chain(&user.vault, &user.device.id), &user.token).await.json();
     assert_eq!(chain.head.map(|head| (head.incarnation, head.seq)), Some((1, 2)));
+    assert_eq!(chain.signed.as_ref().map(Blob::as_slice), Some(&both[1].commit[..SignedHead::LEN_BYTES]));
 }
 
 #[tokio::test]

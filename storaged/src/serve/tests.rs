@@ -3,7 +3,7 @@
 use super::*;
 use freehold_api::peer::{
     GetItem, GetOutcome, GetRequest, GetResponse, HaveRequest, HaveResponse, PutItem, PutOutcome, PutRequest,
-    PutResponse,
+    PutResponse, WitnessRequest, WitnessResponse,
 };
 use freehold_model::codec::{from_slice, to_vec};
 use freehold_model::{ChunkId, NodeId, VaultTag};
@@ -30,9 +30,15 @@ struct Running {
 impl Running {
     fn start(dir: &Path) -> Self {
         let (store, _) = NodeStore::open(dir, NodeOptions::default()).unwrap();
+        let witness = Witness::open(&dir.join("heads")).unwrap();
         let authority = Authority { node: node(), server: server().public() };
-        let service =
-            Arc::new(Service::new(authority, SignKey::from_seed(&NODE_SEED), Arc::new(store), || NOW));
+        let service = Arc::new(Service::new(
+            authority,
+            SignKey::from_seed(&NODE_SEED),
+            Arc::new(store),
+            witness,
+            || NOW,
+        ));
         let identity = Identity::from_seed(&NODE_SEED);
         let endpoint = Endpoint::bind(LOOPBACK, identity, Accept::AnyKey, LinkConfig::default()).unwrap();
         let addr = endpoint.local_addr().unwrap();
@@ -158,6 +164,53 @@ async fn a_batch_put_over_a_link_is_held_receipted_and_read_back() {
     for ((_, bytes), span) in chunks.iter().zip(spans) {
         assert_eq!(&body[span.start as usize..span.end as usize], bytes);
     }
+    running.stop().await;
+}
+
+async fn witness(link: &Link, left: &[u8]) -> Result<Vec<Vec<u8>>, LinkError> {
+    let head = to_vec(&WitnessRequest { vault_tag: tag(), left: left.to_vec() });
+    let answer = ask(link, peer::WITNESS, head, Body::empty()).await?;
+    let mut left = from_slice::<WitnessResponse>(&answer.body).unwrap().left;
+    left.sort_unstable();
+    Ok(left)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_device_leaves_is_there_for_others_after_a_restart_and_theirs_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path());
+    let (first, second) = (running.client(10).await, running.client(11).await);
+    assert_eq!(witness(&first, b"").await.unwrap(), Vec::<Vec<u8>>::new());
+    assert_eq!(witness(&first, b"a").await.unwrap(), [b"a".to_vec()]);
+    assert_eq!(witness(&second, b"b").await.unwrap(), [b"a".to_vec(), b"b".to_vec()]);
+    assert_eq!(witness(&second, b"c").await.unwrap(), [b"a".to_vec(), b"c".to_vec()]);
+    running.stop().await;
+    let running = Running::start(dir.path());
+    let link = running.client(12).await;
+    assert_eq!(witness(&link, b"").await.unwrap(), [b"a".to_vec(), b"c".to_vec()]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn heads_are_left_and_read_with_a_capability_that_allows_it_only() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(dir.path());
+    let stranger = running.link(10).await;
+    assert_eq!(witness(&stranger, b"a").await, Err(refused(PeerError::NoCapability)));
+    for (client, ops, left, expected) in [
+        (11, Ops::PUT, &b"a"[..], PeerError::NotAllowed),
+        (12, Ops::GET, b"a", PeerError::NotAllowed),
+        (13, Ops::HAVE, b"", PeerError::NotAllowed),
+    ] {
+        let link = running.link(client).await;
+        ask(&link, peer::AUTH, signed(Capability { ops, ..terms(client) }), Body::empty()).await.unwrap();
+        assert_eq!(witness(&link, left).await, Err(refused(expected)));
+    }
+    let link = running.link(14).await;
+    let small = Capability { max_bytes: 3, ..terms(14) };
+    ask(&link, peer::AUTH, signed(small), Body::empty()).await.unwrap();
+    assert_eq!(witness(&link, b"four").await, Err(refused(PeerError::OverBudget)));
+    assert_eq!(witness(&link, b"ab").await.unwrap(), [b"ab".to_vec()]);
     running.stop().await;
 }
 
@@ -307,7 +360,8 @@ async fn a_link_without_a_capability_ends_and_one_with_it_stays() {
     let dir = tempfile::tempdir().unwrap();
     let (store, _) = NodeStore::open(dir.path(), NodeOptions::default()).unwrap();
     let authority = Authority { node: node(), server: server().public() };
-    let service = Arc::new(Service::new(authority, SignKey::from_seed(&NODE_SEED), Arc::new(store), || NOW));
+    let (witness, sign) = (Witness::open(&dir.path().join("heads")).unwrap(), SignKey::from_seed(&NODE_SEED));
+    let service = Arc::new(Service::new(authority, sign, Arc::new(store), witness, || NOW));
     let peer = PeerInfo { key: Identity::from_seed(&[10; 32]).public_key(), addr: LOOPBACK };
     let (stranger, client) = (service.handler(peer), service.handler(peer));
     client.session.auth(&signed(terms(10)), NOW).unwrap();

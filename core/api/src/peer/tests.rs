@@ -21,6 +21,8 @@ fn survives<T: Encode + Decode + PartialEq + fmt::Debug>(message: &T) {
 #[test]
 fn every_message_survives_a_round_trip_and_no_cut() {
     let vault_tag = VaultTag::from_bytes([9; 16]);
+    survives(&WitnessRequest { vault_tag, left: vec![7; 9] });
+    survives(&WitnessResponse { left: vec![vec![1; 3], Vec::new()] });
     survives(&HaveRequest { vault_tag, ids: vec![id(1), id(2)] });
     survives(&HaveResponse { present: vec![true, false, true] });
     survives(&PutRequest { vault_tag, items: vec![PutItem { id: id(1), len_bytes: 77 }] });
@@ -70,4 +72,16 @@ fn numbers_name_their_errors_and_stay_in_the_600s() {
         assert_eq!(PeerError::from_number(error.number()), Some(*error));
         assert!((600..700).contains(&error.number()));
     }
+}
+
+#[test]
+fn what_is_left_at_a_node_is_bounded_in_bytes_and_number() {
+    use crate::limits::{WITNESS_BYTES_MAX, WITNESSES_MAX};
+    let vault_tag = VaultTag::from_bytes([9; 16]);
+    let long = WitnessRequest { vault_tag, left: vec![0; WITNESS_BYTES_MAX + 1] };
+    assert_eq!(from_slice::<WitnessRequest>(&to_vec(&long)), Err(DecodeError::TooLong));
+    let full = WitnessResponse { left: vec![vec![0; WITNESS_BYTES_MAX]; WITNESSES_MAX] };
+    assert_eq!(to_vec(&full).len(), WITNESS_RESPONSE_BYTES_MAX);
+    let many = WitnessResponse { left: vec![Vec::new(); WITNESSES_MAX + 1] };
+    assert_eq!(from_slice::<WitnessResponse>(&to_vec(&many)), Err(DecodeError::TooLong));
 }

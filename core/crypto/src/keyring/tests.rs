@@ -132,6 +132,19 @@ fn a_commit_body_opens_for_its_own_commit_only() {
 }
 
 #[test]
+fn heads_open_in_their_own_vault_only_and_for_holders_of_their_generation() {
+    let sealed = keyring(2).seal_heads(b"heads");
+    assert_eq!(keyring(3).open_heads(&sealed).as_deref(), Ok(&b"heads"[..]));
+    assert_eq!(keyring(1).open_heads(&sealed), Err(OpenError::UnknownGeneration(2)));
+    assert_eq!(keyring(2).seal_heads(b"heads"), sealed, "equal heads are one thing to a node");
+    let other = VaultKeyring::new(VaultId::from_bytes([8; 16]), keys(2)).expect("complete");
+    assert_eq!(other.open_heads(&sealed), Err(OpenError::Refused));
+    for flipped in bit_flips(&sealed) {
+        assert!(keyring(2).open_heads(&flipped).is_err());
+    }
+}
+
+#[test]
 fn records_and_commit_bodies_never_pass_for_each_other() {
     let keyring = keyring(1);
     let mut body = keyring.seal_commit_body(&COMMIT, b"body");

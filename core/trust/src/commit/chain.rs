@@ -6,6 +6,7 @@
 use super::{Commit, CommitHeader};
 use crate::sign::{BadSignature, PublicKey, Signature};
 use freehold_model::CommitHash;
+use freehold_model::codec::{self, Decode, DecodeError, Encode, Reader, Writer};
 
 /// Why a header does not continue a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +77,73 @@ impl ChainHead {
             return Err(ChainError::WrongPrev { incarnation, seq });
         }
         Ok(Self::of(header))
+    }
+}
+
+/// A commit's header with its author's signature: what a commit starts with, and all that is needed
+/// to prove that a device signed a commit at a place. The signature may still be bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SignedHead {
+    header: CommitHeader,
+    signature: Signature,
+}
+
+impl SignedHead {
+    /// Encoded bytes.
+    pub const LEN_BYTES: usize = CommitHeader::LEN_BYTES + Signature::LEN;
+
+    /// The head that a commit proves.
+    #[must_use]
+    pub const fn of(commit: &Commit) -> Self {
+        Self { header: commit.header, signature: commit.signature }
+    }
+
+    /// Reads the start of a commit, or a head alone; what follows is not looked at.
+    ///
+    /// # Errors
+    /// As [`Decode::decode`]: what no commit starts with is refused.
+    pub fn from_start(bytes: &[u8]) -> Result<Self, DecodeError> {
+        codec::from_slice(bytes.get(..Self::LEN_BYTES).unwrap_or(bytes))
+    }
+
+    /// The canonical bytes.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        codec::to_vec(self)
+    }
+
+    /// Checks the author's signature.
+    ///
+    /// # Errors
+    /// [`BadSignature`] when the key did not sign it.
+    pub fn verify(&self, key: &PublicKey) -> Result<(), BadSignature> {
+        self.header.verify(key, &self.signature)
+    }
+
+    /// The signed part.
+    #[must_use]
+    pub const fn header(&self) -> &CommitHeader {
+        &self.header
+    }
+
+    /// Place and name of the commit.
+    #[must_use]
+    pub fn head(&self) -> ChainHead {
+        ChainHead::of(&self.header)
+    }
+}
+
+impl Encode for SignedHead {
+    fn encode(&self, out: &mut Writer) {
+        out.put(&self.header).put(&self.signature);
+    }
+}
+
+impl Decode for SignedHead {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let head = Self { header: input.get()?, signature: input.get()? };
+        head.header.check_place()?;
+        Ok(head)
     }
 }
 

@@ -123,6 +123,38 @@ fn two_commits_at_one_position_are_evidence_that_anyone_can_check() {
     assert_eq!(ForkEvidence::of(&a, &commit(1, 2, a.hash(), b"b")), None);
 }
 
+#[test]
+fn the_start_of_a_commit_alone_proves_its_place() {
+    let second = commit(1, 2, commit(1, 1, CommitHash::default(), b"1").hash(), b"2");
+    let bytes = second.to_bytes();
+    let head = SignedHead::from_start(&bytes).expect("a commit");
+    assert_eq!(head, SignedHead::of(&second));
+    assert_eq!(head.head(), ChainHead { incarnation: 1, seq: 2, hash: second.hash() });
+    assert_eq!(head.to_bytes(), bytes[..SignedHead::LEN_BYTES]);
+    assert_eq!(head.verify(&key().public()), Ok(()));
+    assert_eq!(head.verify(&SignKey::from_seed(&[8; 32]).public()), Err(BadSignature));
+    for bit in 0..SignedHead::LEN_BYTES * 8 {
+        let mut flipped = bytes[..SignedHead::LEN_BYTES].to_vec();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        let accepted =
+            SignedHead::from_start(&flipped).is_ok_and(|read| read.verify(&key().public()).is_ok());
+        assert!(!accepted, "bit {bit}");
+    }
+    for len in 0..SignedHead::LEN_BYTES {
+        assert!(SignedHead::from_start(&bytes[..len]).is_err(), "cut at {len}");
+    }
+}
+
+#[test]
+fn a_head_at_a_place_no_commit_has_is_refused() {
+    let first = commit(1, 1, CommitHash::default(), b"1");
+    for (seq, why) in [(0, "commit seq"), (2, "commit prev")] {
+        let elsewhere = Commit { header: CommitHeader { seq, ..first.header }, ..first.clone() };
+        let read = SignedHead::from_start(&SignedHead::of(&elsewhere).to_bytes());
+        assert_eq!(read, Err(DecodeError::Invalid(why)));
+    }
+}
+
 fn key() -> SignKey {
     SignKey::from_seed(&[7; 32])
 }

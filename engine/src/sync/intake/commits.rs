@@ -1,8 +1,10 @@
 //! Commits coming in: verified, followed, and what they name planned for fetching.
 
+use super::own::is_more;
 use super::{Context, Denied, Halt, Intake, Source};
 use crate::history::{ChainPlace, KeptCommit};
 use crate::sync::chains::{Alarm, Chains, Place};
+use crate::sync::checkpoint::Checkpoint;
 use crate::sync::limits::{HIDING_MS, SOURCE_PAUSE_MS};
 use crate::sync::state::ASIDE_MAX;
 use freehold_api::bulk::CommitPage;
@@ -14,7 +16,7 @@ use freehold_trust::commit::{ChainHead, Commit, CommitHeader};
 use freehold_vault::{CommitBody, Seen};
 
 /// Why a commit was not taken in.
-enum Stop {
+pub(super) enum Stop {
     Halt(Halt),
     /// It cites an account log entry that is not known here.
     NeedsLog,
@@ -53,7 +55,7 @@ fn differs(head: &HeadItem, ours: &ChainHead) -> bool {
 }
 
 /// Asks for the commit itself.
-const fn just_before(head: &HeadItem) -> After {
+pub(crate) const fn just_before(head: &HeadItem) -> After {
     After { device: head.device, incarnation: head.incarnation, seq: head.seq.saturating_sub(1) }
 }
 
@@ -141,9 +143,9 @@ impl Intake {
         Ok(())
     }
 
-    /// Takes in what another device said it knows. Its word about this device's own chain comes
-    /// back when it is more than this device knows: then its state was copied or set back.
-    pub(crate) fn heads(&mut self, ctx: &Context<'_>, from: DeviceId, heads: Heads) -> Option<HeadItem> {
+    /// Takes in what another device said it knows. When that is more of this device's own chain than
+    /// this device knows, it is asked to show it.
+    pub(crate) fn heads(&mut self, ctx: &Context<'_>, from: DeviceId, heads: Heads) {
         let own = heads.heads.iter().find(|head| head.device == ctx.device).copied();
         let mut theirs = heads;
         theirs.heads.retain(|head| head.device != ctx.device);
@@ -154,7 +156,10 @@ impl Intake {
         lane.wants_commits = true;
         lane.heads = Some(theirs);
         lane.forked = forked;
-        own.filter(|own| is_more(ctx, own))
+        lane.own = own.filter(|own| is_more(ctx, own));
+        if lane.own.is_none() {
+            lane.own_denied = None;
+        }
     }
 
     /// Takes in commits of another device, asked for or told.
@@ -213,7 +218,7 @@ impl Intake {
     }
 
     /// A lane cannot go on.
-    fn halt(&mut self, source: Source, stop: Stop, commit: &[u8], now_ms: u64) -> Halt {
+    pub(super) fn halt(&mut self, source: Source, stop: Stop, commit: &[u8], now_ms: u64) -> Halt {
         if let Some(lane) = self.lanes.get_mut(&source) {
             lane.paused_until = now_ms + SOURCE_PAUSE_MS;
             lane.log_was_read = false;
@@ -320,6 +325,9 @@ impl Intake {
         if let Some(lane) = self.lanes.get_mut(&source) {
             lane.may_have.extend(versions);
         }
+        if let Some(checkpoint) = Checkpoint::of(commit, body, ctx.device) {
+            self.checkpoints.insert(checkpoint.author, checkpoint);
+        }
         for seen in &body.seen {
             self.cite(ctx, source, commit, seen);
         }
@@ -393,13 +401,7 @@ fn open_body(ctx: &Context<'_>, commit: &Commit) -> Result<CommitBody, Stop> {
 }
 
 /// Whether a head is another commit than the one followed at its place.
-fn contradicts(ctx: &Context<'_>, head: &HeadItem) -> bool {
+pub(super) fn contradicts(ctx: &Context<'_>, head: &HeadItem) -> bool {
     let place = ChainPlace { device: head.device, incarnation: head.incarnation, seq: head.seq };
     ctx.known.hash_at(&place).is_some_and(|known| known != head.hash)
-}
-
-/// Whether somebody knows more, or something else, of this device's chain than itself.
-fn is_more(ctx: &Context<'_>, own: &HeadItem) -> bool {
-    let is_ahead = ctx.own_head.is_none_or(|ours| (own.incarnation, own.seq) > (ours.incarnation, ours.seq));
-    is_ahead || contradicts(ctx, own)
 }

@@ -8,12 +8,17 @@
 //! people are told which device they wait for.
 //!
 //! The owner asks [`Intake::asks`] what to do, does it, and hands every answer back; nothing else
-//! changes the state. [`commits`] judges commits, [`versions`] follows versions to their place.
+//! changes the state. [`commits`] judges commits, [`versions`] follows versions to their place,
+//! [`own`] judges what others say of this device itself.
 
 mod commits;
+mod own;
 mod versions;
 
+pub(crate) use commits::just_before;
+
 use super::chains::{Alarm, KnownCommits};
+use super::checkpoint::{Checkpoint, Compared};
 use super::limits::{SOURCE_PAUSE_MS, STORED_UNFINISHED_MAX};
 use super::plan::FetchPlan;
 use super::state::{Deferred, SyncState};
@@ -45,12 +50,17 @@ pub(crate) enum Ask {
     Heads { from: DeviceId },
     /// Commits another device has after these places: [`Intake::commits`].
     Commits { from: DeviceId, after: Vec<After> },
+    /// The commit of this device that another one says it knows: [`Intake::own_past`].
+    OwnPast { from: DeviceId, claim: HeadItem },
     /// Versions by hash: [`Intake::versions`].
     Versions { from: Source, hashes: Vec<VersionHash> },
     /// The account log has entries that are not known here: [`Intake::log_read`].
     Log { from: Source },
     /// Every chunk of these contents is to come here: [`Intake::brought`].
     Bring { wanted: Vec<(VersionHash, Vec<Chunked>)> },
+    /// A root over all heads that another device signed is to be held to the commits it covers:
+    /// [`Intake::compared`].
+    Compare(Box<Checkpoint>),
     /// Verified changes are to be kept, merged and remembered: [`Intake::applied`].
     Apply(Box<Application>),
 }
@@ -102,6 +112,10 @@ struct Lane {
     heads: Option<Heads>,
     /// Places at which it has followed another commit than this device: asked for as evidence.
     forked: Vec<After>,
+    /// It knows more of this device's own chain than this device, or something else.
+    own: Option<HeadItem>,
+    /// It was asked for the commit it claims and had none.
+    own_denied: Option<Denied>,
     /// Commits may be there.
     wants_commits: bool,
     /// The device is to be asked what it knows.
@@ -153,6 +167,9 @@ pub(crate) struct Intake {
     /// Commits that devices have seen and that were never shown: since when, and how often denied.
     denied: BTreeMap<(DeviceId, u32, u64), Denied>,
     claims: BTreeMap<DeviceId, (HeadItem, Vec<u8>)>,
+    /// The newest root of each device that was not compared yet.
+    checkpoints: BTreeMap<DeviceId, Checkpoint>,
+    is_comparing: bool,
     quarantined: BTreeSet<DeviceId>,
     refused: usize,
 }
@@ -182,6 +199,8 @@ impl Intake {
             server_read: false,
             denied: BTreeMap::new(),
             claims: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
+            is_comparing: false,
             quarantined: BTreeSet::new(),
             refused: 0,
         }
@@ -326,7 +345,33 @@ impl Intake {
         if may_apply {
             asks.extend(self.application());
         }
+        asks.extend(self.comparison());
         asks
+    }
+
+    /// The next checkpoint to compare, once everything that was read is kept and nothing is on its way.
+    fn comparison(&mut self) -> Option<Ask> {
+        let is_reading = self.lanes.values().any(|lane| lane.is_reading || lane.wants_commits);
+        if self.is_comparing || self.is_applying || is_reading || !self.keep.is_empty() || !self.is_quiet() {
+            return None;
+        }
+        let chains = &self.state.chains;
+        let author = self.checkpoints.values().find(|checkpoint| checkpoint.is_followed(chains))?.author;
+        let checkpoint = self.checkpoints.remove(&author)?;
+        self.is_comparing = true;
+        Some(Ask::Compare(Box::new(checkpoint)))
+    }
+
+    /// A checkpoint was compared, or could not be.
+    ///
+    /// # Errors
+    /// [`Halt::Alarm`] when its author signed something else. Nothing stops for it.
+    pub(crate) fn compared(&mut self, checkpoint: &Checkpoint, compared: Compared) -> Result<(), Halt> {
+        self.is_comparing = false;
+        match compared {
+            Compared::Same | Compared::Unknown => Ok(()),
+            Compared::Differs => Err(Halt::Alarm { alarm: Alarm::Heads, commit: checkpoint.commit.clone() }),
+        }
     }
 
     /// The next question about commits to a source.
@@ -350,6 +395,10 @@ impl Intake {
                 Source::Device(from) if lane.wants_heads => {
                     lane.wants_heads = false;
                     Ask::Heads { from }
+                }
+                Source::Device(from) if lane.own.is_some() => {
+                    let claim = lane.own.take()?;
+                    Ask::OwnPast { from, claim }
                 }
                 Source::Device(from) if lane.wants_commits => {
                     let mut after = std::mem::take(&mut lane.forked);
@@ -400,6 +449,14 @@ impl Intake {
             }
         }
         found
+    }
+
+    /// Whether everything that was followed is kept and merged, nothing of it put aside.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_quiet()
+            && self.keep.commits.is_empty()
+            && self.state.deferred.is_empty()
+            && self.state.aside.is_empty()
     }
 
     /// The state to store: everything that was named is merged or listed in it.

@@ -114,12 +114,18 @@ impl SyncTask {
     }
 
     pub(super) fn heads(&mut self, device: DeviceId, heads: freehold_api::device_peer::Heads) {
-        let own = self.with_intake(|intake, ctx| intake.heads(ctx, device, heads));
-        if let Some(own) = own {
-            let theirs = ChainHead { incarnation: own.incarnation, seq: own.seq, hash: own.hash };
-            if self.parts.local.is_foreign_past(&theirs) {
-                self.be_reborn(theirs);
+        self.with_intake(|intake, ctx| intake.heads(ctx, device, heads));
+    }
+
+    /// A device showed the commit of this one that it claims to know, or something else.
+    pub(super) fn own_past(&mut self, device: DeviceId, claim: &HeadItem, answer: &CommitsResponse) {
+        match self.with_intake(|intake, ctx| intake.own_past(ctx, device, claim, answer)) {
+            Ok(theirs) => {
+                if let Some(theirs) = theirs.filter(|theirs| self.parts.local.is_foreign_past(theirs)) {
+                    self.be_reborn(theirs);
+                }
             }
+            Err(halt) => self.halted(Source::Device(device), Err(halt)),
         }
     }
 

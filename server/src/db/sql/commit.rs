@@ -11,9 +11,9 @@ use crate::db::StoreError;
 use crate::db::judge::{ChainFacts, judge_chain};
 use crate::db::rows::{CommitOutcome, CommitRow};
 use freehold_api::bulk::PushVersion;
-use freehold_api::{ChainHead, ErrorCode};
+use freehold_api::{Blob, ChainHead, ChainState, ErrorCode};
 use freehold_model::{CommitHash, DeviceId, VaultId, VersionHash};
-use freehold_trust::commit::{CommitEntry, CommitHeader};
+use freehold_trust::commit::{CommitEntry, CommitHeader, SignedHead};
 use std::collections::BTreeMap;
 
 pub(super) async fn append_all(
@@ -96,7 +96,7 @@ async fn chain_facts(
     Ok(ChainFacts { head: chain_head(db, vault, header.device).await?, at_place })
 }
 
-pub(super) async fn chain_head(
+async fn chain_head(
     db: &mut impl Connection,
     vault: VaultId,
     device: DeviceId,
@@ -115,6 +115,27 @@ pub(super) async fn chain_head(
         seq: unsigned(seq, "commit number")?,
         hash: CommitHash::from_bytes(array(&hash, "commit hash")?),
     }))
+}
+
+/// The newest commit of a device, with what proves it.
+pub(super) async fn chain(
+    db: &mut impl Connection,
+    vault: VaultId,
+    device: DeviceId,
+) -> Result<ChainState, StoreError> {
+    let Some(head) = chain_head(db, vault, device).await? else { return Ok(ChainState::default()) };
+    let row: (Vec<u8>,) = query(
+        "SELECT substr(bytes, 1, CAST($5 AS INTEGER)) FROM vault_commit
+         WHERE vault_id = $1 AND device_id = $2 AND incarnation = $3 AND device_seq = $4",
+    )
+    .bind(vault.to_bytes().to_vec())
+    .bind(device.to_bytes().to_vec())
+    .bind(i64::from(head.incarnation))
+    .bind(signed(head.seq))
+    .bind(signed(SignedHead::LEN_BYTES as u64))
+    .fetch_one(db)
+    .await?;
+    Ok(ChainState { head: Some(head), signed: Some(Blob(row.0)) })
 }
 
 /// Whether each entry's version came along or is stored already, for the same record.

@@ -9,7 +9,7 @@ use crate::db::rows::{
 };
 use crate::db::{MakeLayout, MetaStore, StoreError, StoreFuture};
 use freehold_api::bulk::{CommitPage, VersionsResponse};
-use freehold_api::{AccountBoxes, ChainHead, VaultState, VaultSummary};
+use freehold_api::{AccountBoxes, ChainState, VaultState, VaultSummary};
 use freehold_model::{AccountId, DeviceId, NodeId, VaultId, VersionHash};
 use sqlx::Transaction;
 use sqlx::pool::PoolConnection;
@@ -228,8 +228,8 @@ impl<B: Backend> MetaStore for B {
         snapshot!(self, |db| vault::state(db, vault))
     }
 
-    fn chain_head(&self, vault: VaultId, device: DeviceId) -> StoreFuture<'_, Option<ChainHead>> {
-        read!(self, |db| commit::chain_head(db, vault, device))
+    fn chain(&self, vault: VaultId, device: DeviceId) -> StoreFuture<'_, ChainState> {
+        snapshot!(self, |db| commit::chain(db, vault, device))
     }
 
     fn put_join_token(&self, token: TokenHash, expires: i64) -> StoreFuture<'_, ()> {
