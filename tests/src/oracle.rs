@@ -86,14 +86,27 @@ impl Oracle {
     /// # Errors
     /// As [`Self::check`].
     pub fn check_between(&self, folder: &Path, promised: u64, begun: u64) -> Result<usize> {
+        self.check_with(|name| Ok(content(&folder.join(name))?), promised, begun)
+    }
+
+    /// As [`Self::check_between`], of what `read` finds under a name.
+    ///
+    /// # Errors
+    /// As [`Self::check`], and as `read` fails.
+    pub fn check_with(
+        &self,
+        read: impl Fn(&str) -> Result<Option<Vec<u8>>>,
+        promised: u64,
+        begun: u64,
+    ) -> Result<usize> {
         let (mut kept, mut broken) = (0, Vec::new());
         for (name, steps) in &self.names {
             let Some(last) = steps.iter().rposition(|step| step.acked.is_some_and(|at| at <= promised))
             else {
                 continue;
             };
-            let found = content(&folder.join(name)).with_context(|| format!("read {name}"))?;
-            let later = steps[last + 1..].iter().take_while(|step| step.begun <= begun);
+            let found = read(name).with_context(|| format!("read {name}"))?;
+            let later = steps[last..].windows(2).take_while(|pair| pair[1].begun <= begun);
             match keeps(&steps[last], later, found.as_deref()) {
                 true => kept += 1,
                 false => broken.push(describe(name, steps, last, found.as_deref())),
@@ -112,9 +125,10 @@ impl Oracle {
     }
 }
 
-fn keeps<'a>(promised: &Step, begun: impl Iterator<Item = &'a Step>, found: Option<&[u8]>) -> bool {
+/// Whether what was promised is found, or what a later step left; each of those comes behind the one before it.
+fn keeps<'a>(promised: &Step, later: impl Iterator<Item = &'a [Step]>, found: Option<&[u8]>) -> bool {
     promised.state.as_deref() == found
-        || begun.into_iter().any(|later| match (later.way, &later.state, &promised.state, found) {
+        || later.into_iter().any(|pair| match (pair[1].way, &pair[1].state, &pair[0].state, found) {
             (Way::Grown, Some(whole), Some(before), Some(found)) => {
                 found.starts_with(before) && found.len() <= whole.len()
             }
@@ -179,6 +193,21 @@ mod tests {
         {
             fs::write(&path, content).expect("a file");
             assert_eq!(oracle.check(dir.path(), 3).is_ok(), is_fine, "{content}");
+        }
+    }
+
+    #[test]
+    fn what_was_replaced_and_then_appended_to_since_the_promise_is_accepted() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let mut oracle = Oracle::default();
+        let steps = [("one", Way::Whole), ("two", Way::Whole), ("two three", Way::Grown)];
+        for (place, (content, way)) in (1..).zip(steps) {
+            oracle.begin("name", way, Some(content.as_bytes().to_vec()), place);
+            oracle.acknowledge("name", place);
+        }
+        for (content, is_fine) in [("one", true), ("two", true), ("two three", true), ("one three", false)] {
+            fs::write(dir.path().join("name"), content).expect("a file");
+            assert_eq!(oracle.check_between(dir.path(), 1, 3).is_ok(), is_fine, "{content}");
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The live state: what programs see, whatever is kept of it.
 
 use super::Faults;
-use super::trace::{At, Kind, Op, ROOT, write};
+use super::found::write;
+use super::trace::{At, Kind, Op, ROOT};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};

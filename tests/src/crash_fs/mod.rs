@@ -2,7 +2,8 @@
 //!
 //! Programs keep their data folders on it and notice nothing. Every operation that changes something is recorded
 //! ([`trace`]); behind any number of them [`CrashFs::image`] writes into an ordinary folder what a power cut at that
-//! point would have left, one of many possibilities by a seed. Flushes can be made to fail, and the disk to be full.
+//! point would have left, one of many possibilities by a seed. [`CrashFs::recording`] hands out everything that was
+//! done below one folder, to look behind each operation. Flushes can be made to fail, and the disk to be full.
 //!
 //! The model is at least as harsh as ext4 with `data=ordered`:
 //!
@@ -16,7 +17,12 @@
 
 mod adapter;
 mod disk;
+mod found;
+mod recording;
 mod trace;
+
+pub use recording::{Image, Recording};
+pub use trace::Unflushed;
 
 use adapter::Adapter;
 use anyhow::{Context, Result};
@@ -99,9 +105,15 @@ impl CrashFs {
         let found = {
             let disk = lock(&self.disk);
             let end = usize::try_from(position).unwrap_or(usize::MAX).min(disk.trace.len());
-            trace::settle(&disk.trace[..end], seed)
+            trace::settle(&disk.trace[..end], Unflushed::Drawn(seed))
         };
-        found.write_to(folder)
+        found.write_to(trace::ROOT, folder)
+    }
+
+    /// What was done below one folder at the top of the disk.
+    #[must_use]
+    pub fn recording(&self, top: &str) -> Recording {
+        Recording::of(&lock(&self.disk).trace, top.as_ref())
     }
 }
 

@@ -1,68 +1,15 @@
 //! The power of the whole machine is cut behind many points of what server, node and device wrote: each starts without
 //! help, and everything that was fsynced, stored or numbered is there.
 
+use crate::record::{Story, folder, record};
 use anyhow::{Context, Result, ensure};
-use freehold_tests::{ARRIVAL, CrashFs, Device, Draw, Oracle, World, Writer, is_long, say, seed, wait_until};
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use freehold_tests::{CrashFs, Device, Draw, World, is_long, say, seed};
+use std::fs;
+use std::path::Path;
 
 /// Points at which the power is cut.
 const CUTS: usize = 16;
 const CUTS_LONG: usize = 300;
-
-/// Promises between two times at which everything is synced.
-const PROMISES: u64 = 25;
-
-/// What was acknowledged, and behind which operation.
-#[derive(Default)]
-struct Story {
-    oracle: Oracle,
-    node_joined: u64,
-    signed_up: u64,
-    mounted: u64,
-    /// When `freehold wait` said that everything was on the node and numbered.
-    synced: Vec<u64>,
-    end: u64,
-}
-
-fn folder(device: &Device) -> PathBuf {
-    device.mount_point().join("folder")
-}
-
-/// Everything runs once, on a disk that records it.
-fn record(world: &mut World, disk: &CrashFs, draw: &mut Draw) -> Result<Story> {
-    world.keep_server_in(disk.path());
-    world.keep_node_in(disk.path());
-    world.start_server()?;
-    world.join_node()?;
-    let mut story = Story { node_joined: disk.position(), ..Story::default() };
-    let mut device = Device::at_rest(&disk.path().join("device"), &world.dir().join("device"))?;
-    device.restart()?;
-    device.signup(&world.url(), "eva", &world.password_file())?;
-    story.signed_up = disk.position();
-    device.mount()?;
-    fs::create_dir(folder(&device))?;
-    File::open(device.mount_point())?.sync_all()?;
-    story.mounted = disk.position();
-    for _ in 0..3 {
-        let before = story.oracle.acks();
-        let writer = Writer::start(
-            &folder(&device),
-            std::mem::take(&mut story.oracle),
-            Draw::new(draw.next()),
-            disk.clock(),
-        );
-        wait_until("promises", ARRIVAL, || writer.acks() >= before + PROMISES)?;
-        story.oracle = writer.stop()?;
-        device.wait()?;
-        story.synced.push(disk.position());
-    }
-    device.kill()?;
-    world.kill_node()?;
-    world.kill_server()?;
-    story.end = disk.position();
-    Ok(story)
-}
 
 /// Starts everything on what a power cut left, and asks for what was promised by then.
 fn check(world: &mut World, image: &Path, story: &Story, cut: u64) -> Result<usize> {
@@ -107,7 +54,10 @@ fn a_power_cut_anywhere_loses_nothing_that_was_acknowledged() -> Result<()> {
     let mut draw = Draw::new(seed);
     let mut world = World::at_rest()?;
     let disk = CrashFs::mount(&world.dir().join("disk"))?;
-    let story = record(&mut world, &disk, &mut draw)?;
+    world.keep_server_in(disk.path());
+    world.start_server()?;
+    let url = world.url();
+    let story = record(&mut world, &disk, &mut draw, &url)?;
     let cuts = if is_long() { CUTS_LONG } else { CUTS };
     let (mut promises, image) = (0, world.dir().join("image"));
     for number in 0..cuts {
