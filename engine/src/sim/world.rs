@@ -244,7 +244,7 @@ impl World {
                 let applied = self.replicas[at].local.apply(*step);
                 assert!(applied.undone.is_none(), "a healthy disk");
                 assert_eq!(applied.refused, 0, "every record of an honest device can be merged");
-                self.replicas[at].intake.applied(applied.orphans, None);
+                self.replicas[at].intake.applied(applied.orphans, None, now);
                 self.replicas[at].local.volume.show_again();
                 self.spread(at);
             }

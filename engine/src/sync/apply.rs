@@ -23,6 +23,8 @@ pub(crate) struct Applied {
     pub(crate) refused: usize,
     /// What was to be kept, when nothing was done.
     pub(crate) undone: Option<(Keep, SyncError)>,
+    /// The step is gone: what it held is read again from where the stored state ends.
+    pub(crate) is_lost: bool,
 }
 
 impl Parts {
@@ -34,7 +36,8 @@ impl Parts {
             Err(error) => {
                 tracing::error!(%error, "merging ended early");
                 let error = SyncError::Internal("merging ended early");
-                Applied { orphans: Vec::new(), refused: 0, undone: Some((Keep::default(), error)) }
+                let undone = Some((Keep::default(), error));
+                Applied { orphans: Vec::new(), refused: 0, undone, is_lost: true }
             }
         }
     }
@@ -48,7 +51,8 @@ impl Local {
         let lists = self.lists_of(&versions);
         if !keep.is_empty() || !lists.is_empty() {
             if let Err(error) = self.history.keep(&keep, &lists) {
-                return Applied { orphans: versions, refused: 0, undone: Some((keep, error.into())) };
+                let undone = Some((keep, error.into()));
+                return Applied { orphans: versions, refused: 0, undone, is_lost: false };
             }
             if let Err(error) = self.history.trim(HISTORY_COMMIT_BYTES, HISTORY_VERSION_BYTES) {
                 tracing::warn!(%error, "kept commits could not be trimmed");
@@ -67,7 +71,7 @@ impl Local {
         sorted.meta.extend(meta);
         let outcome = self.volume.apply_remote(sorted.apply, sorted.meta);
         drop(brake);
-        Applied { orphans, refused: outcome.refused.len(), undone: None }
+        Applied { orphans, refused: outcome.refused.len(), undone: None, is_lost: false }
     }
 
     /// The held deletions: how many files they would take away here, by device.

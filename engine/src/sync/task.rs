@@ -119,6 +119,9 @@ pub(crate) struct SyncTask {
     work: JoinSet<Done>,
     /// Since when a commit is being written.
     writing: Option<Instant>,
+    /// Writing one failed: none before this time.
+    write_not_before: Option<Instant>,
+    write_backoff: Backoff,
     is_reborn: bool,
     /// Another past of this device that somebody knows, looked at when the commit under way is written.
     other_past: Option<ChainHead>,
@@ -150,6 +153,8 @@ impl SyncTask {
             contact: Contact { has_mail: true, ..Contact::default() },
             work: JoinSet::new(),
             writing: None,
+            write_not_before: None,
+            write_backoff: Backoff::default(),
             is_reborn: false,
             other_past: None,
             reload_own: index_lost,
@@ -302,7 +307,8 @@ impl SyncTask {
     }
 
     fn wants_write(&self, now: Instant) -> bool {
-        if self.pace.due(now, 1) == Due::Never || !self.parts.members.may_commit() {
+        let is_paused = self.write_not_before.is_some_and(|at| now < at);
+        if is_paused || self.pace.due(now, 1) == Due::Never || !self.parts.members.may_commit() {
             return false;
         }
         let pending = self.parts.volume.pending();
@@ -361,7 +367,12 @@ impl SyncTask {
                     self.parts.report_error(&error);
                     keep
                 });
-                self.intake.applied(applied.orphans, undone);
+                if applied.is_lost {
+                    self.start_over();
+                } else {
+                    let now_ms = self.now_ms();
+                    self.intake.applied(applied.orphans, undone, now_ms);
+                }
                 self.parts.report_held();
                 self.publish_heads();
             }
@@ -394,6 +405,16 @@ impl SyncTask {
         });
         let taken = self.intake.compared(checkpoint, compared);
         self.halted(Source::Device(checkpoint.author), taken);
+    }
+
+    /// Takes up again where the stored state ends, after a pause: a step of merging ended early.
+    fn start_over(&mut self) {
+        self.intake = Intake::new(SyncState::load(&self.parts.volume));
+        self.contact.has_met = false;
+        self.contact.not_before = Some(Instant::now() + self.contact.backoff.next(super::random()));
+        for device in self.parts.devices.connected() {
+            self.intake.device_may_have_more(device);
+        }
     }
 
     fn met(&mut self, met: Result<Past, SyncError>) {
@@ -462,6 +483,9 @@ impl SyncTask {
     fn written(&mut self, written: Result<Option<Written>, SyncError>) {
         let now = Instant::now();
         let begun = self.writing.take().unwrap_or(now);
+        if written.is_ok() {
+            self.write_backoff.reset();
+        }
         match written {
             Ok(None) => self.pace.committed(begun, now),
             Ok(Some(Written { push, chunks, is_full, is_checkpoint, now_s })) => {
@@ -476,6 +500,7 @@ impl SyncTask {
                 self.contact.chunks.extend(chunks);
             }
             Err(error) => {
+                self.write_not_before = Some(now + self.write_backoff.next(super::random()));
                 // It may be in the outbox all the same.
                 self.contact.has_mail = true;
                 self.parts.report_error(&error);

@@ -91,11 +91,24 @@ impl Intake {
                     self.want_log(Source::Server);
                     return Ok(());
                 }
+                // A server that was set back and numbered anew since this device met it shows a gap too.
+                Err(Stop::Gap) if !compares => {
+                    if let Some(lane) = self.lanes.get_mut(&Source::Server) {
+                        lane.is_new = true;
+                    }
+                    return Ok(());
+                }
                 Err(stop) => return Err(self.halt(Source::Server, stop, &item.commit, ctx.now_ms)),
             }
         }
         if self.state.cursor >= page.head {
             self.server_is_read(ctx)?;
+        } else if self.state.cursor == cursor
+            && !compares
+            && let Some(lane) = self.lanes.get_mut(&Source::Server)
+        {
+            // It says that there is more, and shows nothing.
+            lane.paused_until = ctx.now_ms + SOURCE_PAUSE_MS;
         }
         Ok(())
     }
@@ -268,6 +281,7 @@ impl Intake {
         }
         let body = open_body(ctx, &commit)?;
         self.state.chains.advance(header, body.covers);
+        self.unmerged_bytes += bytes.len();
         self.keep.commits.push(KeptCommit {
             place,
             hash: header.hash(),

@@ -11,6 +11,7 @@
 //! changes the state. [`commits`] judges commits, [`versions`] follows versions to their place,
 //! [`own`] judges what others say of this device itself.
 
+mod applying;
 mod commits;
 mod own;
 mod versions;
@@ -150,7 +151,12 @@ pub(crate) struct Intake {
     plan: FetchPlan,
     /// Opened versions that can be merged.
     ready: Vec<RemoteVersion>,
-    ready_bytes: usize,
+    /// How many of them came back from the last step, for want of their directory.
+    came_back: usize,
+    /// Sealed bytes of what is to be merged or kept.
+    unmerged_bytes: usize,
+    /// The last step failed: none before this time.
+    apply_not_before: u64,
     /// Versions being merged.
     applying: BTreeSet<VersionHash>,
     is_applying: bool,
@@ -188,7 +194,9 @@ impl Intake {
             lanes: BTreeMap::new(),
             plan: FetchPlan::default(),
             ready: Vec::new(),
-            ready_bytes: 0,
+            came_back: 0,
+            unmerged_bytes: 0,
+            apply_not_before: 0,
             applying: BTreeSet::new(),
             is_applying: false,
             bring: BTreeMap::new(),
@@ -343,7 +351,7 @@ impl Intake {
         self.defer_what_nobody_has();
         asks.extend(self.bringing());
         if may_apply {
-            asks.extend(self.application());
+            asks.extend(self.application(now_ms));
         }
         asks.extend(self.comparison());
         asks
@@ -420,8 +428,11 @@ impl Intake {
 
     /// Whether nothing is under way but what is put aside.
     fn is_quiet(&self) -> bool {
+        self.ready.is_empty() && self.is_quiet_but_for_merging()
+    }
+
+    fn is_quiet_but_for_merging(&self) -> bool {
         self.plan.is_done()
-            && self.ready.is_empty()
             && self.bring.is_empty()
             && self.bringing.is_empty()
             && self.lanes.values().all(|lane| lane.fetching.is_empty())
@@ -480,20 +491,4 @@ impl Intake {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use freehold_model::RecordId;
-
-    #[test]
-    fn a_version_put_aside_is_forgotten_when_a_far_successor_is_merged() {
-        let version = |number| VersionHash::from_bytes([number; 32]);
-        let record = RecordId::from_bytes([7; 16]);
-        let mut intake = Intake::new(SyncState::default());
-        intake.state.deferred.insert(version(1), Deferred { record, supersedes: Vec::new() });
-        intake.plan.name(version(2), record, &[version(1)]);
-        intake.plan.name(version(3), record, &[version(2)]);
-        let stored = intake.storable().expect("few are open");
-        assert_eq!(stored.deferred[&version(3)].supersedes, [version(1), version(2)]);
-        assert_eq!(intake.replaced(&[version(2)]), [version(1), version(2)].into_iter().collect());
-    }
-}
+mod tests;

@@ -1,8 +1,8 @@
-//! Versions on their way: fetched once, opened, their chunks near or brought, merged.
+//! Versions on their way: fetched once, opened, their chunks near or brought.
 
-use super::{Application, Ask, Context, Halt, Intake, Lane, Source};
+use super::{Ask, Context, Halt, Intake, Lane, Source};
 use crate::RemoteVersion;
-use crate::sync::limits::{APPLY_BYTES, APPLY_VERSIONS, BRING_BYTES_MAX, BRING_VERSIONS, SOURCE_PAUSE_MS};
+use crate::sync::limits::{BRING_BYTES_MAX, BRING_VERSIONS, SOURCE_PAUSE_MS};
 use crate::sync::plan::Named;
 use crate::sync::state::Deferred;
 use freehold_api::bulk::{PushVersion, VersionItem, VersionState};
@@ -115,6 +115,7 @@ impl Intake {
         };
         let contents: Vec<Chunked> = chunked(&record).cloned().collect();
         let refs: BTreeSet<_> = contents.iter().map(|content| content.root).collect();
+        self.unmerged_bytes += item.ciphertext.len();
         self.keep.versions.push(PushVersion {
             record: id,
             hash,
@@ -131,12 +132,6 @@ impl Intake {
             }
         }
         Ok(())
-    }
-
-    fn is_ready(&mut self, version: RemoteVersion) {
-        // What its record takes in memory is about what it takes sealed.
-        self.ready_bytes += 512;
-        self.ready.push(version);
     }
 
     /// A source does not have a version after all.
@@ -194,58 +189,6 @@ impl Intake {
             if here.contains(&version) {
                 self.is_ready(remote);
             }
-        }
-    }
-
-    /// The next step of merging.
-    pub(super) fn application(&mut self) -> Option<Ask> {
-        if self.is_applying {
-            return None;
-        }
-        let under_way = self.lanes.values().any(|lane| !lane.fetching.is_empty() || lane.is_reading);
-        let is_due = !under_way || self.ready.len() >= APPLY_VERSIONS || self.ready_bytes >= APPLY_BYTES;
-        let has_work = !self.ready.is_empty() || !self.keep.is_empty() || self.is_news;
-        if !has_work || !is_due {
-            return None;
-        }
-        let versions = std::mem::take(&mut self.ready);
-        self.ready_bytes = 0;
-        self.applying = versions.iter().map(|version| version.version).collect();
-        for version in &versions {
-            self.state.deferred.remove(&version.version);
-            self.replaced(&version.supersedes).iter().for_each(|old| {
-                self.state.deferred.remove(old);
-            });
-        }
-        let is_end = self.is_quiet();
-        let state = self.storable();
-        self.is_news = state.is_none();
-        if is_end {
-            self.plan.forget();
-            self.lanes.values_mut().for_each(|lane| lane.may_have.clear());
-        }
-        self.is_applying = true;
-        Some(Ask::Apply(Box::new(Application {
-            versions,
-            keep: std::mem::take(&mut self.keep),
-            state,
-            is_end,
-        })))
-    }
-
-    /// Merging is done; what waits for its directory comes back. When it was not `durable`, nothing
-    /// was kept or merged: it comes back whole.
-    pub(crate) fn applied(&mut self, orphans: Vec<RemoteVersion>, undone: Option<super::Keep>) {
-        self.is_applying = false;
-        self.applying.clear();
-        orphans.into_iter().for_each(|version| self.is_ready(version));
-        if let Some(keep) = undone {
-            self.is_news = true;
-            let newer = std::mem::replace(&mut self.keep, keep);
-            self.keep.forget_numbers |= newer.forget_numbers;
-            self.keep.commits.extend(newer.commits);
-            self.keep.versions.extend(newer.versions);
-            self.keep.numbered.extend(newer.numbered);
         }
     }
 
