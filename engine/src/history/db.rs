@@ -4,7 +4,7 @@ use super::HistoryError;
 use rusqlite::{Connection, OpenFlags};
 use std::path::{Path, PathBuf};
 
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 /// `refs` and `ids` are concatenated chunk ids. A commit whose bytes are gone keeps its hash.
 const SCHEMA: &str = "
@@ -14,7 +14,18 @@ const SCHEMA: &str = "
     CREATE INDEX unnumbered ON kept_commit (device) WHERE numbered = 0;
     CREATE TABLE kept_version (id INTEGER PRIMARY KEY, hash BLOB NOT NULL UNIQUE, record BLOB NOT NULL,
                                ciphertext BLOB NOT NULL, refs BLOB NOT NULL);
-    CREATE TABLE kept_manifest (node BLOB PRIMARY KEY, ids BLOB NOT NULL) WITHOUT ROWID;
+    CREATE TABLE kept_manifest (id INTEGER PRIMARY KEY, node BLOB NOT NULL UNIQUE, ids BLOB NOT NULL);
+";
+
+/// From version 1, whose lists had no order by which the oldest could go.
+const FROM_1: &str = "
+    BEGIN;
+    ALTER TABLE kept_manifest RENAME TO unordered;
+    CREATE TABLE kept_manifest (id INTEGER PRIMARY KEY, node BLOB NOT NULL UNIQUE, ids BLOB NOT NULL);
+    INSERT INTO kept_manifest (node, ids) SELECT node, ids FROM unordered;
+    DROP TABLE unordered;
+    PRAGMA user_version=2;
+    COMMIT;
 ";
 
 impl From<rusqlite::Error> for HistoryError {
@@ -65,6 +76,7 @@ fn prepare(db: Connection) -> Result<Connection, HistoryError> {
     let version: i64 = db.query_row("PRAGMA user_version", [], |row| row.get(0))?;
     match version {
         0 => db.execute_batch(&format!("BEGIN; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"))?,
+        1 => db.execute_batch(FROM_1)?,
         SCHEMA_VERSION => {}
         _ => return Err(HistoryError::Damaged),
     }
@@ -75,4 +87,26 @@ fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_kept_by_the_first_version_stay() {
+        let db = Connection::open_in_memory().expect("SQLite has memory");
+        db.execute_batch(
+            "CREATE TABLE kept_manifest (node BLOB PRIMARY KEY, ids BLOB NOT NULL) WITHOUT ROWID;
+             INSERT INTO kept_manifest VALUES (x'01', x'0203'); PRAGMA user_version=1;",
+        )
+        .expect("a small database");
+        let db = prepare(prepare(db).expect("taken over")).expect("as it is");
+        let kept: (i64, Vec<u8>) = db
+            .query_row("SELECT id, ids FROM kept_manifest WHERE node = x'01'", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .expect("kept");
+        assert_eq!(kept, (1, vec![2, 3]));
+    }
 }

@@ -3,6 +3,21 @@
 use super::{ChainPlace, History, HistoryError, Keep, ManifestList};
 use freehold_model::{ChunkId, DeviceId};
 use rusqlite::{Connection, Transaction, params};
+use std::sync::atomic::Ordering;
+
+/// Bytes kept between two looks at the caps.
+const TRIM_EVERY_BYTES: usize = 16 * 1024 * 1024;
+
+/// How much is kept for other devices.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caps {
+    /// Signed commits.
+    pub(crate) commit_bytes: i64,
+    /// Sealed versions.
+    pub(crate) version_bytes: i64,
+    /// Lists of what manifest nodes name.
+    pub(crate) list_bytes: i64,
+}
 
 impl History {
     /// Keeps commits and versions; repeating it changes nothing.
@@ -28,6 +43,11 @@ impl History {
             .execute(params![place.device.as_bytes(), place.incarnation, signed(place.seq)])?;
         }
         step.commit()?;
+        let commits = keep.commits.iter().map(|commit| commit.bytes.len());
+        let versions = keep.versions.iter().map(|version| version.ciphertext.len());
+        let lists = manifests.iter().map(|(_, ids)| ids.len() * ChunkId::LEN);
+        let bytes: usize = commits.chain(versions).chain(lists).sum();
+        self.untrimmed_bytes.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }
 
@@ -66,7 +86,8 @@ impl History {
     ///
     /// # Errors
     /// `Disk`.
-    pub(crate) fn trim(&self, commit_bytes: i64, version_bytes: i64) -> Result<(), HistoryError> {
+    pub(crate) fn trim(&self, caps: Caps) -> Result<(), HistoryError> {
+        let Caps { commit_bytes, version_bytes, list_bytes } = caps;
         let db = self.db.lock();
         let over = total(&db, "SELECT coalesce(sum(length(bytes)), 0) FROM kept_commit")?
             .saturating_sub(commit_bytes);
@@ -85,17 +106,20 @@ impl History {
                 params![over],
             )?;
         }
-        let over = total(&db, "SELECT coalesce(sum(length(ciphertext)), 0) FROM kept_version")?
-            .saturating_sub(version_bytes);
-        if over > 0 {
-            db.execute(
-                "DELETE FROM kept_version WHERE id IN
-                    (SELECT id FROM (SELECT id, sum(length(ciphertext)) OVER (ORDER BY id) AS upto
-                                     FROM kept_version) WHERE upto <= ?1)",
-                params![over],
-            )?;
+        drop_oldest(&db, "kept_version", "ciphertext", version_bytes)?;
+        drop_oldest(&db, "kept_manifest", "ids", list_bytes)
+    }
+
+    /// As [`Self::trim`], once enough was kept since the last time: it looks at every row.
+    ///
+    /// # Errors
+    /// `Disk`.
+    pub(crate) fn trim_now_and_then(&self, caps: Caps) -> Result<(), HistoryError> {
+        if self.untrimmed_bytes.load(Ordering::Relaxed) < TRIM_EVERY_BYTES {
+            return Ok(());
         }
-        Ok(())
+        self.untrimmed_bytes.store(0, Ordering::Relaxed);
+        self.trim(caps)
     }
 }
 
@@ -132,6 +156,23 @@ fn put_versions(step: &Transaction<'_>, keep: &Keep) -> Result<(), HistoryError>
             version.ciphertext,
             join(&version.refs)
         ])?;
+    }
+    Ok(())
+}
+
+/// Deletes the oldest rows of a table while a column of it holds more bytes than it may.
+fn drop_oldest(db: &Connection, table: &str, column: &str, max_bytes: i64) -> Result<(), HistoryError> {
+    let over = total(db, &format!("SELECT coalesce(sum(length({column})), 0) FROM {table}"))?;
+    let over = over.saturating_sub(max_bytes);
+    if over > 0 {
+        db.execute(
+            &format!(
+                "DELETE FROM {table} WHERE id IN
+                    (SELECT id FROM (SELECT id, sum(length({column})) OVER (ORDER BY id) AS upto
+                                     FROM {table}) WHERE upto <= ?1)"
+            ),
+            params![over],
+        )?;
     }
     Ok(())
 }

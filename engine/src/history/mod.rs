@@ -19,7 +19,9 @@ use freehold_api::bulk::PushVersion;
 use freehold_model::{ChunkId, CommitHash, DeviceId};
 use parking_lot::Mutex;
 use std::path::Path;
+use std::sync::atomic::AtomicUsize;
 
+pub(crate) use keep::Caps;
 pub(crate) use serve::Unnumbered;
 
 /// The store could not be used.
@@ -71,6 +73,8 @@ pub(crate) type ManifestList = (ChunkId, Vec<ChunkId>);
 pub(crate) struct History {
     /// SQLite serialises anyway; the connection is used for one statement or transaction at a time.
     db: Mutex<rusqlite::Connection>,
+    /// Bytes kept since the caps were looked at.
+    untrimmed_bytes: AtomicUsize,
 }
 
 impl History {
@@ -79,13 +83,18 @@ impl History {
     /// # Errors
     /// `Disk` when the file can be neither read nor replaced.
     pub(crate) fn open(dir: &Path) -> Result<Self, HistoryError> {
-        db::open_or_replace(&dir.join("history.db")).map(|db| Self { db: Mutex::new(db) })
+        db::open_or_replace(&dir.join("history.db")).map(|db| Self::on(db))
+    }
+
+    /// What an earlier run left is looked at with the first that is kept.
+    const fn on(db: rusqlite::Connection) -> Self {
+        Self { db: Mutex::new(db), untrimmed_bytes: AtomicUsize::new(usize::MAX / 2) }
     }
 
     /// A store that lives as long as the value.
     #[cfg(test)]
     pub(crate) fn in_memory() -> Self {
-        Self { db: Mutex::new(db::in_memory().expect("SQLite has memory")) }
+        Self::on(db::in_memory().expect("SQLite has memory"))
     }
 
     /// Another store with the same in it.
@@ -97,7 +106,7 @@ impl History {
             let backup = rusqlite::backup::Backup::new(&from, &mut copy).expect("two databases");
             backup.run_to_completion(1_000, std::time::Duration::ZERO, None).expect("memory to memory");
         }
-        Self { db: Mutex::new(copy) }
+        Self::on(copy)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is kept comes back, in an order that can be followed, and what must stay stays.
 
-use super::{ChainPlace, History, Keep, KeptCommit};
+use super::{Caps, ChainPlace, History, Keep, KeptCommit};
 use freehold_api::bulk::PushVersion;
 use freehold_api::device_peer::After;
 use freehold_model::{ChunkId, CommitHash, DeviceId, LogHash, RecordId, VaultId, VersionHash};
@@ -118,7 +118,13 @@ fn over_its_cap_the_oldest_numbered_bytes_go_and_hashes_stay() {
         ..Keep::default()
     };
     history.keep(&keep, &[]).expect("kept");
-    history.trim(2 * size, 3).expect("trimmed");
+    let lists =
+        [4_u8, 5].map(|byte| (ChunkId::from_bytes([byte; 32]), vec![ChunkId::from_bytes([byte; 32])]));
+    history.keep(&Keep::default(), &lists).expect("kept");
+    history.trim(Caps { commit_bytes: 2 * size, version_bytes: 3, list_bytes: 32 }).expect("trimmed");
+    let left: i64 =
+        history.db.lock().query_row("SELECT min(id) FROM kept_manifest", [], |row| row.get(0)).expect("one");
+    assert_eq!(left, 2, "the oldest list goes first");
     assert_eq!(unnumbered(&history).len(), 1, "the server needs it still");
     let (left, _) = history.commits_after(&[after(1, 2)], 9, 1 << 20).expect("read");
     assert_eq!(left, [commits[2].to_bytes(), commits[3].to_bytes()]);
@@ -134,7 +140,7 @@ fn the_newest_commit_of_every_device_stays_over_any_cap() {
     let commits = [commit(1, 1, 9), commit(1, 2, 9), commit(2, 1, 9)];
     let keep = Keep { commits: commits.iter().map(|commit| kept(commit, true)).collect(), ..Keep::default() };
     history.keep(&keep, &[]).expect("kept");
-    history.trim(0, 0).expect("trimmed");
+    history.trim(Caps { commit_bytes: 0, version_bytes: 0, list_bytes: 0 }).expect("trimmed");
     let (left, _) = history.commits_after(&[after(1, 1), after(2, 0)], 9, 1 << 20).expect("read");
     assert_eq!(left, [commits[1].to_bytes(), commits[2].to_bytes()]);
     assert_eq!(history.commits_after(&[after(1, 0)], 9, 1 << 20), Ok((Vec::new(), false)));

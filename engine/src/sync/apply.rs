@@ -2,7 +2,7 @@
 
 use super::brake::{HeldFiles, Sorted};
 use super::intake::Application;
-use super::limits::{HISTORY_COMMIT_BYTES, HISTORY_VERSION_BYTES};
+use super::limits::HISTORY;
 use super::local::Local;
 use super::plan::{hold_back, parents_first};
 use super::{Parts, SyncError};
@@ -54,7 +54,7 @@ impl Local {
                 let undone = Some((keep, error.into()));
                 return Applied { orphans: versions, refused: 0, undone, is_lost: false };
             }
-            if let Err(error) = self.history.trim(HISTORY_COMMIT_BYTES, HISTORY_VERSION_BYTES) {
+            if let Err(error) = self.history.trim_now_and_then(HISTORY) {
                 tracing::warn!(%error, "kept commits could not be trimmed");
             }
         }

@@ -1,5 +1,6 @@
 //! Caps and times of sync, each with its reason.
 
+use crate::history::Caps;
 use std::time::Duration;
 
 /// Records of one commit: what one request and one transaction at the server carry in a moment.
@@ -35,11 +36,10 @@ pub(crate) const APPLY_VERSIONS: usize = 4_096;
 /// Bytes of sealed records merged in one step.
 pub(crate) const APPLY_BYTES: usize = 16 * 1024 * 1024;
 
-/// Bytes of signed commits kept for other devices: about 2.5 million changes.
-pub(crate) const HISTORY_COMMIT_BYTES: i64 = 256 * 1024 * 1024;
-
-/// Bytes of sealed versions kept for other devices: about a million records.
-pub(crate) const HISTORY_VERSION_BYTES: i64 = 512 * 1024 * 1024;
+/// What is kept for other devices: about 2.5 million changes, a million records, and the lists of 2 TiB of
+/// contents.
+pub(crate) const HISTORY: Caps =
+    Caps { commit_bytes: 256 * 1024 * 1024, version_bytes: 512 * 1024 * 1024, list_bytes: 256 * 1024 * 1024 };
 
 /// Bytes of commits in one answer to another device.
 pub(crate) const ANSWER_COMMIT_BYTES: usize = 8 * 1024 * 1024;
