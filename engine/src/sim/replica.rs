@@ -10,9 +10,9 @@ use crate::sync::state::SyncState;
 use crate::sync::write::Frozen;
 use crate::testing::{Rig, names, read};
 use crate::{Ino, Kind, ROOT};
-use freehold_api::bulk::PushCommit;
+use freehold_api::bulk::{PushCommit, VersionItem, VersionState};
 use freehold_api::device_peer::{HeadItem, Heads};
-use freehold_model::{DeviceId, Entropy};
+use freehold_model::{DeviceId, Entropy, VersionHash};
 use freehold_trust::account_log::AccountState;
 use freehold_trust::commit::ChainHead;
 use freehold_vault::record::Body;
@@ -32,6 +32,8 @@ pub(super) struct Replica {
     /// Alarms raised, with their source.
     pub(super) alarms: Vec<(Source, Alarm)>,
     pub(super) has_met: bool,
+    /// The newest commit of this life.
+    pub(super) last_push: Option<PushCommit>,
     reload_own: bool,
     /// How often it was started.
     life: u64,
@@ -68,6 +70,7 @@ impl Replica {
             asked: Vec::new(),
             alarms: Vec::new(),
             has_met: false,
+            last_push: None,
             reload_own: lost,
             life,
         }
@@ -82,6 +85,9 @@ impl Replica {
     /// Loses power: what was not synced is gone, as the seed says.
     pub(super) fn crash(&mut self, seed: u64) {
         let rig = self.rig.on(self.rig.disk.cut(self.rig.disk.operations(), seed));
+        if self.rig.disk.is_full() {
+            rig.disk.set_capacity(rig.disk.used());
+        }
         self.reopen(rig);
     }
 
@@ -142,15 +148,17 @@ impl Replica {
         let is_storable = storable.is_some();
         let state = storable.unwrap_or_else(|| self.intake.state().clone());
         let frozen = Frozen { state, log_head: self.account.pin().head, is_storable };
-        let written = self.local.write_commit(frozen, &|_| Vec::new()).expect("a healthy disk")?;
+        // What could not be written is due again.
+        let written = self.local.write_commit(frozen, &|_| Vec::new()).ok().flatten()?;
         self.intake.own_commit(written.is_checkpoint, written.now_s);
+        self.last_push = Some(written.push.clone());
         Some(written.push)
     }
 
-    /// Goes on as a new incarnation.
+    /// Goes on as a new incarnation. If the disk does not take it, the next contact asks for it again.
     pub(super) fn be_reborn(&mut self, theirs: ChainHead) {
         self.intake.reborn(self.local.chain_head());
-        self.local.be_reborn(theirs).expect("a healthy disk");
+        drop(self.local.be_reborn(theirs));
         self.has_met = false;
     }
 
@@ -171,6 +179,16 @@ impl Replica {
             log_len: self.account.head_seq() + 1,
             log_head: self.account.pin().head,
             heads,
+        }
+    }
+
+    /// A version as it gives it to others.
+    pub(super) fn version(&self, hash: &VersionHash) -> VersionItem {
+        match self.local.history.version(hash).expect("readable") {
+            Some(kept) => {
+                VersionItem { hash: *hash, state: VersionState::Placed, ciphertext: kept.ciphertext }
+            }
+            None => VersionItem { hash: *hash, state: VersionState::Unknown, ciphertext: Vec::new() },
         }
     }
 
@@ -231,7 +249,11 @@ impl Entropy for Draws {
 fn cut_all(local: &Local) {
     while let Some(job) = local.volume.next_cut(true) {
         let mut bytes = vec![0; usize::try_from(job.size).expect("small")];
-        job.reader.read_at(0, &mut bytes).expect("local");
+        if job.reader.read_at(0, &mut bytes).is_err() {
+            // The disk lost it before it was flushed; it is looked at again later.
+            local.volume.drop_cut(&job.token);
+            return;
+        }
         local.volume.finish_cut(&job.token, Body::Inline(bytes), Vec::new());
     }
 }

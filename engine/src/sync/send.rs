@@ -95,14 +95,14 @@ impl Local {
         if !outbox.is_empty() {
             self.volume.fsync(None)?;
         }
+        let own = outbox.iter().map(own_letter).collect::<Result<Vec<_>, _>>()?;
+        self.keep_late(&own)?;
         let kept = self.history.unnumbered(PUSH_COMMITS_MAX)?;
         let mut letters = Vec::new();
         if with_others {
             letters.extend(self.of_others(&kept)?);
         }
-        for entry in &outbox {
-            letters.push(own_letter(entry)?);
-        }
+        letters.extend(own);
         // What the server lost of this device's own chain comes before what is new.
         let on_their_way: BTreeSet<CommitHash> = letters.iter().map(|letter| letter.hash).collect();
         let lost = kept.into_iter().filter(|kept| kept.place.device == self.device);
@@ -114,6 +114,17 @@ impl Local {
         }
         letters.sort_by_key(|letter| (letter.place.device == self.device, letter.place));
         Ok(take_prefix(letters))
+    }
+
+    /// Keeps own commits that only a later flush made durable. Unkept, they could not be sent once more to a server
+    /// that was set back, and everything behind them in the chain would be refused for ever.
+    fn keep_late(&self, own: &[Letter]) -> Result<(), SyncError> {
+        for letter in own {
+            if self.history.hash_at(&letter.place)? != Some(letter.hash) {
+                self.keep_own(letter.place, letter.hash, &letter.push)?;
+            }
+        }
+        Ok(())
     }
 
     /// Commits of other devices that can be sent: each with every version and every reference list,
