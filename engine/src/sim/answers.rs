@@ -50,7 +50,8 @@ impl World {
         };
         let is_log = matches!(ask, Ask::Log { .. });
         let answer = match source {
-            Source::Server => self.reaches_server(at).then(|| self.of_server(ask)).flatten(),
+            Source::Server if self.reaches_server(at) => self.of_server(ask),
+            Source::Server => None,
             Source::Device(device) => self.reached(at, &device).and_then(|other| self.of_device(other, ask)),
         };
         if answer.is_none() {
@@ -59,12 +60,21 @@ impl World {
         answer
     }
 
-    fn of_server(&self, ask: Ask) -> Option<Answer> {
+    fn of_server(&mut self, ask: Ask) -> Option<Answer> {
         let from = Source::Server;
         Some(match ask {
-            Ask::Page { after } => Answer::Page(self.server.page(after, PAGE)),
+            Ask::Page { after } => {
+                let page = self.server.page(after, PAGE);
+                if let Some(real) = &mut self.real {
+                    real.page(after, PAGE, &page);
+                }
+                Answer::Page(page)
+            }
             Ask::Versions { hashes, .. } => {
                 let items = self.server.versions(&hashes);
+                if let Some(real) = &mut self.real {
+                    real.versions(&hashes, &items);
+                }
                 Answer::Versions { from, asked: hashes, items }
             }
             Ask::Log { .. } => Answer::Log(from, Box::new(self.fleet.state().clone())),

@@ -9,6 +9,7 @@
 //! each power cut. At the end the wires are mended and everything must be the same everywhere. Each seed runs twice and both
 //! runs must take the same steps.
 //!
+//! The server is a model of it by its rules; `real` holds the server's own store against the model.
 //! `hostile` uses the same devices against a server that lies.
 
 mod answers;
@@ -18,6 +19,7 @@ mod faults;
 mod fleet;
 mod hostile;
 mod random;
+mod real;
 mod removal;
 mod replica;
 mod server;

@@ -1,6 +1,7 @@
 //! Random work under random faults: at the end all devices show the same, and nothing done is lost.
 
 use super::faults::{self, Tally};
+use super::real::DEVICES;
 use super::replica::Replica;
 use super::world::World;
 use crate::history::History;
@@ -40,7 +41,8 @@ struct Shelf {
 /// One run; the hash of all its steps, and what the faults came to.
 fn run(seed: u64) -> (blake3::Hash, Tally) {
     let (mut dice, mut faults, mut tally) = (Dice(seed), Dice(!seed), Tally::default());
-    let mut world = walk(&mut dice, |world| faults::perhaps(world, &mut faults, &mut tally));
+    let world = World::new(DEVICES);
+    let mut world = walk(world, &mut dice, |world| faults::perhaps(world, &mut faults, &mut tally));
     for at in world.live() {
         faults::assert_keeps_promises(&world, at);
     }
@@ -50,12 +52,19 @@ fn run(seed: u64) -> (blake3::Hash, Tally) {
 
 /// One run of the plain steps alone.
 fn run_plain(seed: u64) -> blake3::Hash {
-    walk(&mut Dice(seed), |_| ()).finish()
+    walk(World::new(DEVICES), &mut Dice(seed), |_| ()).finish()
+}
+
+/// One run beside the server's own store, which cannot be set back.
+pub(super) fn walk_beside(seed: u64) -> World {
+    let (mut dice, mut faults, mut tally) = (Dice(seed), Dice(!seed), Tally::default());
+    let mut world = World::new(DEVICES);
+    world.compare_with_the_real_store();
+    walk(world, &mut dice, |world| faults::perhaps(world, &mut faults, &mut tally))
 }
 
 /// Plain steps with something between them, then the end, at which everything is the same everywhere.
-fn walk(dice: &mut Dice, mut between: impl FnMut(&mut World)) -> World {
-    let mut world = World::new(3);
+fn walk(mut world: World, dice: &mut Dice, mut between: impl FnMut(&mut World)) -> World {
     let mut shelf = Shelf { server: None };
     for number in 0..STEPS {
         world.now_ms += dice.roll() % 400;
@@ -123,7 +132,7 @@ fn step(world: &mut World, dice: &mut Dice, shelf: &mut Shelf, at: usize) -> &'s
             "copy of the server"
         }
         97 => {
-            if let Some(server) = shelf.server.clone() {
+            if let Some(server) = shelf.server.clone().filter(|_| world.real.is_none()) {
                 world.server = server;
                 (0..world.replicas.len()).for_each(|at| world.replicas[at].has_met = false);
             }
@@ -211,7 +220,7 @@ fn every_seed_ends_with_one_tree_and_takes_the_same_steps_twice() {
 }
 
 #[expect(clippy::print_stdout, reason = "`./x sim` shows what its seeds met")]
-fn say(line: &str) {
+pub(super) fn say(line: &str) {
     println!("{line}");
 }
 

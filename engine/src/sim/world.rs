@@ -1,11 +1,13 @@
 //! Devices, a server, and the wires between them.
 
 use super::fleet::Fleet;
+use super::real::Real;
 use super::replica::Replica;
 use super::server::Server;
 use crate::sync::intake::Source;
 use freehold_api::bulk::PushCommit;
 use freehold_api::device_peer::{CommitsResponse, Heads};
+use freehold_api::{ErrorCode, PushOutcome};
 use freehold_model::{DeviceId, VersionHash};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +21,8 @@ const ROUNDS_MAX: usize = 400;
 pub(super) struct World {
     pub(super) fleet: Fleet,
     pub(super) server: Server,
+    /// The server's own store, when the model is held against it.
+    pub(super) real: Option<Real>,
     pub(super) replicas: Vec<Replica>,
     /// The server answers.
     pub(super) server_is_up: bool,
@@ -43,6 +47,7 @@ impl World {
         let mut world = Self {
             fleet,
             server: Server::new(),
+            real: None,
             replicas,
             server_is_up: true,
             wires: BTreeSet::new(),
@@ -53,6 +58,13 @@ impl World {
         };
         world.mend();
         world
+    }
+
+    /// Holds the server's own store against the model from here on; nothing was sent yet.
+    pub(super) fn compare_with_the_real_store(&mut self) {
+        let real = Real::new(&self.fleet, self.replicas[0].local.vault);
+        self.server.incarnation = real.incarnation();
+        self.real = Some(real);
     }
 
     /// Adds a step to the trace.
@@ -136,7 +148,11 @@ impl World {
             return;
         }
         self.replicas[at].account = self.fleet.state().clone();
-        let theirs = self.server.chain(&self.replicas[at].id());
+        let id = self.replicas[at].id();
+        let theirs = self.server.chain(&id);
+        if let Some(real) = &mut self.real {
+            real.chain(id, theirs.as_ref());
+        }
         if let Some(theirs) = theirs.filter(|theirs| self.replicas[at].local.is_foreign_past(theirs)) {
             self.note("reborn by the server's word");
             return self.replicas[at].be_reborn(theirs);
@@ -183,8 +199,7 @@ impl World {
         if letters.is_empty() {
             return false;
         }
-        let account = self.fleet.state();
-        let outcomes = letters.iter().map(|letter| self.server.push(&letter.push, account)).collect();
+        let outcomes = letters.iter().map(|letter| self.push(&letter.push)).collect();
         let (sent, refused) = local.book(letters, outcomes).expect("kept in memory");
         for push in sent.own.iter().chain(&sent.others) {
             let versions: Vec<VersionHash> = push.versions.iter().map(|version| version.hash).collect();
@@ -194,6 +209,19 @@ impl World {
             self.replicas[at].has_met = false;
         }
         sent.has_progress
+    }
+
+    /// The server takes a commit, or not.
+    pub(super) fn push(&mut self, push: &PushCommit) -> PushOutcome {
+        let outcome = self.server.push(push, self.fleet.state());
+        let is_for_the_store = match &outcome {
+            PushOutcome::Numbered { .. } => true,
+            PushOutcome::Refused { code, .. } => matches!(code, ErrorCode::ChainGap | ErrorCode::CommitFork),
+        };
+        if let Some(real) = self.real.as_mut().filter(|_| is_for_the_store) {
+            real.push(push, &self.fleet, &outcome);
+        }
+        outcome
     }
 
     /// A device that learned something lets those it reaches know.
