@@ -7,6 +7,7 @@
 
 use crate::journal::frame::{self, Chain, Found, Scan};
 use crate::journal::item::{self, Item};
+use crate::journal::space::is_full;
 use crate::journal::{Sealer, Segment, SegmentKind, Segments};
 use std::io;
 use std::sync::Arc;
@@ -48,7 +49,7 @@ pub(crate) fn replay(
             // A crash while the newest segment was created leaves no header; anywhere else its
             // header was durable once.
             if !is_newest || bytes.len() > frame::HEADER_LEN {
-                segments.quarantine(segment.number, &bytes)?;
+                set_aside(segments, segment.number, &bytes)?;
                 report.damaged_segments.push(segment.number);
             }
             continue;
@@ -57,7 +58,7 @@ pub(crate) fn replay(
         let damaged = apply(&scan, end, segment, limit, &mut report, &mut each);
         let torn = (bytes.len() as u64).saturating_sub(end);
         if damaged {
-            segments.quarantine(segment.number, &bytes)?;
+            set_aside(segments, segment.number, &bytes)?;
             report.damaged_segments.push(segment.number);
         } else if is_newest && torn > 0 {
             segment.file.set_len(end)?;
@@ -66,6 +67,18 @@ pub(crate) fn replay(
         }
     }
     Ok(report)
+}
+
+/// Keeps a copy of a damaged segment. Without room for one the start goes on: what opens is worth more than a copy,
+/// and the next start tries again.
+fn set_aside(segments: &Segments, number: u64, bytes: &[u8]) -> io::Result<()> {
+    match segments.quarantine(number, bytes) {
+        Err(error) if is_full(&error) => {
+            tracing::warn!(number, "no room for a copy of a damaged segment of the journal");
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 /// For each segment, the first batch number a later one takes over.

@@ -118,8 +118,11 @@ impl Segments {
             return Ok(());
         }
         let copy = self.disk.create(&name)?;
-        copy.write_all_at(0, bytes)?;
-        copy.sync_data()?;
+        if let Err(error) = copy.write_all_at(0, bytes).and_then(|()| copy.sync_data()) {
+            // Half a copy would pass for a whole one at the next start.
+            self.disk.remove(&name)?;
+            return Err(error);
+        }
         self.disk.sync_dir()
     }
 }

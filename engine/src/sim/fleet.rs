@@ -75,13 +75,19 @@ impl Fleet {
         self.password.sign_key()
     }
 
+    /// The log.
+    pub(super) fn entries(&self) -> &[LogEntry] {
+        &self.entries
+    }
+
     /// The account after all entries.
     pub(super) const fn state(&self) -> &AccountState {
         &self.state
     }
 }
 
-fn certificate(number: u8) -> SignedDeviceCert {
+/// What a device shows of itself.
+pub(super) fn certificate(number: u8) -> SignedDeviceCert {
     let secret = secret(number);
     let sign_key = secret.sign_key();
     let cert = DeviceCert {

@@ -17,7 +17,7 @@ fn write(world: &World, at: usize, name: &[u8]) {
 }
 
 /// The first device removes the third, at what it has seen of it.
-fn remove_third(world: &mut World) {
+pub(super) fn remove_third(world: &mut World) {
     let seen = world.replicas[0].intake.state().chains.of(&device(3)).map(|chain| chain.head);
     let vault = world.replicas[0].local.vault;
     let cuts = seen.map(|head| Cut { vault, incarnation: head.incarnation, seq: head.seq });

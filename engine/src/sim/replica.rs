@@ -11,9 +11,9 @@ use crate::sync::state::SyncState;
 use crate::sync::write::Frozen;
 use crate::testing::{Rig, names, read};
 use crate::{Ino, Kind, ROOT};
-use freehold_api::bulk::PushCommit;
+use freehold_api::bulk::{PushCommit, VersionItem, VersionState};
 use freehold_api::device_peer::{HeadItem, Heads};
-use freehold_model::{DeviceId, Entropy};
+use freehold_model::{DeviceId, Entropy, VersionHash};
 use freehold_trust::account_log::AccountState;
 use freehold_trust::commit::ChainHead;
 use freehold_vault::record::Body;
@@ -38,6 +38,8 @@ pub(super) struct Replica {
     /// Checkpoints that were what their commits come to.
     pub(super) confirmed: u32,
     pub(super) has_met: bool,
+    /// The newest commit of this life.
+    pub(super) last_push: Option<PushCommit>,
     reload_own: bool,
     /// How often it was started.
     life: u64,
@@ -76,6 +78,7 @@ impl Replica {
             alarms: Vec::new(),
             confirmed: 0,
             has_met: false,
+            last_push: None,
             reload_own: lost,
             life,
         }
@@ -90,6 +93,9 @@ impl Replica {
     /// Loses power: what was not synced is gone, as the seed says.
     pub(super) fn crash(&mut self, seed: u64) {
         let rig = self.rig.on(self.rig.disk.cut(self.rig.disk.operations(), seed));
+        if self.rig.disk.is_full() {
+            rig.disk.set_capacity(rig.disk.used());
+        }
         self.reopen(rig);
     }
 
@@ -159,15 +165,17 @@ impl Replica {
         let state = storable.unwrap_or_else(|| self.intake.state().clone());
         let is_whole = self.intake.is_whole();
         let frozen = Frozen { state, log_head: self.account.pin().head, is_storable, is_whole };
-        let written = self.local.write_commit(frozen, &|_| Vec::new()).expect("a healthy disk")?;
+        // What could not be written is due again.
+        let written = self.local.write_commit(frozen, &|_| Vec::new()).ok().flatten()?;
         self.intake.own_commit(written.is_checkpoint, written.now_s);
+        self.last_push = Some(written.push.clone());
         Some(written.push)
     }
 
-    /// Goes on as a new incarnation.
+    /// Goes on as a new incarnation. If the disk does not take it, the next contact asks for it again.
     pub(super) fn be_reborn(&mut self, theirs: ChainHead) {
         self.intake.reborn(self.local.chain_head());
-        self.local.be_reborn(theirs).expect("a healthy disk");
+        drop(self.local.be_reborn(theirs));
         self.has_met = false;
     }
 
@@ -188,6 +196,16 @@ impl Replica {
             log_len: self.account.head_seq() + 1,
             log_head: self.account.pin().head,
             heads,
+        }
+    }
+
+    /// A version as it gives it to others.
+    pub(super) fn version(&self, hash: &VersionHash) -> VersionItem {
+        match self.local.history.version(hash).expect("readable") {
+            Some(kept) => {
+                VersionItem { hash: *hash, state: VersionState::Placed, ciphertext: kept.ciphertext }
+            }
+            None => VersionItem { hash: *hash, state: VersionState::Unknown, ciphertext: Vec::new() },
         }
     }
 
@@ -248,7 +266,11 @@ impl Entropy for Draws {
 fn cut_all(local: &Local) {
     while let Some(job) = local.volume.next_cut(true) {
         let mut bytes = vec![0; usize::try_from(job.size).expect("small")];
-        job.reader.read_at(0, &mut bytes).expect("local");
+        if job.reader.read_at(0, &mut bytes).is_err() {
+            // The disk lost it before it was flushed; it is looked at again later.
+            local.volume.drop_cut(&job.token);
+            return;
+        }
         local.volume.finish_cut(&job.token, Body::Inline(bytes), Vec::new());
     }
 }

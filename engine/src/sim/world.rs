@@ -1,18 +1,20 @@
 //! Devices, a server, and the wires between them.
 
 use super::fleet::Fleet;
+use super::real::Real;
 use super::replica::Replica;
 use super::server::Server;
 use crate::sync::chains::Alarm;
-use crate::sync::intake::{Ask, Source, just_before};
+use crate::sync::intake::Source;
 use crate::sync::meet::Past;
-use freehold_api::bulk::{PushCommit, VersionItem, VersionState};
-use freehold_api::device_peer::{After, CommitsResponse, HeadItem, Heads};
+use freehold_api::bulk::PushCommit;
+use freehold_api::device_peer::{CommitsResponse, Heads};
+use freehold_api::{ErrorCode, PushOutcome};
 use freehold_model::{DeviceId, VersionHash};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Commits in one simulated page and answer: few, so that questions interleave.
-const PAGE: usize = 3;
+pub(super) const PAGE: usize = 3;
 
 /// Rounds after which everything must be settled.
 const ROUNDS_MAX: usize = 400;
@@ -21,12 +23,19 @@ const ROUNDS_MAX: usize = 400;
 pub(super) struct World {
     pub(super) fleet: Fleet,
     pub(super) server: Server,
+    /// The server's own store, when the model is held against it.
+    pub(super) real: Option<Real>,
     pub(super) replicas: Vec<Replica>,
     /// The server answers.
     pub(super) server_is_up: bool,
     /// Pairs of devices, by index, that reach each other.
     pub(super) wires: BTreeSet<(usize, usize)>,
     pub(super) now_ms: u64,
+    /// The device that was removed from the account, by index. It may go on; nobody is to listen.
+    pub(super) removed: Option<usize>,
+    /// What programs were promised by `fsync`: contents of files in the root that nobody touches again, by name, and
+    /// the device that promised.
+    pub(super) promises: BTreeMap<String, (usize, Vec<u8>)>,
     /// What happened, in order: two runs of one seed must agree.
     trace: blake3::Hasher,
 }
@@ -40,14 +49,24 @@ impl World {
         let mut world = Self {
             fleet,
             server: Server::new(),
+            real: None,
             replicas,
             server_is_up: true,
             wires: BTreeSet::new(),
             now_ms: 0,
+            removed: None,
+            promises: BTreeMap::new(),
             trace: blake3::Hasher::new(),
         };
         world.mend();
         world
+    }
+
+    /// Holds the server's own store against the model from here on; nothing was sent yet.
+    pub(super) fn compare_with_the_real_store(&mut self) {
+        let real = Real::new(&self.fleet, self.replicas[0].local.vault);
+        self.server.incarnation = real.incarnation();
+        self.real = Some(real);
     }
 
     /// Adds a step to the trace.
@@ -68,9 +87,10 @@ impl World {
         self.trace.finalize()
     }
 
-    /// Connects everybody with everybody.
+    /// Connects everybody with everybody, on disks with room.
     pub(super) fn mend(&mut self) {
         self.server_is_up = true;
+        self.replicas.iter().for_each(|replica| replica.rig.disk.mend());
         for a in 0..self.replicas.len() {
             for b in 0..a {
                 self.wires.insert((b, a));
@@ -104,24 +124,39 @@ impl World {
     }
 
     fn is_wired(&self, a: usize, b: usize) -> bool {
-        a != b && self.wires.contains(&(a.min(b), a.max(b)))
+        let is_shut_out = |at| self.removed == Some(at);
+        a != b && self.wires.contains(&(a.min(b), a.max(b))) && !is_shut_out(a) && !is_shut_out(b)
+    }
+
+    /// The devices of the account, by index.
+    pub(super) fn live(&self) -> Vec<usize> {
+        (0..self.replicas.len()).filter(|at| self.removed != Some(*at)).collect()
+    }
+
+    /// Whether the server answers a device: it has no session for one that was removed.
+    pub(super) fn reaches_server(&self, at: usize) -> bool {
+        self.server_is_up && self.removed != Some(at)
     }
 
     /// The index of a device this one reaches.
-    fn reached(&self, at: usize, device: &DeviceId) -> Option<usize> {
+    pub(super) fn reached(&self, at: usize, device: &DeviceId) -> Option<usize> {
         (0..self.replicas.len())
             .find(|other| self.replicas[*other].id() == *device && self.is_wired(at, *other))
     }
 
     /// Compares a device's past with what the server knows.
     pub(super) fn meet(&mut self, at: usize) {
-        if !self.server_is_up {
+        if !self.reaches_server(at) {
             return;
         }
         self.replicas[at].account = self.fleet.state().clone();
-        let (claim, proof) = self.server.chain(&self.replicas[at].id()).unzip();
+        let id = self.replicas[at].id();
+        let (claim, proof) = self.server.chain(&id).unzip();
         let proof = proof.unwrap_or_default();
-        match self.replicas[at].local.server_knows(claim.as_ref(), &proof).expect("a healthy disk") {
+        if let Some(real) = &mut self.real {
+            real.chain(id, claim.as_ref(), &proof);
+        }
+        match self.replicas[at].local.server_knows(claim.as_ref(), &proof).expect("kept in memory") {
             Past::Other(theirs) => {
                 self.note("reborn by the server's proof");
                 self.replicas[at].be_reborn(theirs);
@@ -146,7 +181,8 @@ impl World {
         true
     }
 
-    fn tell(&mut self, to: usize, from: DeviceId, push: PushCommit) {
+    /// Hands a commit to another device that did not ask.
+    pub(super) fn tell(&mut self, to: usize, from: DeviceId, push: PushCommit) {
         let now = self.now_ms;
         let replica = &mut self.replicas[to];
         let answer = CommitsResponse { more: false, commits: vec![push.commit] };
@@ -157,19 +193,21 @@ impl World {
         replica.heard(Source::Device(from), taken);
     }
 
-    /// Sends what the server lacks; whether there was something.
+    /// Sends what the server lacks; whether it took something.
     pub(super) fn send(&mut self, at: usize) -> bool {
-        if !self.server_is_up || !self.replicas[at].has_met {
+        if !self.reaches_server(at) || !self.replicas[at].has_met {
             return false;
         }
         let local = std::sync::Arc::clone(&self.replicas[at].local);
-        let letters = local.letters(true).expect("a healthy disk");
+        let Ok(letters) = local.letters(true) else {
+            self.replicas[at].has_met = false;
+            return false;
+        };
         if letters.is_empty() {
             return false;
         }
-        let account = self.fleet.state();
-        let outcomes = letters.iter().map(|letter| self.server.push(&letter.push, account)).collect();
-        let (sent, refused) = local.book(letters, outcomes).expect("a healthy disk");
+        let outcomes = letters.iter().map(|letter| self.push(&letter.push)).collect();
+        let (sent, refused) = local.book(letters, outcomes).expect("kept in memory");
         for push in sent.own.iter().chain(&sent.others) {
             let versions: Vec<VersionHash> = push.versions.iter().map(|version| version.hash).collect();
             local.volume.versions_placed(&versions);
@@ -177,171 +215,28 @@ impl World {
         if refused.is_some() {
             self.replicas[at].has_met = false;
         }
-        true
+        sent.has_progress
     }
 
-    /// Answers one question of a device, if whoever it is put to is reached; else it fails.
-    pub(super) fn answer(&mut self, at: usize, which: usize) {
-        let ask = self.replicas[at].asked.remove(which);
-        let now = self.now_ms;
-        match ask {
-            Ask::Page { after } if self.server_is_up => {
-                let page = self.server.page(after, PAGE);
-                let taken = self.replicas[at].with(now, |intake, ctx| intake.page(ctx, &page));
-                self.replicas[at].heard(Source::Server, taken);
-            }
-            Ask::Page { .. } => self.lost(at, Source::Server, &[]),
-            Ask::Heads { from } => match self.reached(at, &from) {
-                Some(other) => self.exchange_heads(at, other),
-                None => self.lost(at, Source::Device(from), &[]),
-            },
-            Ask::OwnPast { from, claim } => match self.reached(at, &from) {
-                Some(other) => {
-                    let answer = self.commits_of(other, &[just_before(&claim)]);
-                    self.show_own_past(at, from, &claim, &answer);
-                }
-                None => self.lost(at, Source::Device(from), &[]),
-            },
-            Ask::Commits { from, after } => match self.reached(at, &from) {
-                Some(other) => {
-                    let answer = self.commits_of(other, &after);
-                    let taken =
-                        self.replicas[at].with(now, |intake, ctx| intake.commits(ctx, from, &answer, true));
-                    self.replicas[at].heard(Source::Device(from), taken);
-                }
-                None => self.lost(at, Source::Device(from), &[]),
-            },
-            Ask::Versions { from, hashes } => match self.versions_of(at, from, &hashes) {
-                Some(items) => {
-                    let taken =
-                        self.replicas[at].with(now, |intake, ctx| intake.versions(ctx, from, &hashes, items));
-                    self.replicas[at].heard(from, taken);
-                }
-                None => self.lost(at, from, &hashes),
-            },
-            Ask::Log { from } => {
-                let known = match from {
-                    Source::Server if self.server_is_up => Some(self.fleet.state().clone()),
-                    Source::Server => None,
-                    Source::Device(device) => {
-                        self.reached(at, &device).map(|other| self.replicas[other].account.clone())
-                    }
-                };
-                let went_well = known.is_some();
-                if let Some(known) =
-                    known.filter(|known| known.head_seq() > self.replicas[at].account.head_seq())
-                {
-                    self.replicas[at].account = known;
-                }
-                self.replicas[at].intake.log_read(from, went_well, now);
-            }
-            Ask::Bring { wanted } => {
-                let here = wanted.into_iter().map(|(version, _)| version).collect();
-                self.replicas[at].intake.brought(&here);
-            }
-            Ask::Compare(checkpoint) => self.replicas[at].compare(&checkpoint),
-            Ask::Apply(step) => {
-                let applied = self.replicas[at].local.apply(*step);
-                assert!(applied.undone.is_none(), "a healthy disk");
-                assert_eq!(applied.refused, 0, "every record of an honest device can be merged");
-                self.replicas[at].intake.applied(applied.orphans, None, now);
-                self.replicas[at].local.volume.show_again();
-                self.spread(at);
-            }
+    /// The server takes a commit, or not.
+    pub(super) fn push(&mut self, push: &PushCommit) -> PushOutcome {
+        let outcome = self.server.push(push, self.fleet.state());
+        let is_for_the_store = match &outcome {
+            PushOutcome::Numbered { .. } => true,
+            PushOutcome::Refused { code, .. } => matches!(code, ErrorCode::ChainGap | ErrorCode::CommitFork),
+        };
+        if let Some(real) = self.real.as_mut().filter(|_| is_for_the_store) {
+            real.push(push, &self.fleet, &outcome);
         }
+        outcome
     }
 
     /// A device that learned something lets those it reaches know.
-    fn spread(&mut self, at: usize) {
+    pub(super) fn spread(&mut self, at: usize) {
         let own = self.replicas[at].id();
         for other in 0..self.replicas.len() {
             if self.is_wired(at, other) && behind(&self.replicas[other].heads(), &self.replicas[at].heads()) {
                 self.replicas[other].intake.device_may_have_more(own);
-            }
-        }
-    }
-
-    fn exchange_heads(&mut self, at: usize, other: usize) {
-        let now = self.now_ms;
-        let (from, theirs) = (self.replicas[other].id(), self.replicas[other].heads());
-        self.replicas[at].with(now, |intake, ctx| intake.heads(ctx, from, theirs));
-    }
-
-    /// What a device answers to a question for commits.
-    pub(super) fn commits_of(&self, at: usize, after: &[After]) -> CommitsResponse {
-        let history = &self.replicas[at].local.history;
-        let (commits, more) = history.commits_after(after, PAGE, 1 << 20).expect("readable");
-        CommitsResponse { more, commits }
-    }
-
-    /// Another device answers for what it said of this one's chain.
-    pub(super) fn show_own_past(
-        &mut self,
-        at: usize,
-        from: DeviceId,
-        claim: &HeadItem,
-        answer: &CommitsResponse,
-    ) {
-        let now = self.now_ms;
-        match self.replicas[at].with(now, |intake, ctx| intake.own_past(ctx, from, claim, answer)) {
-            Ok(theirs) => {
-                if let Some(theirs) = theirs.filter(|past| self.replicas[at].local.is_foreign_past(past)) {
-                    self.note("reborn by a device's proof");
-                    self.replicas[at].be_reborn(theirs);
-                }
-            }
-            Err(halt) => self.replicas[at].heard(Source::Device(from), Err(halt)),
-        }
-    }
-
-    fn versions_of(&self, at: usize, from: Source, hashes: &[VersionHash]) -> Option<Vec<VersionItem>> {
-        match from {
-            Source::Server => self.server_is_up.then(|| self.server.versions(hashes)),
-            Source::Device(device) => {
-                let history = &self.replicas[self.reached(at, &device)?].local.history;
-                let item = |hash: &VersionHash| match history.version(hash).expect("readable") {
-                    Some(kept) => {
-                        VersionItem { hash: *hash, state: VersionState::Placed, ciphertext: kept.ciphertext }
-                    }
-                    None => VersionItem { hash: *hash, state: VersionState::Unknown, ciphertext: Vec::new() },
-                };
-                Some(hashes.iter().map(item).collect())
-            }
-        }
-    }
-
-    /// A question gets no answer.
-    fn lost(&mut self, at: usize, source: Source, asked: &[VersionHash]) {
-        let now = self.now_ms;
-        self.replicas[at].intake.failed(source, asked, now);
-        if source == Source::Server {
-            self.replicas[at].has_met = false;
-        }
-    }
-
-    /// Loses one question of a device.
-    pub(super) fn lose(&mut self, at: usize, which: usize) {
-        match &self.replicas[at].asked[which] {
-            // These are the device's own disk.
-            Ask::Apply(_) | Ask::Bring { .. } | Ask::Compare(_) => self.answer(at, which),
-            Ask::Page { .. } => {
-                self.replicas[at].asked.remove(which);
-                self.lost(at, Source::Server, &[]);
-            }
-            Ask::Heads { from } | Ask::OwnPast { from, .. } | Ask::Commits { from, .. } => {
-                let source = Source::Device(*from);
-                self.replicas[at].asked.remove(which);
-                self.lost(at, source, &[]);
-            }
-            Ask::Log { from } => {
-                let (source, now) = (*from, self.now_ms);
-                self.replicas[at].asked.remove(which);
-                self.replicas[at].intake.log_read(source, false, now);
-            }
-            Ask::Versions { from, hashes } => {
-                let (source, hashes) = (*from, hashes.clone());
-                self.replicas[at].asked.remove(which);
-                self.lost(at, source, &hashes);
             }
         }
     }
@@ -377,7 +272,7 @@ impl World {
         for _ in 0..ROUNDS_MAX {
             self.now_ms += 10_000;
             let mut is_busy = false;
-            for at in 0..self.replicas.len() {
+            for at in self.live() {
                 if !self.replicas[at].has_met {
                     self.meet(at);
                     is_busy = true;
@@ -395,7 +290,22 @@ impl World {
                 return;
             }
         }
-        panic!("not settled after {ROUNDS_MAX} rounds");
+        let busy: Vec<String> = self.live().into_iter().map(|at| self.describe(at)).collect();
+        panic!("not settled after {ROUNDS_MAX} rounds: {busy:#?}");
+    }
+
+    /// What may keep a device busy.
+    fn describe(&self, at: usize) -> String {
+        let replica = &self.replicas[at];
+        let unsent = replica.local.letters(true).map(|letters| letters.len());
+        format!(
+            "{at}: met {}, cursor {} of {}, waits for {:?}, unsent {unsent:?}, {:?}",
+            replica.has_met,
+            replica.intake.state().cursor,
+            self.server.commits.len(),
+            replica.intake.state().deferred.keys(),
+            replica.local.volume.pending(),
+        )
     }
 
     /// Answers a device until it asks for nothing more; whether it asked at all.
@@ -415,7 +325,13 @@ impl World {
     /// Everything is the same everywhere, and nothing is left to send.
     pub(super) fn assert_converged(&self) {
         let first = self.replicas[0].tree();
-        for replica in &self.replicas {
+        for (name, (at, content)) in &self.promises {
+            // What a removed device promised is its own affair.
+            if self.removed != Some(*at) {
+                assert_eq!(first.get(name), Some(&Some(content.clone())), "{name}, written on {at}");
+            }
+        }
+        for replica in self.live().into_iter().map(|at| &self.replicas[at]) {
             assert_eq!(replica.tree(), first, "device {:?}", replica.id());
             assert_eq!(replica.alarms, [], "device {:?}", replica.id());
             assert_eq!(replica.intake.waiting(), 0);

@@ -14,7 +14,7 @@ use freehold_api::bulk::{PushCommit, PushRequest};
 use freehold_api::limits::PUSH_COMMITS_MAX;
 use freehold_api::{ErrorCode, PushOutcome};
 use freehold_model::codec::from_slice;
-use freehold_model::{ChunkId, CommitHash, DeviceId, VersionHash};
+use freehold_model::{ChunkId, CommitHash, DeviceId};
 use freehold_trust::commit::Commit;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -96,6 +96,7 @@ impl Local {
             self.volume.fsync(None)?;
         }
         let mut own = outbox.iter().map(own_letter).collect::<Result<Vec<_>, _>>()?;
+        self.keep_late(&own)?;
         // What the server lost of this device's own chain comes before what is new.
         let on_their_way: BTreeSet<CommitHash> = own.iter().map(|letter| letter.hash).collect();
         for kept in self.history.unnumbered(&self.device, PUSH_COMMITS_MAX, PUSH_BYTES)? {
@@ -115,6 +116,17 @@ impl Local {
         Ok(letters)
     }
 
+    /// Keeps own commits that only a later flush made durable. Unkept, they could not be sent once more to a server
+    /// that was set back, and everything behind them in the chain would be refused for ever.
+    fn keep_late(&self, own: &[Letter]) -> Result<(), SyncError> {
+        for letter in own {
+            if self.history.hash_at(&letter.place)? != Some(letter.hash) {
+                self.keep_own(letter.place, letter.hash, &letter.push)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Commits of other devices that can be sent: each with every version and every reference list,
     /// so that the server can tell when it is placed; in the order of their chains, without gaps. The
     /// devices take turns, so that a long chain keeps no other one back.
@@ -127,9 +139,8 @@ impl Local {
             let kept = self.history.unnumbered(&device, PUSH_COMMITS_MAX, share)?;
             chains.push(kept.into_iter().map(letter).collect::<Result<Vec<_>, _>>()?);
         }
-        let replaced = replaced(chains.iter().flatten());
         let sendable = chains.into_iter().map(|chain| {
-            let whole = chain.into_iter().take_while(|letter| is_complete(&letter.push, &replaced));
+            let whole = chain.into_iter().take_while(|letter| is_complete(&letter.push));
             whole.collect::<Vec<_>>().into_iter()
         });
         Ok(in_turns(sendable.collect()))
@@ -199,27 +210,17 @@ fn in_turns(mut chains: Vec<std::vec::IntoIter<Letter>>) -> Vec<Letter> {
     letters
 }
 
-/// Versions that a later one among these replaces. Nobody fetches such a version any more, so nobody but
-/// its author may have it; and the server needs it for nothing.
-fn replaced<'a>(letters: impl Iterator<Item = &'a Letter>) -> BTreeSet<VersionHash> {
-    let commits = letters.filter_map(|letter| Commit::from_bytes(&letter.push.commit).ok());
-    commits
-        .flat_map(|commit| {
-            commit.entries().iter().flat_map(|entry| entry.supersedes.clone()).collect::<Vec<_>>()
-        })
-        .collect()
-}
-
-/// Whether every version is there that was not replaced, and of each the lists of what it refers to.
-/// Lists are kept only when all of a content's are there, so the root's stands for the rest.
-fn is_complete(push: &PushCommit, replaced: &BTreeSet<VersionHash>) -> bool {
+/// Whether every version is there, and of each the lists of what it refers to: the server takes no commit
+/// with a version it cannot have. Lists are kept only when all of a content's are there, so the root's
+/// stands for the rest.
+fn is_complete(push: &PushCommit) -> bool {
     let Ok(commit) = Commit::from_bytes(&push.commit) else { return false };
     let has_list = |root: &ChunkId| push.manifests.iter().any(|list| list.node == *root);
     commit.entries().iter().all(|entry| {
         push.versions
             .iter()
             .find(|version| version.hash == entry.version)
-            .map_or_else(|| replaced.contains(&entry.version), |version| version.refs.iter().all(has_list))
+            .is_some_and(|version| version.refs.iter().all(has_list))
     })
 }
 
@@ -238,7 +239,7 @@ fn take_prefix(letters: Vec<Letter>, max: usize, max_bytes: usize) -> Vec<Letter
 mod tests {
     use super::*;
     use freehold_api::bulk::PushVersion;
-    use freehold_model::{LogHash, RecordId, VaultId};
+    use freehold_model::{LogHash, RecordId, VaultId, VersionHash};
     use freehold_trust::SignKey;
     use freehold_trust::commit::{CommitEntry, CommitPlace};
 
@@ -246,8 +247,8 @@ mod tests {
         VersionHash::from_bytes([number; 32])
     }
 
-    /// A commit with one version that may be at hand and may replace another.
-    fn pushed(device: u8, seq: u64, number: u8, replaces: &[u8], is_here: bool) -> Letter {
+    /// A commit with one version that may be at hand.
+    fn pushed(device: u8, seq: u64, number: u8, is_here: bool) -> Letter {
         let place = CommitPlace {
             vault: VaultId::from_bytes([1; 16]),
             device: DeviceId::from_bytes([device; 16]),
@@ -259,8 +260,7 @@ mod tests {
             generation: 1,
         };
         let record = RecordId::from_bytes([9; 16]);
-        let supersedes = replaces.iter().map(|number| version(*number)).collect();
-        let entry = CommitEntry { record, version: version(number), supersedes };
+        let entry = CommitEntry { record, version: version(number), supersedes: Vec::new() };
         let commit = Commit::sign(place, vec![entry], vec![7], &SignKey::from_seed(&[device; 32]));
         let commit = commit.expect("within limits").to_bytes();
         let here = PushVersion { record, hash: version(number), ciphertext: vec![1; 10], refs: Vec::new() };
@@ -274,17 +274,15 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_a_later_one_replaced_holds_no_chain_back() {
-        let chain = [pushed(1, 1, 4, &[], false), pushed(1, 2, 5, &[4], true)];
-        let replaced = replaced(chain.iter());
-        assert!(chain.iter().all(|letter| is_complete(&letter.push, &replaced)));
-        assert!(!is_complete(&chain[0].push, &BTreeSet::new()), "nobody replaced it");
+    fn a_commit_goes_with_every_version_or_not_at_all() {
+        assert!(is_complete(&pushed(1, 1, 4, true).push));
+        assert!(!is_complete(&pushed(1, 1, 4, false).push));
     }
 
     #[test]
     fn chains_take_turns_and_each_stays_in_order() {
-        let long: Vec<Letter> = (1..=3).map(|seq| pushed(1, seq, 4, &[], true)).collect();
-        let short = vec![pushed(2, 1, 4, &[], true)];
+        let long: Vec<Letter> = (1..=3).map(|seq| pushed(1, seq, 4, true)).collect();
+        let short = vec![pushed(2, 1, 4, true)];
         let order: Vec<(u8, u64)> = in_turns(vec![long.into_iter(), short.into_iter()])
             .iter()
             .map(|letter| (letter.place.device.as_bytes()[0], letter.place.seq))
@@ -294,7 +292,7 @@ mod tests {
 
     #[test]
     fn a_request_takes_one_letter_however_large_and_then_what_fits() {
-        let letters = || (1..=3).map(|seq| pushed(1, seq, 4, &[], true)).collect::<Vec<_>>();
+        let letters = || (1..=3).map(|seq| pushed(1, seq, 4, true)).collect::<Vec<_>>();
         let size = letters()[0].push.size_bytes();
         assert_eq!(take_prefix(letters(), 9, 1).len(), 1);
         assert_eq!(take_prefix(letters(), 9, 2 * size).len(), 2);

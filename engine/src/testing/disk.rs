@@ -19,6 +19,9 @@ enum Op {
     Write(usize, u64, Vec<u8>),
     SetLen(usize, u64),
     Sync(usize),
+    /// A flush failed: what was not flushed before is lost, whatever later flushes say (fsync(2) on ext4: the pages
+    /// count as clean).
+    Lose(usize),
     Remove(String),
     SyncDir,
 }
@@ -38,6 +41,9 @@ struct State {
     next_file: usize,
     capacity_bytes: Option<u64>,
     fail_syncs_of: Option<&'static str>,
+    /// Operations until one fails.
+    failing_in: Option<u64>,
+    failures: u64,
 }
 
 /// The disk; clones share it.
@@ -76,6 +82,7 @@ impl TraceDisk {
                     let ops = pending.remove(file).unwrap_or_default();
                     ops.iter().for_each(|op| change(&mut image, op, &mut |_| true));
                 }
+                Op::Lose(file) => drop(pending.remove(file)),
             }
         }
         let mut draw = Draw(seed | 1);
@@ -101,9 +108,30 @@ impl TraceDisk {
         self.0.lock().fail_syncs_of = suffix;
     }
 
+    /// Makes the operation that comes after so many others fail with `EIO`, once.
+    pub(crate) fn fail_after(&self, operations: u64) {
+        self.0.lock().failing_in = Some(operations);
+    }
+
+    /// Operations that failed since this was asked last, for lack of room too.
+    pub(crate) fn take_failures(&self) -> u64 {
+        std::mem::take(&mut self.0.lock().failures)
+    }
+
     /// Limits the disk.
     pub(crate) fn set_capacity(&self, capacity_bytes: u64) {
         self.0.lock().capacity_bytes = Some(capacity_bytes);
+    }
+
+    /// Whether nothing more fits.
+    pub(crate) fn is_full(&self) -> bool {
+        self.0.lock().free() == 0
+    }
+
+    /// Gives it room again, and lets nothing fail.
+    pub(crate) fn mend(&self) {
+        let mut state = self.0.lock();
+        (state.capacity_bytes, state.failing_in) = (None, None);
     }
 
     /// Bytes in use.
@@ -149,9 +177,37 @@ impl State {
         match &op {
             Op::Create(..) | Op::Remove(_) => rename(&mut self.now, &op),
             Op::Write(..) | Op::SetLen(..) => change(&mut self.now, &op, &mut |_| true),
-            Op::Sync(_) | Op::SyncDir => {}
+            Op::Sync(_) | Op::SyncDir | Op::Lose(_) => {}
         }
         self.trace.push(op);
+    }
+
+    /// Does an operation, unless it is the one to fail: half of a write is there then, and of what was to be flushed
+    /// nothing.
+    fn attempt(&mut self, op: Op) -> io::Result<()> {
+        if self.failing_in != Some(0) {
+            self.failing_in = self.failing_in.map(|left| left - 1);
+            self.record(op);
+            return Ok(());
+        }
+        self.failing_in = None;
+        self.failures += 1;
+        match op {
+            Op::Sync(file) => self.record(Op::Lose(file)),
+            Op::Write(file, offset, bytes) => {
+                self.record(Op::Write(file, offset, bytes[..bytes.len() / 2].to_vec()));
+            }
+            _ => {}
+        }
+        Err(io::Error::from_raw_os_error(libc::EIO))
+    }
+
+    fn refuse_growth(&mut self, bytes: u64) -> io::Result<()> {
+        if bytes <= self.free() {
+            return Ok(());
+        }
+        self.failures += 1;
+        Err(io::ErrorKind::StorageFull.into())
     }
 }
 
@@ -206,8 +262,8 @@ impl Disk for TraceDisk {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
         let file = state.next_file;
+        state.attempt(Op::Create(name.to_owned(), file))?;
         state.next_file += 1;
-        state.record(Op::Create(name.to_owned(), file));
         Ok(Arc::new(TraceFile { disk: self.clone(), file, name: name.to_owned() }))
     }
 
@@ -229,13 +285,11 @@ impl Disk for TraceDisk {
         if !state.now.names.contains_key(name) {
             return Err(io::ErrorKind::NotFound.into());
         }
-        state.record(Op::Remove(name.to_owned()));
-        Ok(())
+        state.attempt(Op::Remove(name.to_owned()))
     }
 
     fn sync_dir(&self) -> io::Result<()> {
-        self.0.lock().record(Op::SyncDir);
-        Ok(())
+        self.0.lock().attempt(Op::SyncDir)
     }
 
     fn space(&self) -> io::Result<Space> {
@@ -272,11 +326,8 @@ impl DiskFile for TraceFile {
         let mut state = self.disk.0.lock();
         let len = state.now.files.get(&self.file).map_or(0, |bytes| bytes.len() as u64);
         let grown = (offset + bytes.len() as u64).saturating_sub(len);
-        if grown > state.free() {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
-        state.record(Op::Write(self.file, offset, bytes.to_vec()));
-        Ok(())
+        state.refuse_growth(grown)?;
+        state.attempt(Op::Write(self.file, offset, bytes.to_vec()))
     }
 
     fn len_bytes(&self) -> io::Result<u64> {
@@ -284,15 +335,12 @@ impl DiskFile for TraceFile {
     }
 
     fn set_len(&self, len_bytes: u64) -> io::Result<()> {
-        self.disk.0.lock().record(Op::SetLen(self.file, len_bytes));
-        Ok(())
+        self.disk.0.lock().attempt(Op::SetLen(self.file, len_bytes))
     }
 
     fn reserve(&self, end: u64) -> io::Result<()> {
         let mut state = self.disk.0.lock();
-        if end > state.free() {
-            return Err(io::ErrorKind::StorageFull.into());
-        }
+        state.refuse_growth(end)?;
         state.reserved.insert(self.file, end);
         Ok(())
     }
@@ -300,10 +348,11 @@ impl DiskFile for TraceFile {
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.0.lock();
         if state.fail_syncs_of.is_some_and(|suffix| self.name.ends_with(suffix)) {
+            state.failures += 1;
+            state.record(Op::Lose(self.file));
             return Err(io::Error::other("the flush failed"));
         }
-        state.record(Op::Sync(self.file));
-        Ok(())
+        state.attempt(Op::Sync(self.file))
     }
 
     fn drop_cached(&self) {}

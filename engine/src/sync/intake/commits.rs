@@ -60,13 +60,16 @@ pub(crate) const fn just_before(head: &HeadItem) -> After {
 }
 
 impl Intake {
-    /// Takes in a page of the server's numbered commits.
+    /// Takes in a page of the server's numbered commits. One that no question waits for, as when an answer
+    /// comes twice, is left out: it need not start at the cursor.
     ///
     /// # Errors
     /// [`Halt`]: what came before the offending commit is taken in, it and what follows is not.
     pub(crate) fn page(&mut self, ctx: &Context<'_>, page: &CommitPage) -> Result<(), Halt> {
         let lane = self.lanes.entry(Source::Server).or_default();
-        lane.is_reading = false;
+        if !std::mem::take(&mut lane.is_reading) {
+            return Ok(());
+        }
         let compares = std::mem::take(&mut lane.compares);
         self.server_head = page.head;
         let is_first = self.state.server_incarnation == 0 && self.state.cursor == 0;

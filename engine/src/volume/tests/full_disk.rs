@@ -55,3 +55,29 @@ fn writers_are_let_in_again_once_there_is_room() {
     rig.disk.set_capacity(100_000_000);
     assert_eq!(volume.write(ino, 0, b"x"), Ok(()));
 }
+
+#[test]
+fn a_damaged_journal_opens_on_a_disk_without_room_for_its_copy() {
+    let rig = Rig::new();
+    let volume = rig.open();
+    for name in [b"a", b"b", b"c"] {
+        volume.lock().insert(ROOT, name, file()).expect("free");
+        volume.fsync(None).expect("a healthy disk");
+    }
+    drop(volume);
+    let rig = rig.on(rig.disk.reopened());
+    let journal = rig.disk.names(".journal").pop().expect("a journal");
+    rig.disk.damage(&journal, |bytes| {
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+    });
+    rig.disk.set_capacity(0);
+    let (volume, recovery) = rig.open_reporting();
+    assert_eq!(recovery.damaged_segments.len(), 1);
+    assert_eq!(rig.disk.names(".quarantine"), Vec::<String>::new(), "no half copies");
+    assert!(names(&volume, ROOT).contains(&"a".to_owned()));
+    drop(volume);
+    let rig = rig.on(rig.disk.reopened());
+    rig.open();
+    assert_eq!(rig.disk.names(".quarantine").len(), 1, "there is room now");
+}
