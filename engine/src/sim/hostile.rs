@@ -1,10 +1,12 @@
 //! A server that lies: each lie has its named alarm, and nothing of it is shown.
 //!
 //! The rows are those of the attack list in docs/threat-model.md. [`own_past`] is about lies that a
-//! device is told of itself, [`heads`] about roots that do not belong to what they cover.
+//! device is told of itself, [`heads`] about roots that do not belong to what they cover,
+//! [`witness`] about storage nodes as witnesses.
 
 mod heads;
 mod own_past;
+mod witness;
 
 use super::fleet::{device, secret};
 use super::replica::Replica;

@@ -129,6 +129,8 @@ impl Intake {
             let ours = chains.of(device).map(|chain| (chain.head.incarnation, chain.head.seq));
             ours.is_none_or(|ours| ours < (claim.incarnation, claim.seq))
         });
+        let claims = &self.claims;
+        self.witnessed.retain(|device| claims.contains_key(device));
         let open: Vec<(DeviceId, u32, u64)> =
             self.claims.iter().map(|(device, (claim, _))| (*device, claim.incarnation, claim.seq)).collect();
         self.denied.retain(|place, _| open.contains(place));
