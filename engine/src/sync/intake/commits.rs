@@ -263,7 +263,9 @@ impl Intake {
         let cited = self.state.cited.get(&(header.device, header.incarnation)).copied().unwrap_or_default();
         let verdict = ctx.account.judge(&commit, cited).map_err(|error| match error {
             JudgeError::UnknownLogHead | JudgeError::UnknownDevice => Stop::NeedsLog,
-            JudgeError::NotLiveAtHead | JudgeError::BadSignature => Alarm::Foreign.into(),
+            JudgeError::NotLiveAtHead | JudgeError::BadSignature | JudgeError::UnknownEpoch => {
+                Alarm::Foreign.into()
+            }
         })?;
         if self.state.chains.place(header, ctx.known)? == Place::Known {
             return Ok(header.hash());
