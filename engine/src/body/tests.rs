@@ -159,6 +159,23 @@ fn a_chunk_that_is_not_what_its_id_says_is_never_delivered() {
     assert_eq!(read_at(&volume, ino, 0, 100), Err(FsError::Damaged));
 }
 
+/// Row 15 of the attack list: an older manifest with its older chunks, in the place of the newest.
+#[test]
+fn an_older_version_in_the_place_of_the_newest_is_never_delivered() {
+    let rig = Rig::new();
+    let newer = content(3 * BLOCK);
+    let mut older = newer.clone();
+    older[..4].copy_from_slice(b"old!");
+    let (volume, ino, genuine) = remote_file(&rig, &newer);
+    let (Body::Chunked(old), replayed) = seal(&rig.keyring, &older) else { unreachable!("chunks") };
+    let (Body::Chunked(new), _) = seal(&rig.keyring, &newer) else { unreachable!("chunks") };
+    assert!(genuine.contains_key(&new.root) && new.root != old.root);
+    let root = replayed[&old.root].clone();
+    assert!(rig.chunks.put(new.root, &root, Pin::Evictable).is_err(), "not the root that the record names");
+    source(&rig, &volume, replayed);
+    assert_eq!(read_at(&volume, ino, 0, 100), Err(FsError::Unreachable));
+}
+
 #[test]
 fn an_edit_of_a_remote_file_shows_at_once_and_tells_the_cut_what_is_unchanged() {
     let rig = Rig::new();

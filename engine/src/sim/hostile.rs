@@ -1,10 +1,12 @@
 //! A server that lies: each lie has its named alarm, and nothing of it is shown.
 //!
 //! The rows are those of the attack list in docs/threat-model.md. [`own_past`] is about lies that a
-//! device is told of itself, [`heads`] about roots that do not belong to what they cover.
+//! device is told of itself, [`heads`] about roots that do not belong to what they cover,
+//! [`witness`] about storage nodes as witnesses.
 
 mod heads;
 mod own_past;
+mod witness;
 
 use super::fleet::{device, secret};
 use super::replica::Replica;
@@ -13,7 +15,8 @@ use crate::ROOT;
 use crate::sync::chains::Alarm;
 use crate::sync::intake::{Ask, Source};
 use crate::testing::file;
-use freehold_api::bulk::{CommitPage, NumberedCommit, VersionItem};
+use freehold_api::PushOutcome;
+use freehold_api::bulk::{CommitPage, NumberedCommit, PushCommit, VersionItem};
 use freehold_model::{CommitHash, VaultId, VersionHash};
 use freehold_trust::SignKey;
 use freehold_trust::commit::{ChainHead, Commit, CommitEntry, CommitPlace};
@@ -156,6 +159,24 @@ fn a_commit_that_no_device_signed_is_an_alarm_and_shows_nothing() {
     read_page(&mut world, &page_of(&commits));
     assert_eq!(world.replicas[1].alarms, [(Source::Server, Alarm::Foreign)]);
     assert_eq!(shown(&world.replicas[1]), ["/one"], "what came before it counts");
+}
+
+/// Row 28: a whole commit by a live device, under a membership that the vault does not have.
+#[test]
+fn a_commit_under_a_membership_that_there_is_not_is_an_alarm_and_no_server_takes_it() {
+    let mut world = world_with(&[b"one"]);
+    let head = head_of(&world, 0);
+    let beyond = CommitPlace { member_epoch: 1, ..place(&world, 1, head.seq + 1, head.hash) };
+    let commit = forged(beyond, 9, &secret(1).sign_key(), &world);
+    let push = PushCommit { commit: commit.to_bytes(), versions: Vec::new(), manifests: Vec::new() };
+    let account = world.fleet.state().clone();
+    let refused = world.server.clone().push(&push, &account);
+    assert!(matches!(refused, PushOutcome::Refused { .. }), "{refused:?}");
+    let mut commits = world.server.commits.clone();
+    commits.push(commit.to_bytes());
+    read_page(&mut world, &page_of(&commits));
+    assert_eq!(world.replicas[1].alarms, [(Source::Server, Alarm::Foreign)]);
+    assert_eq!(shown(&world.replicas[1]), ["/one"]);
 }
 
 /// Row 20 again: a device that was never part of the account. The log is asked for first.

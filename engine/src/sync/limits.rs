@@ -59,6 +59,16 @@ pub(crate) const SOURCE_PAUSE_MS: u64 = 2_000;
 /// How long a server may deny a commit that a device has seen before that is called hiding.
 pub(crate) const HIDING_MS: u64 = 10 * 60 * 1_000;
 
+/// How long the server may lack what a storage node has seen before people are told: its author may just
+/// be sending it.
+pub(crate) const MISSING_MS: u64 = 10_000;
+
+/// Storage nodes are asked this often what devices left there: as often as a device's chain may move unseen.
+pub(crate) const WITNESS_EVERY: Duration = Duration::from_secs(300);
+
+/// Once something has changed, what is known here is left at the nodes after this long.
+pub(crate) const WITNESS_SOON: Duration = Duration::from_secs(15);
+
 /// Commits of another device are brought to the server when their author has not done so meanwhile.
 pub(crate) const RELAY_AFTER: Duration = Duration::from_secs(5);
 

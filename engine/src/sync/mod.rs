@@ -3,7 +3,8 @@
 //! [`task`] is the loop: it hands what [`intake`] asks for to [`work`], writes own changes down
 //! ([`compose`], [`mod@write`]), tells them to other devices and sends them to the server ([`send`]).
 //! [`local`] is what needs no network. [`meet`] compares this device's past with what others know of it, [`apply`] merges, [`placed`]
-//! follows own versions until the nodes hold them, [`checkpoint`] holds devices to the roots they sign. [`chains`], [`plan`], [`compose`], [`pace`] and
+//! follows own versions until the nodes hold them, [`checkpoint`] holds devices to the roots they sign,
+//! [`witness`] asks the storage nodes how far the vault has come. [`chains`], [`plan`], [`compose`], [`pace`] and
 //! [`intake`] decide; the rest reads and writes.
 
 pub(crate) mod apply;
@@ -26,6 +27,7 @@ mod report;
 pub(crate) mod send;
 pub(crate) mod state;
 pub(crate) mod task;
+pub(crate) mod witness;
 mod work;
 pub(crate) mod write;
 

@@ -4,6 +4,7 @@ use super::chains::Alarm;
 use super::intake::{Halt, Intake, Source};
 use super::members::MembersError;
 use super::{Parts, SyncError, WAITING_FOR_DEVICE, evidence};
+use freehold_model::DeviceId;
 
 /// Problem: the history the server shows contradicts itself.
 const SERVER_HISTORY: &str = "server_history";
@@ -19,6 +20,8 @@ const ACCOUNT: &str = "account_log";
 const SERVER: &str = "server_answer";
 /// Problem: another device deleted so much that it is held back.
 const MASS_DELETION: &str = "mass_deletion";
+/// Problem: a storage node has seen changes that nobody shows here.
+const CHANGES_MISSING: &str = "changes_missing";
 /// Problem: a vault key is missing here.
 const KEY: &str = "vault_key";
 /// Problem: the local disk does not take sync state.
@@ -100,6 +103,23 @@ impl Parts {
                 "nothing to do; sign that device in again if it is yours",
             );
         }
+    }
+
+    /// Devices of which a storage node has seen more than the server shows.
+    pub(super) fn report_missing(&self, missing: &[DeviceId]) {
+        if missing.is_empty() {
+            return self.problems.clear(CHANGES_MISSING);
+        }
+        let labels = self.members.labels().into_iter();
+        let names: Vec<String> = labels
+            .filter(|(device, _)| missing.contains(device))
+            .map(|(_, name)| format!("\u{201c}{name}\u{201d}"))
+            .collect();
+        self.problems.raise(
+            CHANGES_MISSING,
+            format!("a storage node has seen newer changes of {} than the server shows", names.join(", ")),
+            "the server was set back to an older copy, or hides them; start that device, which brings them back",
+        );
     }
 
     /// Deletions that wait for a person.

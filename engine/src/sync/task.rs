@@ -29,6 +29,7 @@ use tokio::task::JoinSet;
 
 mod devices;
 mod telling;
+mod witness;
 
 /// Reasons to look.
 #[derive(Debug, Default)]
@@ -102,6 +103,10 @@ struct Contact {
     has_mail: bool,
     /// New chunks of commits not sent yet.
     chunks: Vec<ChunkId>,
+    /// The storage nodes are being asked what devices left there.
+    is_witnessing: bool,
+    /// When they are asked next.
+    witness_at: Option<Instant>,
     ticket: u64,
     earlier: Earlier,
 }
@@ -199,6 +204,7 @@ impl SyncTask {
             self.hear_signals();
             self.tell_removals();
             self.contact_server(now);
+            self.ask_witnesses(now);
             self.ask_about_earlier();
             self.write_if_due(now);
             for ask in self.intake.asks(self.now_ms(), self.writing.is_none()) {
@@ -386,6 +392,7 @@ impl SyncTask {
                 }
                 self.contact.earlier.answered(asked.ok());
             }
+            Done::Witnessed(heard) => self.witnessed(heard),
             Done::Reborn(reborn) => {
                 self.is_reborn = false;
                 self.contact.has_met = false;
@@ -561,6 +568,7 @@ impl SyncTask {
     fn report(&mut self) {
         let parts = Arc::clone(&self.parts);
         parts.report_intake(&mut self.intake);
+        parts.report_missing(&self.intake.missing(self.now_ms()));
         let is_answered = self.intake.is_settled();
         let state = self.intake.state();
         let next = Progress {

@@ -16,6 +16,7 @@ use freehold_api::device_peer::{CommitsRequest, CommitsResponse, HeadItem, Heads
 use freehold_api::limits::PAGE_COMMITS_MAX;
 use freehold_model::{DeviceId, VersionHash};
 use freehold_net::coord::CoordError;
+use freehold_trust::commit::SignedHead;
 use freehold_vault::Chunked;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -51,6 +52,8 @@ pub(super) enum Done {
     TellsCommits(DeviceId, bool),
     /// How many versions of earlier starts are not placed yet.
     Placed(Result<usize, SyncError>),
+    /// What devices left at the storage nodes, if one answered.
+    Witnessed(Result<Option<Vec<SignedHead>>, SyncError>),
     /// This device goes on as a new incarnation.
     Reborn(Result<(), SyncError>),
 }

@@ -72,6 +72,7 @@ fn judge(state: &AccountState, row: &CommitRow) -> Option<ErrorCode> {
         Err(JudgeError::UnknownLogHead) => Some(ErrorCode::UnknownLogHead),
         Err(JudgeError::UnknownDevice | JudgeError::NotLiveAtHead) => Some(ErrorCode::UnknownDevice),
         Err(JudgeError::BadSignature) => Some(ErrorCode::BadSignature),
+        Err(JudgeError::UnknownEpoch) => Some(ErrorCode::CommitInvalid),
     }
 }
 

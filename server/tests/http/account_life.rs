@@ -189,6 +189,7 @@ async fn password_guesses_through_a_session_are_slowed_like_logins() {
     assert_eq!(server.post(path::PASSWORD_START, &user.token, &start).await.code(), ErrorCode::RateLimited);
 }
 
+/// Row 65 of the attack list: words are good once.
 #[tokio::test]
 async fn the_words_alone_bring_the_account_back_and_are_spent() {
     let server = Server::start().await;
@@ -266,6 +267,7 @@ async fn a_recovery_proof_counts_once_in_time_and_for_its_path() {
     assert_eq!(server.post(path::RECOVERY_SESSION, "", &late).await.code(), ErrorCode::LoginExpired);
 }
 
+/// Row 65 of the attack list.
 #[tokio::test]
 async fn guessing_words_is_slowed_whatever_is_guessed() {
     let server = Server::start().await;

@@ -311,6 +311,21 @@ impl User {
     }
 
     pub(crate) fn commit_citing(&self, log_head: LogHash, content: &[u8], refs: &[ChunkId]) -> PushCommit {
+        self.commit_under(log_head, 0, content, refs)
+    }
+
+    /// A commit under a membership of the vault.
+    pub(crate) fn commit_of_epoch(&self, member_epoch: u32, content: &[u8]) -> PushCommit {
+        self.commit_under(self.genesis.hash(), member_epoch, content, &[])
+    }
+
+    fn commit_under(
+        &self,
+        log_head: LogHash,
+        member_epoch: u32,
+        content: &[u8],
+        refs: &[ChunkId],
+    ) -> PushCommit {
         let hash = VersionHash::from_bytes(*blake3::hash(content).as_bytes());
         let record = RecordId::from_bytes([content[0]; 16]);
         let place = CommitPlace {
@@ -320,7 +335,7 @@ impl User {
             seq: self.seq + 1,
             prev: self.prev,
             log_head,
-            member_epoch: 0,
+            member_epoch,
             generation: 1,
         };
         let entry = CommitEntry { record, version: hash, supersedes: Vec::new() };

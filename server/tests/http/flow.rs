@@ -95,6 +95,8 @@ fn refusal(outcome: &PushOutcome) -> (ErrorCode, Option<u64>) {
     }
 }
 
+/// Row 28 of the attack list among others: nobody but a live device numbers a commit, and under no
+/// membership that there is not.
 #[tokio::test]
 async fn what_does_not_belong_together_is_refused() {
     let server = Server::start().await;
@@ -116,6 +118,7 @@ async fn what_does_not_belong_together_is_refused() {
         (broken(|commit| commit.versions.push(commit.versions[0].clone())), ErrorCode::CommitInvalid),
         (broken(|commit| commit.commit.push(0)), ErrorCode::CommitInvalid),
         (forged, ErrorCode::BadSignature),
+        (user.commit_of_epoch(1, b"a"), ErrorCode::CommitInvalid),
         (foreign_device.commit_citing(user.genesis.hash(), b"a", &[]), ErrorCode::UnknownDevice),
         (user.commit_citing(LogHash::from_bytes([5; 32]), b"a", &[]), ErrorCode::UnknownLogHead),
     ];

@@ -168,6 +168,7 @@ fn after_a_revocation_and_the_loss_of_every_device_password_and_words_read_every
     Ok(())
 }
 
+/// Row 27 of the attack list.
 #[test]
 fn a_revoked_device_in_league_with_the_server_opens_nothing_new() -> Result<()> {
     let (life, first) = Life::start()?;
@@ -191,6 +192,7 @@ fn a_revoked_device_in_league_with_the_server_opens_nothing_new() -> Result<()> 
     Ok(())
 }
 
+/// Row 65 of the attack list: new words are an entry that every device sees.
 #[test]
 fn other_devices_learn_a_new_password_and_new_words_without_help() -> Result<()> {
     let (life, first) = Life::start()?;

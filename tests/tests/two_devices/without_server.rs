@@ -6,6 +6,10 @@ use freehold_tests::{
 };
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
+
+/// Longer than the pauses between two looks at the node and at the server together.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 fn write(device: &Device, name: &str, seed: u64, len: usize) -> Result<Vec<u8>> {
     let content = pseudo_random(seed, len);
@@ -61,6 +65,49 @@ fn devices_exchange_changes_both_ways_while_the_server_is_away() -> Result<()> {
     let third = world.next_device("third")?;
     third.wait()?;
     assert_same(first.mount_point(), third.mount_point());
+    Ok(())
+}
+
+/// What devices have left at the node of how far their vault is.
+fn heads_at_node(world: &World) -> Vec<u8> {
+    let files = fs::read_dir(world.node_dir().join("heads")).into_iter().flatten().flatten();
+    files.flat_map(|file| fs::read(file.path()).unwrap_or_default()).collect()
+}
+
+/// Row 25 of the attack list, with the storage node as the one honest witness.
+#[test]
+fn a_new_device_learns_from_the_node_that_a_server_set_back_lacks_changes() -> Result<()> {
+    let mut world = World::start()?;
+    let mut first = world.first_device("first")?;
+    write(&first, "before", 1, 900)?;
+    first.wait()?;
+    wait_until("the first heads at the node", PATIENCE, || !heads_at_node(&world).is_empty())?;
+    world.stop_server()?;
+    let copy = world.dir().join("server.copy");
+    copy_tree(&world.server_dir(), &copy)?;
+    world.start_server()?;
+    first.wait()?;
+    let before = heads_at_node(&world);
+    let lost = write(&first, "lost", 2, 900)?;
+    first.wait()?;
+    wait_until("newer heads at the node", PATIENCE, || heads_at_node(&world) != before)?;
+    first.stop()?;
+    world.stop_server()?;
+    fs::remove_dir_all(world.server_dir())?;
+    copy_tree(&copy, &world.server_dir())?;
+    world.start_server()?;
+
+    let second = world.next_device("second")?;
+    let problems = || second.ok(&["status"]).map(|status| status["problems"].to_string()).unwrap_or_default();
+    wait_until("the problem by name", PATIENCE, || problems().contains("changes_missing"))?;
+    assert!(problems().contains("a storage node has seen newer changes of \u{201c}"), "{}", problems());
+    assert!(!second.mount_point().join("lost").exists());
+
+    // Its author brings it back, and the problem is over.
+    first.restart()?;
+    wait_for_content(&second.mount_point().join("lost"), &lost)?;
+    wait_until("the problem over", PATIENCE, || problems() == "[]")?;
+    assert_same(first.mount_point(), second.mount_point());
     Ok(())
 }
 

@@ -26,6 +26,7 @@ fn a_root_opens_by_cek_and_salt_and_by_its_handed_over_key() {
     }
 }
 
+/// Row 15 of the attack list: a record names its root by hash and salt, so no other version's root opens.
 #[test]
 fn the_key_of_one_version_opens_no_other() {
     let (one, two) = (cek(1).seal_root(b"version 1"), cek(1).seal_root(b"version 2"));

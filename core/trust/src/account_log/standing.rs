@@ -9,6 +9,9 @@ use crate::commit::{Commit, CommitHeader};
 use freehold_model::{DeviceId, VaultId};
 use std::collections::BTreeMap;
 
+/// The membership of a vault that nobody but its owner's account belongs to.
+const OWNER_EPOCH: u32 = 0;
+
 /// Why a commit cannot be judged or is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JudgeError {
@@ -24,6 +27,9 @@ pub enum JudgeError {
     /// The signature does not verify.
     #[error("the commit has a bad signature")]
     BadSignature,
+    /// The author cites a membership that its vault does not have.
+    #[error("the commit cites a membership of the vault that there is not")]
+    UnknownEpoch,
 }
 
 /// Where a device stands for one of its chains.
@@ -69,6 +75,9 @@ impl AccountState {
         let header = commit.header();
         let device = self.devices().get(&header.device).ok_or(JudgeError::UnknownDevice)?;
         commit.verify(&device.cert.sign_pk).map_err(|_| JudgeError::BadSignature)?;
+        if header.member_epoch != OWNER_EPOCH {
+            return Err(JudgeError::UnknownEpoch);
+        }
         let known = self.position(&header.log_head).ok_or(JudgeError::UnknownLogHead)?;
         let revoked = device.revoked.as_ref().map(|revocation| revocation.seq);
         if known < device.added_seq || revoked.is_some_and(|revoked| known >= revoked) {

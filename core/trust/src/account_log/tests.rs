@@ -343,6 +343,15 @@ fn commits_are_judged_by_the_log_their_author_cites() {
     assert_eq!(state.judge(&commit(9, 1, joined), 0), Err(JudgeError::UnknownDevice));
 }
 
+/// Row 28 of the attack list: a whole commit by a live device, under a membership that there is not.
+#[test]
+fn a_commit_under_a_membership_that_there_is_not_is_refused() {
+    let log = Log::new();
+    let beyond = CommitPlace { member_epoch: 1, ..place(1, 1, log.state().pin().head) };
+    let commit = Commit::sign(beyond, vec![], vec![], &device_key(1)).expect("within limits");
+    assert_eq!(log.state().judge(&commit, 0), Err(JudgeError::UnknownEpoch));
+}
+
 #[test]
 fn a_commit_in_another_devices_name_is_refused() {
     let log = Log::new();

@@ -145,6 +145,8 @@ impl Intake {
             let ours = chains.of(device).map(|chain| (chain.head.incarnation, chain.head.seq));
             ours.is_none_or(|ours| ours < (claim.incarnation, claim.seq))
         });
+        let claims = &self.claims;
+        self.witnessed.retain(|device| claims.contains_key(device));
         let open: Vec<(DeviceId, u32, u64)> =
             self.claims.iter().map(|(device, (claim, _))| (*device, claim.incarnation, claim.seq)).collect();
         self.denied.retain(|place, _| open.contains(place));
@@ -277,7 +279,9 @@ impl Intake {
         let cited = self.state.cited.get(&(header.device, header.incarnation)).copied().unwrap_or_default();
         let verdict = ctx.account.judge(&commit, cited).map_err(|error| match error {
             JudgeError::UnknownLogHead | JudgeError::UnknownDevice => Stop::NeedsLog,
-            JudgeError::NotLiveAtHead | JudgeError::BadSignature => Alarm::Foreign.into(),
+            JudgeError::NotLiveAtHead | JudgeError::BadSignature | JudgeError::UnknownEpoch => {
+                Alarm::Foreign.into()
+            }
         })?;
         if self.state.chains.place(header, ctx.known)? == Place::Known {
             return Ok(header.hash());

@@ -9,12 +9,13 @@
 //!
 //! The owner asks [`Intake::asks`] what to do, does it, and hands every answer back; nothing else
 //! changes the state. [`commits`] judges commits, [`versions`] follows versions to their place,
-//! [`own`] judges what others say of this device itself.
+//! [`own`] judges what others say of this device itself, [`witnessed`] what lies at the storage nodes.
 
 mod applying;
 mod commits;
 mod own;
 mod versions;
+mod witnessed;
 
 pub(crate) use commits::just_before;
 
@@ -173,6 +174,8 @@ pub(crate) struct Intake {
     /// Commits that devices have seen and that were never shown: since when, and how often denied.
     denied: BTreeMap<(DeviceId, u32, u64), Denied>,
     claims: BTreeMap<DeviceId, (HeadItem, Vec<u8>)>,
+    /// Devices among them of which a storage node has seen more.
+    witnessed: BTreeSet<DeviceId>,
     /// The newest root of each device that was not compared yet.
     checkpoints: BTreeMap<DeviceId, Checkpoint>,
     is_comparing: bool,
@@ -207,6 +210,7 @@ impl Intake {
             server_read: false,
             denied: BTreeMap::new(),
             claims: BTreeMap::new(),
+            witnessed: BTreeSet::new(),
             checkpoints: BTreeMap::new(),
             is_comparing: false,
             quarantined: BTreeSet::new(),

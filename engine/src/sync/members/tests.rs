@@ -76,6 +76,7 @@ fn a_revocation_is_kept_until_the_log_has_it_and_lost_when_its_secret_was_replac
     assert_eq!(sort_intents(&state, &[good]), (vec![], vec![]));
 }
 
+/// Row 29 of the attack list: a rotation that is withheld stops commits, it does not make them readable.
 #[test]
 fn nothing_is_committed_while_a_rotation_is_due_or_its_keys_are_not_here() {
     let mut state = account();

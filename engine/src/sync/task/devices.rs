@@ -150,6 +150,7 @@ impl SyncTask {
             return;
         }
         self.parts.devices.publish(heads.clone());
+        self.tell_witnesses_soon();
         self.heads_told = heads;
         // Whoever is connected to this device only learns of third ones from it.
         for device in self.parts.devices.connected() {
