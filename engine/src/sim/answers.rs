@@ -7,6 +7,7 @@ use freehold_api::device_peer::{CommitsResponse, Heads};
 use freehold_model::{DeviceId, VersionHash};
 use freehold_trust::account_log::AccountState;
 use freehold_trust::commit::ChainHead;
+use std::collections::BTreeSet;
 
 /// An answer on its way.
 #[derive(Clone)]
@@ -104,10 +105,8 @@ impl World {
     /// What the device does for itself.
     fn on_own_disk(&mut self, at: usize, ask: Ask) {
         match ask {
-            Ask::Bring { wanted } => {
-                let here = wanted.into_iter().map(|(version, _)| version).collect();
-                self.replicas[at].intake.brought(&here);
-            }
+            // Nobody brings chunks past the nodes: the version waits until they are there.
+            Ask::Bring { .. } => self.replicas[at].intake.brought(&BTreeSet::new()),
             Ask::Apply(step) => {
                 let applied = self.replicas[at].local.apply(*step);
                 assert!(applied.undone.is_none(), "what is kept for others is in memory");
