@@ -6,6 +6,7 @@ use freehold_api::bulk::{CommitPage, VersionItem};
 use freehold_api::device_peer::{After, CommitsResponse, HeadItem, Heads};
 use freehold_model::{DeviceId, VersionHash};
 use freehold_trust::account_log::AccountState;
+use std::collections::BTreeSet;
 
 /// An answer on its way.
 #[derive(Clone)]
@@ -113,10 +114,8 @@ impl World {
     /// What the device does for itself.
     fn on_own_disk(&mut self, at: usize, ask: Ask) {
         match ask {
-            Ask::Bring { wanted } => {
-                let here = wanted.into_iter().map(|(version, _)| version).collect();
-                self.replicas[at].intake.brought(&here);
-            }
+            // Nobody brings chunks past the nodes: the version waits until they are there.
+            Ask::Bring { .. } => self.replicas[at].intake.brought(&BTreeSet::new()),
             Ask::Compare(checkpoint) => self.replicas[at].compare(&checkpoint),
             Ask::Apply(step) => {
                 let applied = self.replicas[at].local.apply(*step);

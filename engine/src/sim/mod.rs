@@ -10,10 +10,12 @@
 //! runs must take the same steps.
 //!
 //! The server is a model of it by its rules; `real` holds the server's own store against the model.
+//! `chunks` adds a storage node with the real store of one.
 //! `hostile` uses the same devices against a server that lies.
 
 mod answers;
 mod brake;
+mod chunks;
 mod disk;
 mod faults;
 mod fleet;

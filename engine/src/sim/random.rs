@@ -17,7 +17,7 @@ const STEPS: usize = 120;
 const SEEDS: u64 = 1_000;
 
 /// splitmix64 (Steele, Lea, Flood 2014): one seed, one sequence.
-pub(super) struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
     pub(super) fn roll(&mut self) -> u64 {

@@ -1,6 +1,7 @@
 //! One simulated device: the real parts, driven step by step.
 
 use super::fleet::{device, secret};
+use crate::cut::refs::manifest_refs;
 use crate::history::History;
 use crate::sync::brake::Brake;
 use crate::sync::chains::Alarm;
@@ -166,7 +167,11 @@ impl Replica {
         let is_whole = self.intake.is_whole();
         let frozen = Frozen { state, log_head: self.account.pin().head, is_storable, is_whole };
         // What could not be written is due again.
-        let written = self.local.write_commit(frozen, &|_| Vec::new()).ok().flatten()?;
+        let written = self
+            .local
+            .write_commit(frozen, &|content| manifest_refs(&self.local.cache, content))
+            .ok()
+            .flatten()?;
         self.intake.own_commit(written.is_checkpoint, written.now_s);
         self.last_push = Some(written.push.clone());
         Some(written.push)

@@ -3,12 +3,12 @@
 //! The rules are the server's own (the chain rule and the account's judgement from `freehold-trust`);
 //! its database is a few maps. It can be copied and set back.
 
-use freehold_api::bulk::{CommitPage, NumberedCommit, PushCommit, VersionItem, VersionState};
+use freehold_api::bulk::{CommitPage, NumberedCommit, PushCommit, PushVersion, VersionItem, VersionState};
 use freehold_api::{Blob, ErrorCode, PushOutcome};
-use freehold_model::{DeviceId, VersionHash};
+use freehold_model::{ChunkId, DeviceId, VersionHash};
 use freehold_trust::account_log::{AccountState, JudgeError, Verdict};
 use freehold_trust::commit::{ChainError, ChainHead, Commit, SignedHead};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the server keeps.
 #[derive(Clone, Debug)]
@@ -20,6 +20,10 @@ pub(super) struct Server {
     chains: BTreeMap<DeviceId, Vec<(ChainHead, u64)>>,
     /// What it says of chains instead of the truth.
     pub(super) lies: BTreeMap<DeviceId, (ChainHead, Blob)>,
+    /// Versions of which chunks are not on a node yet, and which.
+    waiting: BTreeMap<VersionHash, BTreeSet<ChunkId>>,
+    /// Chunks that a node gave a receipt for.
+    placed: BTreeSet<ChunkId>,
 }
 
 impl Server {
@@ -30,6 +34,8 @@ impl Server {
             versions: BTreeMap::new(),
             chains: BTreeMap::new(),
             lies: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            placed: BTreeSet::new(),
         }
     }
 
@@ -61,11 +67,37 @@ impl Server {
                 chain.push((head, vault_seq));
                 self.commits.push(push.commit.clone());
                 self.versions.extend(push.versions.iter().map(|v| (v.hash, v.ciphertext.clone())));
+                self.await_chunks(push);
                 PushOutcome::Numbered { vault_seq }
             }
             Err(ChainError::Gap { .. }) => refused(ErrorCode::ChainGap),
             Err(_) => refused(ErrorCode::CommitFork),
         }
+    }
+
+    /// Notes what the versions of a commit wait for.
+    fn await_chunks(&mut self, push: &PushCommit) {
+        for version in &push.versions {
+            let mut chunks = reachable(push, version);
+            chunks.retain(|chunk| !self.placed.contains(chunk));
+            if !chunks.is_empty() {
+                self.waiting.insert(version.hash, chunks);
+            }
+        }
+    }
+
+    /// Books the receipts of a node.
+    pub(super) fn book(&mut self, chunks: &[ChunkId]) {
+        self.placed.extend(chunks);
+        self.waiting.retain(|_, missing| {
+            missing.retain(|chunk| !self.placed.contains(chunk));
+            !missing.is_empty()
+        });
+    }
+
+    /// Whether every chunk of a version is on a node.
+    pub(super) fn is_placed(&self, version: &VersionHash) -> bool {
+        self.versions.contains_key(version) && !self.waiting.contains_key(version)
     }
 
     /// One page of commits.
@@ -80,13 +112,15 @@ impl Server {
         CommitPage { server_incarnation: self.incarnation, next, head: self.commits.len() as u64, items }
     }
 
-    /// Versions by hash; everything is inline, so what is there is placed.
+    /// Versions by hash.
     pub(super) fn versions(&self, hashes: &[VersionHash]) -> Vec<VersionItem> {
         hashes
             .iter()
             .map(|hash| match self.versions.get(hash) {
                 Some(bytes) => {
-                    VersionItem { hash: *hash, state: VersionState::Placed, ciphertext: bytes.clone() }
+                    let is_placed = self.is_placed(hash);
+                    let state = if is_placed { VersionState::Placed } else { VersionState::Unplaced };
+                    VersionItem { hash: *hash, state, ciphertext: bytes.clone() }
                 }
                 None => VersionItem { hash: *hash, state: VersionState::Unknown, ciphertext: Vec::new() },
             })
@@ -102,4 +136,15 @@ impl Server {
         let at = usize::try_from(number - 1).expect("small");
         Some((head, Blob::from(&self.commits[at][..SignedHead::LEN_BYTES])))
     }
+}
+
+/// Every chunk a version needs, by the lists that came with it.
+pub(super) fn reachable(push: &PushCommit, version: &PushVersion) -> BTreeSet<ChunkId> {
+    let mut chunks: BTreeSet<ChunkId> = version.refs.iter().copied().collect();
+    let mut open = version.refs.clone();
+    while let Some(node) = open.pop() {
+        let list = push.manifests.iter().find(|list| list.node == node);
+        open.extend(list.iter().flat_map(|list| &list.ids).filter(|id| chunks.insert(**id)));
+    }
+    chunks
 }

@@ -209,8 +209,10 @@ impl World {
         let outcomes = letters.iter().map(|letter| self.push(&letter.push)).collect();
         let (sent, refused) = local.book(letters, outcomes).expect("kept in memory");
         for push in sent.own.iter().chain(&sent.others) {
-            let versions: Vec<VersionHash> = push.versions.iter().map(|version| version.hash).collect();
-            local.volume.versions_placed(&versions);
+            let versions = push.versions.iter().map(|version| version.hash);
+            let placed: Vec<VersionHash> =
+                versions.filter(|version| self.server.is_placed(version)).collect();
+            local.volume.versions_placed(&placed);
         }
         if refused.is_some() {
             self.replicas[at].has_met = false;
