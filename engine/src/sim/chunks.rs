@@ -7,6 +7,7 @@ use super::random::Dice;
 use super::replica::Replica;
 use super::server::reachable;
 use super::world::World;
+use crate::body::ahead::AheadPiece;
 use crate::cut::known::Known;
 use crate::cut::seal::{Sealed, Sealer, Snapshot};
 use crate::testing::{TraceDisk, file};
@@ -74,6 +75,10 @@ struct View(CutJob);
 
 impl Snapshot for View {
     fn clean_run(&self, _offset: u64, _len: u64) -> Option<(Chunked, u64)> {
+        None
+    }
+
+    fn sealed_ahead(&self, _: u64, _: u64) -> Option<AheadPiece> {
         None
     }
 
