@@ -234,7 +234,8 @@ fn seeds_that_failed_before_stay_mended() {
         assert_eq!(run_plain(seed), run_plain(seed), "seed {seed}");
     }
     // 740, 922: a commit that only a second flush made durable was not there for a server that was set back.
-    for seed in [740, 922] {
+    // 2705: with the same commit at the cursor and others below, a server that was set back seemed to leave some out.
+    for seed in [740, 922, 2705] {
         assert_eq!(run(seed), run(seed), "seed {seed}");
     }
 }

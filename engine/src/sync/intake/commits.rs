@@ -76,13 +76,11 @@ impl Intake {
         if is_first {
             self.state.server_incarnation = page.server_incarnation;
         } else if self.started_over(page, compares) {
-            tracing::warn!("the server's numbering starts over; every commit is read again");
-            self.state.restart(page.server_incarnation);
-            self.keep.forget_numbers = true;
-            self.is_news = true;
+            self.start_over(page);
             return Ok(());
         }
         let cursor = self.state.cursor;
+        self.reads_from_start |= cursor == 0;
         for item in page.items.iter().filter(|item| item.vault_seq > cursor) {
             match self.commit(ctx, Source::Server, &item.commit) {
                 Ok(hash) => {
@@ -94,11 +92,16 @@ impl Intake {
                     self.want_log(Source::Server);
                     return Ok(());
                 }
-                // A server that was set back and numbered anew since this device met it shows a gap too.
-                Err(Stop::Gap) if !compares => {
+                // A server that was set back and numbered anew shows a gap too: since this device met it, or
+                // with the same commit at the cursor and others below. Read from the start, there is none.
+                Err(Stop::Gap) if !compares && !self.reads_from_start => {
                     if let Some(lane) = self.lanes.get_mut(&Source::Server) {
                         lane.is_new = true;
                     }
+                    return Ok(());
+                }
+                Err(Stop::Gap) if !self.reads_from_start => {
+                    self.start_over(page);
                     return Ok(());
                 }
                 Err(stop) => return Err(self.halt(Source::Server, stop, &item.commit, ctx.now_ms)),
@@ -114,6 +117,13 @@ impl Intake {
             lane.paused_until = ctx.now_ms + SOURCE_PAUSE_MS;
         }
         Ok(())
+    }
+
+    fn start_over(&mut self, page: &CommitPage) {
+        tracing::warn!("the server's numbering starts over; every commit is read again");
+        self.state.restart(page.server_incarnation);
+        self.keep.forget_numbers = true;
+        self.is_news = true;
     }
 
     /// Whether the numbers no longer mean the commits they meant.
@@ -139,6 +149,7 @@ impl Intake {
             lane.is_halted = false;
         }
         self.server_read = !asks_again;
+        self.reads_from_start = false;
         self.look_again();
         let chains = &self.state.chains;
         self.claims.retain(|device, (claim, _)| {

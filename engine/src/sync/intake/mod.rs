@@ -171,6 +171,8 @@ pub(crate) struct Intake {
     server_head: u64,
     /// The server's commits are read to the end, on this contact.
     server_read: bool,
+    /// They are being read from the first on: none may be missing.
+    reads_from_start: bool,
     /// Commits that devices have seen and that were never shown: since when, and how often denied.
     denied: BTreeMap<(DeviceId, u32, u64), Denied>,
     claims: BTreeMap<DeviceId, (HeadItem, Vec<u8>)>,
@@ -208,6 +210,7 @@ impl Intake {
             is_news: false,
             server_head: 0,
             server_read: false,
+            reads_from_start: false,
             denied: BTreeMap::new(),
             claims: BTreeMap::new(),
             witnessed: BTreeSet::new(),
