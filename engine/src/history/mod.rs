@@ -83,7 +83,7 @@ impl History {
     /// # Errors
     /// `Disk` when the file can be neither read nor replaced.
     pub(crate) fn open(dir: &Path) -> Result<Self, HistoryError> {
-        db::open_or_replace(&dir.join("history.db")).map(|db| Self::on(db))
+        db::open_or_replace(&dir.join("history.db")).map(Self::on)
     }
 
     /// What an earlier run left is looked at with the first that is kept.

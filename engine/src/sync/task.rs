@@ -365,23 +365,7 @@ impl SyncTask {
             }
             Done::Brought(here) => self.intake.brought(&here),
             Done::Compared(checkpoint, compared) => self.compared(&checkpoint, compared),
-            Done::Applied(applied) => {
-                if applied.refused > 0 {
-                    self.parts.report_refused(applied.refused);
-                }
-                let undone = applied.undone.map(|(keep, error)| {
-                    self.parts.report_error(&error);
-                    keep
-                });
-                if applied.is_lost {
-                    self.start_over();
-                } else {
-                    let now_ms = self.now_ms();
-                    self.intake.applied(applied.orphans, undone, now_ms);
-                }
-                self.parts.report_held();
-                self.publish_heads();
-            }
+            Done::Applied(applied) => self.applied(applied),
             Done::Written(written) => self.written(written),
             Done::Sent(sent) => self.sent(sent),
             Done::Told => {}
@@ -422,6 +406,24 @@ impl SyncTask {
         for device in self.parts.devices.connected() {
             self.intake.device_may_have_more(device);
         }
+    }
+
+    fn applied(&mut self, applied: super::apply::Applied) {
+        if applied.refused > 0 {
+            self.parts.report_refused(applied.refused);
+        }
+        let undone = applied.undone.map(|(keep, error)| {
+            self.parts.report_error(&error);
+            keep
+        });
+        if applied.is_lost {
+            self.start_over();
+        } else {
+            let now_ms = self.now_ms();
+            self.intake.applied(applied.orphans, undone, now_ms);
+        }
+        self.parts.report_held();
+        self.publish_heads();
     }
 
     fn met(&mut self, met: Result<Past, SyncError>) {
