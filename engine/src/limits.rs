@@ -119,5 +119,9 @@ pub const AHEAD_PIECES_MAX: usize = 65_536;
 /// Pieces sealed in vain after which a body is left to its cut.
 pub const AHEAD_WASTED_MAX: usize = 32;
 
+/// Sealing ahead needs the disk to have this many times the file's size left: it takes room that the
+/// program may still want, a twentieth of the disk at most.
+pub const AHEAD_ROOM_TIMES: u64 = 16;
+
 /// Bytes sealed ahead after which the cache is flushed, so that the flush at the cut is short.
 pub const AHEAD_SYNC_BYTES: u64 = 64 * 1024 * 1024;

@@ -233,6 +233,14 @@ impl CacheStore {
         })
     }
 
+    /// Bytes that may still be written to the disk, what is never filled left aside.
+    ///
+    /// # Errors
+    /// `Io` when the disk does not say.
+    pub fn room_bytes(&self) -> Result<u64, StoreError> {
+        self.log.room_bytes()
+    }
+
     /// Bytes on disk.
     #[must_use]
     pub fn bytes(&self) -> u64 {

@@ -74,6 +74,11 @@ impl<'a> Manifests<'a> {
         Self { cache, snapshot, before, open: RefCell::default(), nodes: RefCell::default() }
     }
 
+    /// Pins a chunk again; whether it is there. A file that shared it and was deleted took the pin along.
+    pub(crate) fn pins(&self, chunk: &ChunkId) -> bool {
+        self.cache.pin(&[*chunk]).is_ok() && self.cache.contains(chunk)
+    }
+
     /// Whether a manifest node is one of the versions that were looked at.
     pub(crate) fn has_node(&self, id: &ChunkId) -> bool {
         self.nodes.borrow().contains(id)

@@ -260,7 +260,9 @@ impl Sealer<'_> {
 
 /// How a piece comes to its manifest entry: it has one, or is read and sealed unless it equals this one.
 fn plan(manifests: &Manifests<'_>, snapshot: &dyn Snapshot, offset: u64, len: u64) -> Plan {
-    if let Some(AheadPiece { entry, is_named }) = snapshot.sealed_ahead(offset, len) {
+    if let Some(AheadPiece { entry, is_named }) = snapshot.sealed_ahead(offset, len)
+        && (is_named || manifests.pins(&entry.chunk))
+    {
         return Plan::Ready(Made { entry, is_new: !is_named });
     }
     // A piece that is, unread, exactly a piece of a version.

@@ -5,7 +5,7 @@ use super::seal::{CutError, Sealed, Sealer, Snapshot};
 use crate::body::ahead::AheadPiece;
 use crate::entropy::OsEntropy;
 use crate::journal::Segment;
-use crate::limits::AHEAD_SYNC_BYTES;
+use crate::limits::{AHEAD_ROOM_TIMES, AHEAD_SYNC_BYTES};
 use crate::problems::Problems;
 use crate::sync::task::Signals;
 use crate::transfer::download::Downloads;
@@ -182,7 +182,16 @@ impl Worker {
 
     /// Seals a few pieces of a file that is still being written; whether there were any.
     fn ahead(&self, done: &mut Done) -> bool {
-        let Some(AheadJob { ino, offsets, reader }) = self.parts.volume.next_ahead() else { return false };
+        let Some(AheadJob { ino, offsets, reader }) = self.parts.volume.next_ahead() else {
+            // A segment that is held here stays on the disk.
+            done.read.clear();
+            return false;
+        };
+        if !self.parts.cache.room_bytes().is_ok_and(|room| room / AHEAD_ROOM_TIMES >= reader.size()) {
+            // The program that writes has more use for the room.
+            self.parts.volume.drop_ahead(ino);
+            return true;
+        }
         let mut entropy = OsEntropy;
         let sealer = self.sealer(&mut entropy);
         let mut buffer = vec![0; FIXED_BLOCK_BYTES as usize];

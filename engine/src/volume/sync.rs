@@ -84,6 +84,11 @@ impl std::fmt::Debug for BodyReader {
 }
 
 impl BodyReader {
+    /// Bytes of the snapshot.
+    pub(crate) const fn size(&self) -> u64 {
+        self.size
+    }
+
     /// The staging segments it reads from.
     pub(crate) fn segments(&self) -> BTreeMap<u64, Arc<Segment>> {
         let places = self.extents.pieces().filter_map(|piece| piece.loc().ok());
