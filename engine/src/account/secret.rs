@@ -15,6 +15,11 @@ fn path(dir: &Path) -> PathBuf {
     dir.join("device.key")
 }
 
+/// Where it is written first: after a power cut it is there whole or not at all.
+fn unfinished(dir: &Path) -> PathBuf {
+    dir.join("device.key.new")
+}
+
 /// Reads the secret; nothing when this device has none.
 ///
 /// # Errors
@@ -50,9 +55,14 @@ pub(crate) fn load_secret(dir: &Path) -> Result<Option<DeviceSecret>, EngineErro
 /// `Disk` when it cannot be written; a secret that is there is never replaced.
 pub(crate) fn store_secret(dir: &Path, secret: &DeviceSecret) -> Result<(), EngineError> {
     let write = || {
-        let mut file = File::options().write(true).create_new(true).mode(0o600).open(path(dir))?;
+        if path(dir).try_exists()? {
+            return Err(ErrorKind::AlreadyExists.into());
+        }
+        remove(&unfinished(dir))?;
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(unfinished(dir))?;
         file.write_all(secret.expose())?;
         file.sync_all()?;
+        fs::rename(unfinished(dir), path(dir))?;
         File::open(dir)?.sync_all()
     };
     write().map_err(|error| EngineError::disk("write the device secret (device.key)", error))
@@ -63,12 +73,13 @@ pub(crate) fn store_secret(dir: &Path, secret: &DeviceSecret) -> Result<(), Engi
 /// # Errors
 /// `Disk` when it cannot be removed.
 pub(crate) fn remove_secret(dir: &Path) -> Result<(), EngineError> {
-    match fs::remove_file(path(dir)) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            Err(EngineError::disk("remove the device secret (device.key)", error))
-        }
-        _ => Ok(()),
-    }
+    let removed = remove(&unfinished(dir)).and_then(|()| remove(&path(dir)));
+    removed.map_err(|error| EngineError::disk("remove the device secret (device.key)", error))
+}
+
+fn remove(file: &Path) -> std::io::Result<()> {
+    fs::remove_file(file)
+        .or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 #[cfg(test)]
@@ -86,6 +97,17 @@ mod tests {
         let back = load_secret(dir.path()).expect("readable").expect("there");
         assert_eq!(back.expose(), &[7; 32]);
         assert!(store_secret(dir.path(), &back).is_err(), "a secret is never replaced");
+        remove_secret(dir.path()).expect("removable");
+        assert_eq!(fs::read_dir(dir.path()).expect("readable").count(), 0);
+    }
+
+    #[test]
+    fn a_secret_whose_writing_was_cut_short_is_none_and_hinders_no_later_one() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        fs::write(unfinished(dir.path()), [1; 7]).expect("writable");
+        assert!(load_secret(dir.path()).expect("no file").is_none());
+        store_secret(dir.path(), &DeviceSecret::from_bytes([7; 32])).expect("a new secret");
+        assert_eq!(load_secret(dir.path()).expect("readable").expect("there").expose(), &[7; 32]);
     }
 
     #[test]
