@@ -571,7 +571,8 @@ impl SyncTask {
         let parts = Arc::clone(&self.parts);
         parts.report_intake(&mut self.intake);
         parts.report_missing(&self.intake.missing(self.now_ms()));
-        let is_answered = self.intake.is_settled();
+        // What was read on an earlier contact answers nobody who asks now.
+        let is_answered = self.contact.has_met && self.intake.is_settled();
         let state = self.intake.state();
         let next = Progress {
             answered: if is_answered { self.contact.ticket } else { self.progress.borrow().answered },
