@@ -117,8 +117,9 @@ impl Ahead {
         &self.sealed
     }
 
-    /// A version names everything that is sealed.
+    /// The body was cut, and is written on: a version names everything that is sealed.
     pub(crate) fn named(&mut self) {
+        self.wasted = 0;
         self.sealed.values_mut().for_each(|piece| piece.is_named = true);
     }
 }
@@ -218,6 +219,8 @@ mod tests {
             ahead.next = 0;
         }
         assert!(ahead.begin(&extents).is_empty());
+        ahead.named();
+        assert!(!ahead.begin(&extents).is_empty(), "the cut begins anew");
     }
 
     #[test]
