@@ -3,8 +3,10 @@
 use crate::account::Identity;
 use freehold_api::control::{Pending, Problem, State, Status, WhoAmI};
 
-/// Problems that do not need a person: they pass by themselves.
-const PASSING: &[&str] = &[crate::sync::WAITING_FOR_DEVICE];
+use crate::sync::{NOT_HANDED_OVER, REVOKED, WAITING_FOR_DEVICE};
+
+/// Problems that do not need a person: they pass by themselves, or there is nothing to be done.
+const NEEDS_NOBODY: &[&str] = &[WAITING_FOR_DEVICE, NOT_HANDED_OVER, REVOKED];
 
 /// What the status is made from.
 #[derive(Clone, Debug, Default)]
@@ -52,7 +54,7 @@ impl Facts {
     fn state(&self) -> State {
         if self.identity.is_none() {
             State::SignedOut
-        } else if self.problems.iter().any(|problem| !PASSING.contains(&problem.code.as_str())) {
+        } else if self.problems.iter().any(|problem| !NEEDS_NOBODY.contains(&problem.code.as_str())) {
             State::Attention
         } else if !self.server_reachable {
             State::Offline
@@ -101,7 +103,7 @@ mod tests {
 
     #[test]
     fn waiting_for_another_device_needs_nobody() {
-        let waiting = Facts { problems: problem(crate::sync::WAITING_FOR_DEVICE), ..facts() };
+        let waiting = Facts { problems: problem(WAITING_FOR_DEVICE), ..facts() };
         assert_eq!(waiting.status().state, State::Synced);
     }
 }

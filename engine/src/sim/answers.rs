@@ -46,7 +46,7 @@ impl World {
             }
             Ask::Versions { from, hashes } => (*from, hashes.clone()),
             Ask::Log { from } => (*from, Vec::new()),
-            Ask::Bring { .. } | Ask::Apply(_) | Ask::Compare(_) => {
+            Ask::Bring { .. } | Ask::Apply(_) | Ask::Compare(_) | Ask::Kept { .. } => {
                 self.on_own_disk(at, ask);
                 return None;
             }
@@ -117,6 +117,12 @@ impl World {
             // Nobody brings chunks past the nodes: the version waits until they are there.
             Ask::Bring { .. } => self.replicas[at].intake.brought(&BTreeSet::new()),
             Ask::Compare(checkpoint) => self.replicas[at].compare(&checkpoint),
+            Ask::Kept { hashes } => {
+                let (now, kept) = (self.now_ms, self.replicas[at].local.kept(&hashes).expect("readable"));
+                let replica = &mut self.replicas[at];
+                let taken = replica.with(now, |intake, ctx| intake.kept(ctx, kept));
+                replica.heard(Source::Server, taken);
+            }
             Ask::Apply(step) => {
                 let applied = self.replicas[at].local.apply(*step);
                 assert!(applied.undone.is_none(), "what is kept for others is in memory");
@@ -149,10 +155,8 @@ impl World {
                 replica.heard(from, taken);
             }
             Answer::Log(from, known) => {
-                if known.head_seq() > replica.account.head_seq() {
-                    replica.account = *known;
-                }
-                replica.intake.log_read(from, true, now);
+                self.learn(at, *known);
+                self.replicas[at].intake.log_read(from, true, now);
             }
         }
     }
@@ -193,7 +197,9 @@ impl World {
         let ask = self.replicas[at].asked.remove(which);
         match ask {
             // These are the device's own disk.
-            Ask::Apply(_) | Ask::Bring { .. } | Ask::Compare(_) => self.on_own_disk(at, ask),
+            Ask::Apply(_) | Ask::Bring { .. } | Ask::Compare(_) | Ask::Kept { .. } => {
+                self.on_own_disk(at, ask);
+            }
             Ask::Page { .. } => self.lost(at, Source::Server, &[], false),
             Ask::Heads { from } | Ask::OwnPast { from, .. } | Ask::Commits { from, .. } => {
                 self.lost(at, Source::Device(from), &[], false);

@@ -2,6 +2,7 @@
 //! pulled for what is no mass deletion.
 
 use super::fleet::device;
+use super::removal::{exchange, remove_third};
 use super::replica::Replica;
 use super::world::World;
 use crate::testing::{file, names};
@@ -10,7 +11,11 @@ use freehold_api::control::Decision;
 
 /// Two devices that both show `count` files in one folder and one beside it.
 fn world_of(count: usize) -> World {
-    let mut world = World::new(2);
+    world_with(2, count)
+}
+
+fn world_with(devices: u8, count: usize) -> World {
+    let mut world = World::new(devices);
     let volume = &world.replicas[0].local.volume;
     let dir = NewNode { kind: Kind::Dir, mode: 0o755, ..file() };
     let dir = volume.lock().insert(ROOT, b"folder", dir).expect("a new name");
@@ -172,4 +177,25 @@ fn replacing_every_file_by_a_new_one_is_no_deletion() {
     world.settle();
     assert_eq!((shown(&world.replicas[1]), held(&world.replicas[1])), (100, vec![]));
     world.assert_converged();
+}
+
+/// Whoever steals a device and deletes everything is removed: what it deleted is not for anybody to decide.
+#[test]
+fn held_deletions_of_a_device_that_is_removed_are_forgotten() {
+    let mut world = world_with(3, 100);
+    world.set_wire(0, 2, false);
+    world.server_is_up = false;
+    remove(&world.replicas[2], 0..100);
+    while world.commit(2) {}
+    exchange(&mut world, &[1]);
+    assert_eq!(held(&world.replicas[1]), [(device(3), 100)]);
+    remove_third(&mut world);
+    world.removed = Some(2);
+    world.settle();
+    world.assert_converged();
+    assert_eq!((held(&world.replicas[1]), shown(&world.replicas[1])), (vec![], 100));
+    world.replicas[1].local.volume.flush().expect("a healthy disk");
+    world.replicas[1].crash(3);
+    world.settle();
+    assert_eq!((held(&world.replicas[1]), shown(&world.replicas[1])), (vec![], 100));
 }

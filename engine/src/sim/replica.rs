@@ -7,6 +7,7 @@ use crate::sync::brake::Brake;
 use crate::sync::chains::Alarm;
 use crate::sync::checkpoint::{Checkpoint, Compared};
 use crate::sync::intake::{Ask, Context, Halt, Intake, Source};
+use crate::sync::late::{Cuts, cuts};
 use crate::sync::local::Local;
 use crate::sync::state::SyncState;
 use crate::sync::write::Frozen;
@@ -39,6 +40,8 @@ pub(super) struct Replica {
     /// Checkpoints that were what their commits come to.
     pub(super) confirmed: u32,
     pub(super) has_met: bool,
+    /// The cuts to which everything followed is held.
+    held_to: Option<Cuts>,
     /// The newest commit of this life.
     pub(super) last_push: Option<PushCommit>,
     reload_own: bool,
@@ -79,6 +82,7 @@ impl Replica {
             alarms: Vec::new(),
             confirmed: 0,
             has_met: false,
+            held_to: None,
             last_push: None,
             reload_own: lost,
             life,
@@ -144,7 +148,7 @@ impl Replica {
 
     /// Holds a checkpoint to the commits it covers.
     pub(super) fn compare(&mut self, checkpoint: &Checkpoint) {
-        let compared = self.local.compare(checkpoint).expect("a healthy disk");
+        let compared = self.local.compare(checkpoint, &self.account).expect("a healthy disk");
         self.confirmed += u32::from(compared == Compared::Same);
         let taken = self.intake.compared(checkpoint, compared);
         self.heard(Source::Device(checkpoint.author), taken);
@@ -152,6 +156,7 @@ impl Replica {
 
     /// What the machine wants now joins what waits for its answer.
     pub(super) fn ask(&mut self, now_ms: u64) {
+        self.look_for_late();
         self.asked.extend(self.intake.asks(now_ms, true));
     }
 
@@ -165,7 +170,8 @@ impl Replica {
         let is_storable = storable.is_some();
         let state = storable.unwrap_or_else(|| self.intake.state().clone());
         let is_whole = self.intake.is_whole();
-        let frozen = Frozen { state, log_head: self.account.pin().head, is_storable, is_whole };
+        let (account, log_head) = (Arc::new(self.account.clone()), self.account.pin().head);
+        let frozen = Frozen { state, account, log_head, is_storable, is_whole };
         // What could not be written is due again.
         let written = self
             .local
@@ -175,6 +181,20 @@ impl Replica {
         self.intake.own_commit(written.is_checkpoint, written.now_s);
         self.last_push = Some(written.push.clone());
         Some(written.push)
+    }
+
+    /// Holds what was followed to the cuts of removed devices, once they have changed and nothing is being
+    /// merged.
+    fn look_for_late(&mut self) {
+        let cuts = cuts(&self.account);
+        if self.held_to.as_ref() == Some(&cuts) || !self.intake.is_kept() {
+            return;
+        }
+        let judged = self.local.judge_late(&self.account, self.intake.state()).expect("readable");
+        self.local.take_over(&judged.late_versions());
+        judged.late.iter().for_each(|late| self.intake.disown(late));
+        judged.readmitted.iter().for_each(|readmitted| self.intake.readmit(readmitted));
+        self.held_to = Some(cuts);
     }
 
     /// Goes on as a new incarnation. If the disk does not take it, the next contact asks for it again.

@@ -43,7 +43,7 @@ impl Server {
     pub(super) fn push(&mut self, push: &PushCommit, account: &AccountState) -> PushOutcome {
         let refused = |code| PushOutcome::Refused { code, head: None };
         let Ok(commit) = Commit::from_bytes(&push.commit) else { return refused(ErrorCode::CommitInvalid) };
-        match account.judge(&commit, 0) {
+        match account.judge(&commit) {
             Ok(Verdict::Accept) => {}
             Ok(Verdict::Quarantine) => return refused(ErrorCode::BeyondRevocation),
             Err(JudgeError::UnknownLogHead) => return refused(ErrorCode::UnknownLogHead),

@@ -11,6 +11,7 @@ use freehold_api::bulk::PushCommit;
 use freehold_api::device_peer::{CommitsResponse, Heads};
 use freehold_api::{ErrorCode, PushOutcome};
 use freehold_model::{DeviceId, VersionHash};
+use freehold_trust::account_log::AccountState;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Commits in one simulated page and answer: few, so that questions interleave.
@@ -124,8 +125,25 @@ impl World {
     }
 
     fn is_wired(&self, a: usize, b: usize) -> bool {
-        let is_shut_out = |at| self.removed == Some(at);
-        a != b && self.wires.contains(&(a.min(b), a.max(b))) && !is_shut_out(a) && !is_shut_out(b)
+        // Whoever has heard of the removal has no link to the removed device any more.
+        let shuts_out = |at: usize, other: usize| {
+            self.removed == Some(other)
+                && self.replicas[at].account.live_device(&self.replicas[other].id()).is_none()
+        };
+        a != b && self.wires.contains(&(a.min(b), a.max(b))) && !shuts_out(a, b) && !shuts_out(b, a)
+    }
+
+    /// A device learns what the account is now.
+    pub(super) fn learn(&mut self, at: usize, account: AccountState) {
+        if account.head_seq() <= self.replicas[at].account.head_seq() {
+            return;
+        }
+        self.replicas[at].account = account;
+        if let Some(removed) = self.removed.filter(|removed| *removed != at) {
+            let (gone, own) = (self.replicas[removed].id(), self.replicas[at].id());
+            self.replicas[at].intake.source_left(Source::Device(gone));
+            self.replicas[removed].intake.source_left(Source::Device(own));
+        }
     }
 
     /// The devices of the account, by index.
@@ -149,7 +167,7 @@ impl World {
         if !self.reaches_server(at) {
             return;
         }
-        self.replicas[at].account = self.fleet.state().clone();
+        self.learn(at, self.fleet.state().clone());
         let id = self.replicas[at].id();
         let (claim, proof) = self.server.chain(&id).unzip();
         let proof = proof.unwrap_or_default();
@@ -282,7 +300,7 @@ impl World {
                 is_busy |= self.commit(at);
                 is_busy |= self.send(at);
                 is_busy |= self.answer_all(at);
-                let waits = self.replicas[at].intake.waiting() > 0;
+                let waits = self.waits(at);
                 if waits || self.replicas[at].intake.state().cursor < self.server.commits.len() as u64 {
                     self.replicas[at].intake.server_may_have_more(false);
                     is_busy = true;
@@ -294,6 +312,21 @@ impl World {
         }
         let busy: Vec<String> = self.live().into_iter().map(|at| self.describe(at)).collect();
         panic!("not settled after {ROUNDS_MAX} rounds: {busy:#?}");
+    }
+
+    /// Whether a device waits for a version of a live one, or for one that somebody has.
+    fn waits(&self, at: usize) -> bool {
+        let account = &self.replicas[at].account;
+        let is_somewhere = |version: &VersionHash| {
+            let is_there = |other: usize| {
+                self.replicas[other].local.history.version(version).expect("readable").is_some()
+            };
+            self.server.versions.contains_key(version) || self.live().into_iter().any(is_there)
+        };
+        let deferred = &self.replicas[at].intake.state().deferred;
+        deferred.iter().any(|(version, deferred)| {
+            account.live_device(&deferred.author).is_some() || is_somewhere(version)
+        })
     }
 
     /// What may keep a device busy.
@@ -333,10 +366,11 @@ impl World {
                 assert_eq!(first.get(name), Some(&Some(content.clone())), "{name}, written on {at}");
             }
         }
-        for replica in self.live().into_iter().map(|at| &self.replicas[at]) {
+        for at in self.live() {
+            assert!(!self.waits(at), "{}", self.describe(at));
+            let replica = &self.replicas[at];
             assert_eq!(replica.tree(), first, "device {:?}", replica.id());
             assert_eq!(replica.alarms, [], "device {:?}", replica.id());
-            assert_eq!(replica.intake.waiting(), 0);
             assert_eq!(replica.local.volume.pending(), crate::Pending::default());
         }
     }

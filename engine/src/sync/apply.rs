@@ -10,7 +10,9 @@ use crate::FsError;
 use crate::RemoteVersion;
 use crate::cut::refs::whole_manifest_refs;
 use crate::history::{Keep, ManifestList};
+use freehold_api::bulk::PushVersion;
 use freehold_api::control::Decision;
+use freehold_model::VersionHash;
 use freehold_vault::Body;
 use std::sync::Arc;
 
@@ -72,6 +74,18 @@ impl Local {
         let outcome = self.volume.apply_remote(sorted.apply, sorted.meta);
         drop(brake);
         Applied { orphans, refused: outcome.refused.len(), undone: None, is_lost: false }
+    }
+
+    /// Those of these versions that are kept. Blocks.
+    ///
+    /// # Errors
+    /// `History`.
+    pub(crate) fn kept(&self, versions: &[VersionHash]) -> Result<Vec<PushVersion>, SyncError> {
+        let mut kept = Vec::new();
+        for version in versions {
+            kept.extend(self.history.version(version)?);
+        }
+        Ok(kept)
     }
 
     /// The held deletions: how many files they would take away here, by device.

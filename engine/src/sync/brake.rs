@@ -80,6 +80,25 @@ impl Brake {
         sorted
     }
 
+    /// Forgets deletions that do not count; what is to be stored for that.
+    pub(crate) fn disown(
+        &mut self,
+        tables: &Tables,
+        late: &BTreeSet<VersionHash>,
+    ) -> Vec<(MetaKey, Vec<u8>)> {
+        let mut meta = Vec::new();
+        for (part, versions) in &mut self.parts {
+            let before = versions.len();
+            versions.retain(|version| !late.contains(&version.version));
+            if versions.len() != before {
+                meta.push((MetaKey::held(*part), encode(versions)));
+            }
+        }
+        self.parts.retain(|_, versions| !versions.is_empty());
+        self.count(tables);
+        meta
+    }
+
     /// Takes out everything that is held.
     pub(crate) fn take(&mut self) -> Sorted {
         self.recent.clear();

@@ -5,6 +5,8 @@
 //! followed come to. Whoever has followed the same commits computes the same root from them, however
 //! much more it knows by now; another root means that its author has lost a change, or hides one.
 //!
+//! What a removed device signed after its cut is in no root of a device that cites a log with that removal.
+//!
 //! Both sides read the kept commits from the first one on. Where some are no longer kept, or there are
 //! more than memory should hold, nothing is signed and nothing is compared.
 
@@ -16,7 +18,8 @@ use crate::sync::limits::{ANSWER_COMMIT_BYTES, CHECKPOINT_CHANGES_MAX};
 use crate::sync::state::SyncState;
 use freehold_api::device_peer::After;
 use freehold_api::limits::PAGE_COMMITS_MAX;
-use freehold_model::{DeviceId, RecordId, RootHash, VersionHash};
+use freehold_model::{DeviceId, LogHash, RecordId, RootHash, VersionHash};
+use freehold_trust::account_log::AccountState;
 use freehold_trust::commit::{ChainHead, Commit};
 use freehold_vault::{CommitBody, heads};
 use std::collections::{BTreeMap, BTreeSet};
@@ -35,6 +38,8 @@ pub(crate) struct Checkpoint {
     pub(crate) author: DeviceId,
     /// The device that compares it: its own chain is not followed but written.
     reader: DeviceId,
+    /// The account log as its author knew it.
+    log_head: LogHash,
     covers: Coverage,
     root: RootHash,
     /// The commit that carries it.
@@ -63,7 +68,8 @@ impl Checkpoint {
             covers.insert(seen.device, head);
         }
         covers.insert(author, ChainHead::of(commit.header()));
-        Some(Self { author, reader, covers, root, commit: commit.to_bytes() })
+        let log_head = commit.header().log_head;
+        Some(Self { author, reader, log_head, covers, root, commit: commit.to_bytes() })
     }
 
     /// Whether every chain but the reader's own was followed as far as it covers.
@@ -79,8 +85,8 @@ impl Parts {
     /// Holds a checkpoint to the commits it covers, beside the runtime.
     pub(crate) async fn compare(&self, checkpoint: Checkpoint) -> (Checkpoint, Result<Compared, SyncError>) {
         let local = Arc::clone(&self.local);
-        let compared = checkpoint.clone();
-        (checkpoint, blocking(move || local.compare(&compared)).await)
+        let (compared, account) = (checkpoint.clone(), self.members.state());
+        (checkpoint, blocking(move || local.compare(&compared, &account)).await)
     }
 }
 
@@ -89,8 +95,13 @@ impl Local {
     ///
     /// # Errors
     /// `History`.
-    pub(crate) fn compare(&self, checkpoint: &Checkpoint) -> Result<Compared, SyncError> {
-        let Some(changes) = self.changes(&checkpoint.covers)? else { return Ok(Compared::Unknown) };
+    pub(crate) fn compare(
+        &self,
+        checkpoint: &Checkpoint,
+        account: &AccountState,
+    ) -> Result<Compared, SyncError> {
+        let Some(judge) = Judge::at(account, &checkpoint.log_head) else { return Ok(Compared::Unknown) };
+        let Some(changes) = self.changes(&checkpoint.covers, judge)? else { return Ok(Compared::Unknown) };
         let heads = changes.heads();
         let root = heads::root(heads.iter().map(|(record, versions)| (*record, versions.as_slice())));
         Ok(if root == checkpoint.root { Compared::Same } else { Compared::Differs })
@@ -101,11 +112,17 @@ impl Local {
     ///
     /// # Errors
     /// `History`.
-    pub(crate) fn checkpoint_heads(&self, state: &SyncState) -> Result<Option<Heads>, SyncError> {
+    pub(crate) fn checkpoint_heads(
+        &self,
+        state: &SyncState,
+        account: &AccountState,
+        log_head: &LogHash,
+    ) -> Result<Option<Heads>, SyncError> {
+        let Some(judge) = Judge::at(account, log_head) else { return Ok(None) };
         let others = state.chains.iter().filter(|(device, _)| **device != self.device);
         let mut covers: Coverage = others.map(|(device, chain)| (*device, chain.head)).collect();
         covers.extend(self.chain_head().map(|head| (self.device, head)));
-        let Some(changes) = self.changes(&covers)? else { return Ok(None) };
+        let Some(changes) = self.changes(&covers, judge)? else { return Ok(None) };
         let expected = changes.heads();
         let mut held = Heads::new();
         for (record, versions) in self.all_heads() {
@@ -124,10 +141,10 @@ impl Local {
     }
 
     /// What the commits of these chains change, from the first on; `None` when not all are kept.
-    fn changes(&self, covers: &Coverage) -> Result<Option<Changes>, SyncError> {
+    fn changes(&self, covers: &Coverage, judge: Judge<'_>) -> Result<Option<Changes>, SyncError> {
         let mut changes = Changes::default();
         for (device, last) in covers {
-            if !self.read_chain(*device, last, &mut changes)? {
+            if !self.read_chain(*device, last, judge, &mut changes)? {
                 return Ok(None);
             }
         }
@@ -142,6 +159,7 @@ impl Local {
         &self,
         device: DeviceId,
         last: &ChainHead,
+        judge: Judge<'_>,
         changes: &mut Changes,
     ) -> Result<bool, SyncError> {
         let place = ChainPlace { device, incarnation: last.incarnation, seq: last.seq };
@@ -158,7 +176,9 @@ impl Local {
                 let Ok(commit) = Commit::from_bytes(&bytes) else { return Ok(false) };
                 let Ok(next) = ChainHead::follow(head.as_ref(), commit.header()) else { return Ok(false) };
                 head = Some(next);
-                changes.take(&commit);
+                if judge.counts(&commit) {
+                    changes.take(&commit);
+                }
                 if next == *last || changes.named.len() > CHECKPOINT_CHANGES_MAX {
                     break;
                 }
@@ -174,6 +194,23 @@ impl Local {
         let heads: Vec<_> =
             self.volume.lock().all_heads().map(|(file, heads)| (file, heads.to_vec())).collect();
         heads.into_iter().map(|(file, heads)| (self.keyring.record_id(&file), heads)).collect()
+    }
+}
+
+/// Which commits count for who knew the account log up to an entry.
+#[derive(Clone, Copy)]
+struct Judge<'a> {
+    account: &'a AccountState,
+    position: u64,
+}
+
+impl<'a> Judge<'a> {
+    fn at(account: &'a AccountState, log_head: &LogHash) -> Option<Self> {
+        Some(Self { account, position: account.position(log_head)? })
+    }
+
+    fn counts(&self, commit: &Commit) -> bool {
+        !self.account.was_late_at(self.position, commit.header())
     }
 }
 

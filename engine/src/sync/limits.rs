@@ -56,6 +56,10 @@ pub(crate) const STORED_UNFINISHED_MAX: usize = 4_096;
 /// A source that failed is left alone for this long, then asked again.
 pub(crate) const SOURCE_PAUSE_MS: u64 = 2_000;
 
+/// How often the server's commits are read again from the first on because one was missing, before that is
+/// called a gap. Being set back in the middle of a reading is no lie.
+pub(crate) const GAPS_MAX: u8 = 3;
+
 /// How long a server may deny a commit that a device has seen before that is called hiding.
 pub(crate) const HIDING_MS: u64 = 10 * 60 * 1_000;
 

@@ -16,6 +16,7 @@ mod events;
 mod evidence;
 pub(crate) mod intake;
 pub(crate) mod keeping;
+pub(crate) mod late;
 pub(crate) mod limits;
 pub(crate) mod local;
 pub(crate) mod meet;
@@ -52,6 +53,10 @@ use std::sync::Arc;
 
 /// Problem: changes of another device whose content is on no node yet.
 pub(crate) const WAITING_FOR_DEVICE: &str = "waiting_for_device";
+/// Problem: versions named by a removed device that nobody here has.
+pub(crate) const NOT_HANDED_OVER: &str = "not_handed_over";
+/// Problem: commits of a device that was removed from the account.
+pub(crate) const REVOKED: &str = "revoked_device";
 
 /// What every part of sync works with.
 pub(crate) struct Parts {

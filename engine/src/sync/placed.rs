@@ -102,9 +102,14 @@ impl Parts {
         let lists = lists_of(push);
         let mut chunks = BTreeSet::new();
         for version in &push.versions {
-            chunks.extend(reachable(&lists, version).into_iter().filter(|chunk| self.cache.contains(chunk)));
+            chunks.extend(reachable(&lists, version));
         }
-        let chunks: Vec<ChunkId> = chunks.into_iter().collect();
+        self.upload_for_others(chunks);
+    }
+
+    /// Brings chunks that another device cut to the nodes from here, as far as they are here. Blocks.
+    pub(crate) fn upload_for_others(&self, chunks: BTreeSet<ChunkId>) {
+        let chunks: Vec<ChunkId> = chunks.into_iter().filter(|chunk| self.cache.contains(chunk)).collect();
         match self.cache.pin(&chunks) {
             Ok(()) => self.uploads.add(&chunks),
             Err(error) => tracing::warn!(%error, "chunks of another device could not be kept for upload"),

@@ -6,7 +6,7 @@
 //! Records come in the order in which they were first named, directories before what is in them.
 
 use crate::RemoteVersion;
-use freehold_model::{FileId, RecordId, VersionHash};
+use freehold_model::{DeviceId, FileId, RecordId, VersionHash};
 use freehold_trust::commit::CommitEntry;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) struct Named {
     /// Its record.
     pub(crate) record: RecordId,
+    /// The device that wrote it.
+    pub(crate) author: DeviceId,
     /// The versions it replaces.
     pub(crate) supersedes: Vec<VersionHash>,
 }
@@ -30,20 +32,23 @@ pub(crate) struct FetchPlan {
 }
 
 impl FetchPlan {
-    /// Takes in the entries of the next commit.
-    pub(crate) fn add(&mut self, entries: &[CommitEntry]) {
-        entries.iter().for_each(|entry| self.name(entry.version, entry.record, &entry.supersedes));
+    /// Takes in the entries of a device's next commit.
+    pub(crate) fn add(&mut self, author: DeviceId, entries: &[CommitEntry]) {
+        for CommitEntry { record, version, supersedes } in entries {
+            let named = Named { record: *record, author, supersedes: supersedes.clone() };
+            self.name(*version, named);
+        }
     }
 
     /// Takes in one version, also one put aside in an earlier pass.
-    pub(crate) fn name(&mut self, version: VersionHash, record: RecordId, supersedes: &[VersionHash]) {
+    pub(crate) fn name(&mut self, version: VersionHash, named: Named) {
         let next = self.order.len() as u64;
-        let order = *self.order.entry(record).or_insert(next);
-        for old in supersedes {
+        let order = *self.order.entry(named.record).or_insert(next);
+        for old in &named.supersedes {
             self.superseded.insert(*old);
             self.unwant(old);
         }
-        self.named.insert(version, Named { record, supersedes: supersedes.to_vec() });
+        self.named.insert(version, named);
         if !self.superseded.contains(&version) {
             self.wanted.insert((order, version));
         }
@@ -93,11 +98,21 @@ impl FetchPlan {
         }
     }
 
-    /// The version cannot be shown yet: wants those it replaces, as far as they came in this pass.
+    /// The version cannot be shown yet: wants those it replaces, as far as they come in this pass.
     pub(crate) fn set_aside(&mut self, version: &VersionHash) {
         let Some(named) = self.named.get(version) else { return };
         let replaced = named.supersedes.clone();
+        for old in &replaced {
+            self.superseded.remove(old);
+        }
         self.put_back(&replaced);
+    }
+
+    /// Forgets a version that does not count; what it replaces is wanted instead.
+    pub(crate) fn disown(&mut self, version: &VersionHash) {
+        self.unwant(version);
+        self.set_aside(version);
+        self.named.remove(version);
     }
 
     fn unwant(&mut self, version: &VersionHash) {
@@ -154,8 +169,10 @@ pub(crate) fn parents_first(versions: Vec<RemoteVersion>) -> Vec<RemoteVersion> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use freehold_model::{DeviceId, Dot, Hlc, Stamp};
+    use freehold_model::{Dot, Hlc, Stamp};
     use freehold_vault::record::{NewNode, Owner, Place, ROOT, Record, Time};
+
+    const AUTHOR: DeviceId = DeviceId::from_bytes([1; 16]);
 
     fn version(number: u8) -> VersionHash {
         VersionHash::from_bytes([number; 32])
@@ -172,9 +189,9 @@ mod tests {
     #[test]
     fn only_the_newest_versions_are_fetched_in_the_order_of_their_records() {
         let mut plan = FetchPlan::default();
-        plan.add(&[entry(2, 10, &[])]);
-        plan.add(&[entry(1, 5, &[])]);
-        plan.add(&[entry(2, 99, &[10])]);
+        plan.add(AUTHOR, &[entry(2, 10, &[])]);
+        plan.add(AUTHOR, &[entry(1, 5, &[])]);
+        plan.add(AUTHOR, &[entry(2, 99, &[10])]);
         assert_eq!(plan.take(10, |_| true), [version(99), version(5)]);
         assert_eq!(plan.take(10, |_| true), []);
     }
@@ -182,24 +199,24 @@ mod tests {
     #[test]
     fn concurrent_versions_are_both_fetched() {
         let mut plan = FetchPlan::default();
-        plan.add(&[entry(1, 10, &[])]);
-        plan.add(&[entry(1, 11, &[10])]);
-        plan.add(&[entry(1, 12, &[10])]);
+        plan.add(AUTHOR, &[entry(1, 10, &[])]);
+        plan.add(AUTHOR, &[entry(1, 11, &[10])]);
+        plan.add(AUTHOR, &[entry(1, 12, &[10])]);
         assert_eq!(plan.take(10, |_| true), [version(11), version(12)]);
     }
 
     #[test]
     fn a_version_replaced_before_it_arrives_is_not_fetched() {
         let mut plan = FetchPlan::default();
-        plan.add(&[entry(1, 11, &[10])]);
-        plan.add(&[entry(1, 10, &[])]);
+        plan.add(AUTHOR, &[entry(1, 11, &[10])]);
+        plan.add(AUTHOR, &[entry(1, 10, &[])]);
         assert_eq!(plan.take(10, |_| true), [version(11)]);
     }
 
     #[test]
     fn only_what_a_source_may_have_is_given_out_for_it() {
         let mut plan = FetchPlan::default();
-        plan.add(&[entry(1, 10, &[]), entry(2, 20, &[])]);
+        plan.add(AUTHOR, &[entry(1, 10, &[]), entry(2, 20, &[])]);
         assert_eq!(plan.take(10, |wanted| *wanted == version(20)), [version(20)]);
         assert!(plan.wants(&version(10)) && !plan.wants(&version(20)) && !plan.is_done());
         assert_eq!(plan.take(10, |_| true), [version(10)]);
@@ -209,9 +226,9 @@ mod tests {
     #[test]
     fn an_unplaced_version_makes_its_predecessor_wanted() {
         let mut plan = FetchPlan::default();
-        plan.add(&[entry(1, 10, &[])]);
-        plan.add(&[entry(1, 11, &[10])]);
-        plan.add(&[entry(1, 12, &[11])]);
+        plan.add(AUTHOR, &[entry(1, 10, &[])]);
+        plan.add(AUTHOR, &[entry(1, 11, &[10])]);
+        plan.add(AUTHOR, &[entry(1, 12, &[11])]);
         assert_eq!(plan.take(10, |_| true), [version(12)]);
         plan.set_aside(&version(12));
         assert_eq!(plan.take(10, |_| true), [version(11)]);
@@ -222,9 +239,31 @@ mod tests {
     }
 
     #[test]
+    fn what_a_version_put_aside_replaces_is_wanted_even_if_it_is_named_after_it() {
+        let mut plan = FetchPlan::default();
+        plan.add(AUTHOR, &[entry(1, 11, &[10])]);
+        assert_eq!(plan.take(10, |_| true), [version(11)]);
+        plan.set_aside(&version(11));
+        plan.add(AUTHOR, &[entry(1, 10, &[])]);
+        assert_eq!(plan.take(10, |_| true), [version(10)]);
+    }
+
+    #[test]
+    fn a_version_that_does_not_count_leaves_what_it_replaces() {
+        let mut plan = FetchPlan::default();
+        plan.add(AUTHOR, &[entry(1, 10, &[])]);
+        plan.add(AUTHOR, &[entry(1, 11, &[10])]);
+        plan.add(AUTHOR, &[entry(1, 12, &[11])]);
+        plan.disown(&version(11));
+        plan.disown(&version(12));
+        assert_eq!(plan.take(10, |_| true), [version(10)]);
+        assert_eq!(plan.named(&version(12)), None);
+    }
+
+    #[test]
     fn a_short_answer_leaves_the_rest_wanted() {
         let mut plan = FetchPlan::default();
-        plan.add(&[entry(1, 10, &[]), entry(2, 20, &[]), entry(3, 30, &[])]);
+        plan.add(AUTHOR, &[entry(1, 10, &[]), entry(2, 20, &[]), entry(3, 30, &[])]);
         let asked = plan.take(2, |_| true);
         plan.put_back(&asked[1..]);
         assert_eq!(plan.take(10, |_| true), [version(20), version(30)]);

@@ -3,15 +3,14 @@
 use super::chains::Alarm;
 use super::intake::{Halt, Intake, Source};
 use super::members::MembersError;
-use super::{Parts, SyncError, WAITING_FOR_DEVICE, evidence};
+use super::{NOT_HANDED_OVER, Parts, REVOKED, SyncError, WAITING_FOR_DEVICE, evidence};
 use freehold_model::DeviceId;
+use std::collections::BTreeMap;
 
 /// Problem: the history the server shows contradicts itself.
 const SERVER_HISTORY: &str = "server_history";
 /// Problem: the history another device shows contradicts what is known here.
 const DEVICE_HISTORY: &str = "device_history";
-/// Problem: commits of a device that was removed from the account.
-const REVOKED: &str = "revoked_device";
 /// Problem: records that no honest device wrote.
 const RECORDS: &str = "records_refused";
 /// Problem: the account log the server shows is not the account's.
@@ -78,31 +77,53 @@ impl Parts {
 
     /// What is true of everything taken in so far.
     pub(super) fn report_intake(&self, intake: &mut Intake) {
-        match intake.waiting() {
-            0 => self.problems.clear(WAITING_FOR_DEVICE),
-            count => {
-                self.problems.raise(
-                    WAITING_FOR_DEVICE,
-                    format!("{count} changes of another device are not on the storage nodes yet"),
-                    "they appear once that device has uploaded them; until then the versions before are shown",
-                );
-            }
-        }
         let refused = intake.take_refused();
         if refused > 0 {
             self.report_refused(refused);
         }
-        if let Some(device) = intake.quarantined().iter().next() {
-            let name = self.members.labels().into_iter().find(|(id, _)| id == device);
-            let name =
-                name.map_or_else(|| "a device".to_owned(), |(_, name)| format!("\u{201c}{name}\u{201d}"));
-            let count = intake.state().aside.len();
+        for (device, count) in intake.left_out() {
             self.problems.raise(
                 REVOKED,
-                format!("{name}, which was removed from the account, has made {count} changes after its removal; they are left out"),
+                format!("{}, which was removed from the account, has made {count} changes after its removal; they are left out", self.name(&device)),
                 "nothing to do; sign that device in again if it is yours",
             );
         }
+    }
+
+    /// Versions that have waited for a while for their chunks, or for somebody who has them, by the device
+    /// that wrote them.
+    pub(super) fn report_waiting(&self, waiting: &BTreeMap<DeviceId, usize>) {
+        let account = self.members.state();
+        let (live, removed): (Vec<_>, Vec<_>) =
+            waiting.iter().partition(|(device, _)| account.live_device(device).is_some());
+        let listed = |devices: Vec<(&DeviceId, &usize)>| {
+            let parts =
+                devices.into_iter().map(|(device, count)| format!("{count} of {}", self.name(device)));
+            parts.collect::<Vec<_>>().join(", ")
+        };
+        if live.is_empty() {
+            self.problems.clear(WAITING_FOR_DEVICE);
+        } else {
+            self.problems.raise(
+                WAITING_FOR_DEVICE,
+                format!("changes that are not on the storage nodes yet: {}", listed(live)),
+                "they appear once that device has uploaded them; until then the versions before are shown",
+            );
+        }
+        if removed.is_empty() {
+            self.problems.clear(NOT_HANDED_OVER);
+        } else {
+            self.problems.raise(
+                NOT_HANDED_OVER,
+                format!("changes that a removed device had not handed over: {}", listed(removed)),
+                "they appear if another of your devices has them; the versions before are shown",
+            );
+        }
+    }
+
+    fn name(&self, device: &DeviceId) -> String {
+        let label = self.members.labels().into_iter().find(|(id, _)| id == device);
+        label.map_or_else(|| "a device".to_owned(), |(_, name)| format!("\u{201c}{name}\u{201d}"))
     }
 
     /// Devices of which a storage node has seen more than the server shows.

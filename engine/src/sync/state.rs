@@ -1,11 +1,9 @@
 //! What sync remembers between starts: how far it has read, every device's chain, what waits.
 //!
 //! ```text
-//! version u8 = 2 | server incarnation u64 | cursor u64 | commit at the cursor 32 | chains
-//! waiting: count u32, (version 32 | record 16 | replaced: count u32, version 32 *)*
-//! cited: count u32, (device 16 | incarnation u32 | seq u64)*
-//! put aside: count u32, (device 16 | incarnation u32 | seq u64 | entries: count u32, (record 16 | version 32
-//!            | replaced: count u32, version 32 *)*)*
+//! version u8 = 3 | server incarnation u64 | cursor u64 | commit at the cursor 32 | chains
+//! waiting: count u32, (version 32 | record 16 | author 16 | replaced: count u32, version 32 *)*
+//! put aside: count u32, (device 16 | first: incarnation u32 | seq u64 | commits u64)*
 //! own commits since the last checkpoint u32 | its time u64 | reborn u8 (incarnation u32 | seq u64)
 //! ```
 //!
@@ -13,30 +11,39 @@
 //! speaks of. Losing it costs a pass over all commits, which changes nothing.
 
 use super::chains::Chains;
-use crate::history::ChainPlace;
 use crate::{MetaKey, Volume};
 use freehold_model::codec::{Decode, DecodeError, Encode, Reader, Writer, from_slice, to_vec};
 use freehold_model::{CommitHash, DeviceId, RecordId, VersionHash};
-use freehold_trust::commit::CommitEntry;
 use std::collections::BTreeMap;
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// Versions waiting for their chunks; more are not read further than this.
 const WAITING_MAX: usize = 4_000_000;
+/// Removed devices; an account has far fewer.
+const DEVICES_MAX: usize = 4_096;
 /// Versions one version replaces, near and far: each save that nobody had seen before the next adds one, so
 /// the 64 of the commit format are not its bound.
 const REPLACED_MAX: usize = 1 << 20;
-/// Device lives that commits cite; far more than an account has.
-const CITED_MAX: usize = 1 << 20;
-/// Commits of removed devices that are put aside. A removed device signs as many as it likes.
-pub(crate) const ASIDE_MAX: usize = 4_096;
 
 /// A version that was named but cannot be shown yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Deferred {
     pub(crate) record: RecordId,
+    /// The device that wrote it.
+    pub(crate) author: DeviceId,
     pub(crate) supersedes: Vec<VersionHash>,
+}
+
+/// What does not count of a removed device's chain, from its first such commit on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Aside {
+    /// The life of the first one.
+    pub(crate) incarnation: u32,
+    /// Its place.
+    pub(crate) seq: u64,
+    /// How many there are.
+    pub(crate) commits: u64,
 }
 
 /// How far sync has come.
@@ -52,11 +59,8 @@ pub(crate) struct SyncState {
     pub(crate) chains: Chains,
     /// Versions that cannot be shown yet: their chunks are nowhere near, or nobody has them.
     pub(crate) deferred: BTreeMap<VersionHash, Deferred>,
-    /// The highest commit of each device life that another device cited before it knew the device
-    /// was removed: up to there its commits count.
-    pub(crate) cited: BTreeMap<(DeviceId, u32), u64>,
-    /// What commits of removed devices name that do not count, in case a later citation says they do.
-    pub(crate) aside: BTreeMap<ChainPlace, Vec<CommitEntry>>,
+    /// Removed devices with commits that do not count.
+    pub(crate) aside: BTreeMap<DeviceId, Aside>,
     /// Own commits since one carried a root over all heads.
     pub(crate) since_checkpoint: u32,
     /// When that was, seconds since 1970.
@@ -97,21 +101,12 @@ impl Encode for SyncState {
             .put(&self.chains);
         put_count(out, self.deferred.len());
         for (version, deferred) in &self.deferred {
-            out.put(version).put(&deferred.record);
+            out.put(version).put(&deferred.record).put(&deferred.author);
             put_hashes(out, &deferred.supersedes);
         }
-        put_count(out, self.cited.len());
-        for ((device, incarnation), seq) in &self.cited {
-            out.put(device).u32(*incarnation).u64(*seq);
-        }
         put_count(out, self.aside.len());
-        for (place, entries) in &self.aside {
-            out.put(&place.device).u32(place.incarnation).u64(place.seq);
-            put_count(out, entries.len());
-            for entry in entries {
-                out.put(&entry.record).put(&entry.version);
-                put_hashes(out, &entry.supersedes);
-            }
+        for (device, Aside { incarnation, seq, commits }) in &self.aside {
+            out.put(device).u32(*incarnation).u64(*seq).u64(*commits);
         }
         out.u32(self.since_checkpoint).u64(self.checkpoint_time).u8(u8::from(self.remembers.is_some()));
         if let Some((incarnation, seq)) = self.remembers {
@@ -130,21 +125,14 @@ impl Decode for SyncState {
             chains: input.get()?,
             ..Self::default()
         };
-        for _ in 0..input.count(WAITING_MAX, 52)? {
-            let (version, record) = (input.get()?, input.get()?);
-            state.deferred.insert(version, Deferred { record, supersedes: hashes(input)? });
+        for _ in 0..input.count(WAITING_MAX, 68)? {
+            let (version, record, author) = (input.get()?, input.get()?, input.get()?);
+            state.deferred.insert(version, Deferred { record, author, supersedes: hashes(input)? });
         }
-        for _ in 0..input.count(CITED_MAX, 28)? {
-            state.cited.insert((input.get()?, input.u32()?), input.u64()?);
-        }
-        for _ in 0..input.count(ASIDE_MAX, 32)? {
-            let place = ChainPlace { device: input.get()?, incarnation: input.u32()?, seq: input.u64()? };
-            let count = input.count(freehold_model::limits::COMMIT_ENTRIES_MAX, 52)?;
-            let entry = |input: &mut Reader<'_>| {
-                Ok(CommitEntry { record: input.get()?, version: input.get()?, supersedes: hashes(input)? })
-            };
-            let entries = (0..count).map(|_| entry(input)).collect::<Result<_, DecodeError>>()?;
-            state.aside.insert(place, entries);
+        for _ in 0..input.count(DEVICES_MAX, 36)? {
+            let device = input.get()?;
+            let aside = Aside { incarnation: input.u32()?, seq: input.u64()?, commits: input.u64()? };
+            state.aside.insert(device, aside);
         }
         (state.since_checkpoint, state.checkpoint_time) = (input.u32()?, input.u64()?);
         state.remembers = match input.u8()? {
@@ -181,22 +169,17 @@ mod tests {
         assert_eq!(SyncState::load(&volume), SyncState::default());
         let waiting = Deferred {
             record: RecordId::from_bytes([3; 16]),
+            author: DeviceId::from_bytes([7; 16]),
             // More than one commit may name: what was never shown leads on to what it replaced itself.
             supersedes: (0..100).map(|number| VersionHash::from_bytes([number; 32])).collect(),
         };
-        let place = ChainPlace { device: DeviceId::from_bytes([6; 16]), incarnation: 1, seq: 13 };
-        let entry = CommitEntry {
-            record: RecordId::from_bytes([3; 16]),
-            version: VersionHash::from_bytes([9; 32]),
-            supersedes: vec![VersionHash::from_bytes([4; 32])],
-        };
+        let aside = Aside { incarnation: 1, seq: 13, commits: 2 };
         let state = SyncState {
             server_incarnation: 7,
             cursor: 9,
             cursor_hash: CommitHash::from_bytes([8; 32]),
             deferred: BTreeMap::from([(VersionHash::from_bytes([5; 32]), waiting)]),
-            cited: BTreeMap::from([((DeviceId::from_bytes([6; 16]), 1), 12)]),
-            aside: BTreeMap::from([(place, vec![entry])]),
+            aside: BTreeMap::from([(DeviceId::from_bytes([6; 16]), aside)]),
             since_checkpoint: 3,
             remembers: Some((1, 4)),
             ..SyncState::default()

@@ -4,7 +4,9 @@
 //! from the devices that do. The loop never spins: without a reason it sleeps, and what failed is
 //! tried again after growing pauses.
 
+use self::late::LateLook;
 use self::telling::Telling;
+use self::waiting::Waiting;
 use super::chains::Alarm;
 use super::checkpoint::{Checkpoint, Compared};
 use super::intake::{Context, Halt, Intake, Source};
@@ -22,70 +24,19 @@ use freehold_model::ChunkId;
 use freehold_trust::account_log::RevokeIntent;
 use freehold_trust::commit::ChainHead;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Instant;
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 mod devices;
+mod late;
+mod signals;
 mod telling;
+mod waiting;
 mod witness;
 
-/// Reasons to look.
-#[derive(Debug, Default)]
-pub(crate) struct Signals {
-    wake: Notify,
-    pull: AtomicBool,
-    look_again: AtomicBool,
-    meet: AtomicBool,
-    /// Tickets handed out to those who wait for a fresh answer of the server.
-    asked: AtomicU64,
-}
-
-impl Signals {
-    /// Something of this device is ready to travel.
-    pub(crate) fn wake(&self) {
-        self.wake.notify_one();
-    }
-
-    /// There may be new commits.
-    pub(crate) fn pull(&self) {
-        self.pull.store(true, Ordering::Release);
-        self.wake.notify_one();
-    }
-
-    /// Versions that were put aside may be there now.
-    pub(crate) fn look_again(&self) {
-        self.look_again.store(true, Ordering::Release);
-        self.pull();
-    }
-
-    /// The account or the server may have changed.
-    pub(crate) fn meet(&self) {
-        self.meet.store(true, Ordering::Release);
-        self.wake.notify_one();
-    }
-
-    /// Asks the server afresh; the answer is there once [`Progress::answered`] reaches the ticket.
-    pub(crate) fn ask(&self) -> u64 {
-        let ticket = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
-        self.look_again();
-        ticket
-    }
-}
-
-/// How far sync is, for whoever watches.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Progress {
-    /// The highest ticket whose answer is applied.
-    pub(crate) answered: u64,
-    /// Number of the newest commit applied.
-    pub(crate) applied: u64,
-    /// Number of the newest commit the server had when it was asked last.
-    pub(crate) head: u64,
-    /// Versions put aside until their chunks are near.
-    pub(crate) deferred: u64,
-}
+pub(crate) use signals::{Progress, Signals};
 
 /// How this device stands with the server.
 #[derive(Debug, Default)]
@@ -133,6 +84,8 @@ pub(crate) struct SyncTask {
     reload_own: bool,
     heads_told: Vec<HeadItem>,
     telling: Telling,
+    late: LateLook,
+    waiting: Waiting,
     removals_told: Vec<RevokeIntent>,
     started: Instant,
 }
@@ -165,6 +118,8 @@ impl SyncTask {
             reload_own: index_lost,
             heads_told: Vec::new(),
             telling: Telling::default(),
+            late: LateLook::default(),
+            waiting: Waiting::default(),
             removals_told: Vec::new(),
             started: Instant::now(),
         }
@@ -203,11 +158,13 @@ impl SyncTask {
             }
             self.hear_signals();
             self.tell_removals();
+            self.look_for_late(now);
             self.contact_server(now);
             self.ask_witnesses(now);
             self.ask_about_earlier();
             self.write_if_due(now);
-            for ask in self.intake.asks(self.now_ms(), self.writing.is_none()) {
+            let may_apply = self.writing.is_none() && !self.late.is_looking();
+            for ask in self.intake.asks(self.now_ms(), may_apply) {
                 let parts = Arc::clone(&self.parts);
                 self.work.spawn(async move { parts.perform(ask).await });
             }
@@ -305,7 +262,8 @@ impl SyncTask {
         let state = storable.unwrap_or_else(|| self.intake.state().clone());
         let parts = Arc::clone(&self.parts);
         let is_whole = self.intake.is_whole();
-        let frozen = Frozen { state, log_head: parts.members.log_head(), is_storable, is_whole };
+        let (account, log_head) = (parts.members.state(), parts.members.log_head());
+        let frozen = Frozen { state, account, log_head, is_storable, is_whole };
         self.work.spawn(async move {
             let write = move || parts.local.write_commit(frozen, &|content| parts.new_refs(content));
             Done::Written(super::blocking(write).await)
@@ -354,6 +312,11 @@ impl SyncTask {
                 self.intake.failed(Source::Device(device), &[], self.now_ms());
             }
             Done::Versions { from, asked, answer } => self.versions(from, &asked, answer),
+            Done::Kept(Ok(kept)) => {
+                let taken = self.with_intake(|intake, ctx| intake.kept(ctx, kept));
+                self.halted(Source::Server, taken);
+            }
+            Done::Kept(Err(error)) => self.parts.report_error(&error),
             Done::Log(source, read) => {
                 self.intake.log_read(source, read.is_ok(), self.now_ms());
                 match read {
@@ -366,6 +329,7 @@ impl SyncTask {
             Done::Brought(here) => self.intake.brought(&here),
             Done::Compared(checkpoint, compared) => self.compared(&checkpoint, compared),
             Done::Applied(applied) => self.applied(applied),
+            Done::JudgedLate(judged) => self.judged_late(judged),
             Done::Written(written) => self.written(written),
             Done::Sent(sent) => self.sent(sent),
             Done::Told => {}
@@ -401,6 +365,7 @@ impl SyncTask {
     /// Takes up again where the stored state ends, after a pause: a step of merging ended early.
     fn start_over(&mut self) {
         self.intake = Intake::new(SyncState::load(&self.parts.volume));
+        self.late.look_again();
         self.contact.has_met = false;
         self.contact.not_before = Some(Instant::now() + self.contact.backoff.next(super::random()));
         for device in self.parts.devices.connected() {
@@ -570,6 +535,9 @@ impl SyncTask {
     fn report(&mut self) {
         let parts = Arc::clone(&self.parts);
         parts.report_intake(&mut self.intake);
+        if let Some(waiting) = self.waiting.look(&self.intake.state().deferred, Instant::now()) {
+            parts.report_waiting(&waiting);
+        }
         parts.report_missing(&self.intake.missing(self.now_ms()));
         // What was read on an earlier contact answers nobody who asks now.
         let is_answered = self.contact.has_met && self.intake.is_settled();

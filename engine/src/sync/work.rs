@@ -3,6 +3,7 @@
 use super::apply::Applied;
 use super::checkpoint::{Checkpoint, Compared};
 use super::intake::{Ask, Source, just_before};
+use super::late::Judged;
 use super::meet::Past;
 use super::members::MembersError;
 use super::send::Sent;
@@ -11,7 +12,7 @@ use super::{Parts, SyncError};
 use crate::cut::refs::manifest_refs;
 use crate::transfer::bring::bring;
 use crate::transfer::peer::PeerFailure;
-use freehold_api::bulk::{CommitPage, ManifestRefs, VersionItem, VersionsRequest};
+use freehold_api::bulk::{CommitPage, ManifestRefs, PushVersion, VersionItem, VersionsRequest};
 use freehold_api::device_peer::{CommitsRequest, CommitsResponse, HeadItem, Heads};
 use freehold_api::limits::PAGE_COMMITS_MAX;
 use freehold_model::{DeviceId, VersionHash};
@@ -40,10 +41,14 @@ pub(super) enum Done {
         asked: Vec<VersionHash>,
         answer: Result<Vec<VersionItem>, Failure>,
     },
+    /// Versions that were kept before the last stop.
+    Kept(Result<Vec<PushVersion>, SyncError>),
     Log(Source, Result<(), MembersError>),
     Brought(BTreeSet<VersionHash>),
     Compared(Box<Checkpoint>, Result<Compared, SyncError>),
     Applied(Applied),
+    /// What was followed is held to the cuts of removed devices.
+    JudgedLate(Result<Judged, SyncError>),
     Written(Result<Option<Written>, SyncError>),
     Sent(Result<Sent, SyncError>),
     /// A device was told, or not: it asks for itself later.
@@ -89,6 +94,10 @@ impl Parts {
             Ask::Versions { from, hashes } => {
                 let answer = self.ask_for_versions(from, &hashes).await;
                 Done::Versions { from, asked: hashes, answer }
+            }
+            Ask::Kept { hashes } => {
+                let kept = super::blocking(move || self.local.kept(&hashes));
+                Done::Kept(kept.await)
             }
             Ask::Log { from } => Done::Log(from, self.read_log(from).await),
             Ask::Bring { wanted } => Done::Brought(bring(&self.downloads, &self.cache, wanted).await),

@@ -12,8 +12,10 @@ use crate::{MetaKey, SignedCommit};
 use freehold_api::bulk::{ManifestRefs, PushCommit};
 use freehold_model::codec::{from_slice, to_vec};
 use freehold_model::{ChunkId, CommitHash, LogHash};
+use freehold_trust::account_log::AccountState;
 use freehold_trust::commit::{ChainHead, Commit, CommitPlace};
 use freehold_vault::Chunked;
+use std::sync::Arc;
 
 /// A commit that is durable here.
 #[derive(Debug)]
@@ -37,6 +39,7 @@ pub(crate) type RefsOf<'a> = &'a dyn Fn(&Chunked) -> Vec<ManifestRefs>;
 /// What a commit says of others, as it was when it was begun.
 pub(crate) struct Frozen {
     pub(crate) state: SyncState,
+    pub(crate) account: Arc<AccountState>,
     /// The newest entry of the account log.
     pub(crate) log_head: LogHash,
     /// Whether the state may be stored: it speaks of nothing that is under way.
@@ -56,13 +59,14 @@ impl Local {
         refs: RefsOf<'_>,
     ) -> Result<Option<Written>, SyncError> {
         let Some(batch) = self.volume.take_batch(BATCH_ENTRIES, BATCH_BYTES) else { return Ok(None) };
-        let Frozen { mut state, log_head, is_storable, is_whole } = frozen;
+        let Frozen { mut state, account, log_head, is_storable, is_whole } = frozen;
         let now_ms = u64::try_from(self.volume.now().secs).unwrap_or_default().saturating_mul(1_000);
         let now_s = now_ms / 1_000;
         let is_due = state.since_checkpoint + 1 >= self.checkpoint_commits
             || now_s >= state.checkpoint_time.saturating_add(CHECKPOINT_SECONDS);
         let is_checkpoint = is_due && is_whole;
-        let heads = match is_checkpoint.then(|| self.checkpoint_heads(&state)).transpose() {
+        let heads = is_checkpoint.then(|| self.checkpoint_heads(&state, &account, &log_head));
+        let heads = match heads.transpose() {
             Ok(heads) => heads.flatten(),
             Err(error) => {
                 self.volume.return_batch(&batch);

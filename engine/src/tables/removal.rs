@@ -7,9 +7,10 @@
 use crate::tables::Tables;
 use crate::tables::node::Node;
 use crate::{Ino, RemoteVersion};
-use freehold_model::{DeviceId, FileId};
+use freehold_model::{DeviceId, FileId, VersionHash};
 use freehold_vault::record::Place;
 use freehold_vault::view::hides;
+use freehold_vault::{Body, Chunked};
 use std::collections::BTreeSet;
 
 impl Tables {
@@ -75,12 +76,45 @@ impl Tables {
     /// Writes down that a node is wanted: a deletion that had not seen this write cannot win.
     pub(crate) fn assert_wanted(&mut self, file: &FileId) {
         let Some(ino) = self.by_file.get(file).copied() else { return };
-        let Some(node) = self.nodes.get(&ino).filter(|node| !node.record.is_trashed()) else { return };
-        let (mode, stamp) = (node.record.mode(), self.stamp());
-        if let Ok(node) = self.change_record(ino, stamp)
-            && node.record.set_mode(mode, stamp).is_err()
-        {
-            tracing::error!("a record held a mode that no record can hold");
+        if self.nodes.get(&ino).is_some_and(|node| !node.record.is_trashed()) {
+            self.write_again(ino);
+        }
+    }
+
+    /// The contents in chunks of records that show one of these versions.
+    pub(crate) fn contents_shown_of(&self, versions: &BTreeSet<VersionHash>) -> Vec<Chunked> {
+        let contents = self.showing(versions).flat_map(|node| node.record.contents());
+        let chunked = contents.filter_map(|content| match &content.body {
+            Body::Chunked(chunked) => Some(chunked.clone()),
+            Body::Inline(_) => None,
+        });
+        chunked.collect()
+    }
+
+    /// Makes records that show one of these versions this device's own, as they are, so that they go out
+    /// again.
+    pub(crate) fn take_over(&mut self, versions: &BTreeSet<VersionHash>) {
+        let is_due = |node: &&Node| node.sync.dirty_since == 0;
+        let shown: Vec<Ino> = self.showing(versions).filter(is_due).map(|node| node.ino).collect();
+        shown.into_iter().for_each(|ino| self.write_again(ino));
+    }
+
+    fn showing<'a>(&'a self, versions: &'a BTreeSet<VersionHash>) -> impl Iterator<Item = &'a Node> {
+        let shows = |node: &&Node| node.sync.heads.iter().any(|head| versions.contains(head));
+        self.nodes.values().filter(move |node| !versions.is_empty() && shows(node))
+    }
+
+    /// Writes what a record says anyway: a deletion stays one.
+    pub(crate) fn write_again(&mut self, ino: Ino) {
+        let Some(node) = self.nodes.get(&ino) else { return };
+        let mode = node.record.mode();
+        let is_trashed_dir = node.is_dir() && node.record.is_trashed();
+        let (stamp, seen) = (self.stamp(), self.seen.clone());
+        let Ok(node) = self.change_record(ino, stamp) else { return };
+        if is_trashed_dir {
+            node.record.trash(&seen, stamp);
+        } else if node.record.set_mode(mode, stamp).is_err() {
+            tracing::error!("a record with a mode that no record can have");
         }
     }
 }

@@ -403,18 +403,10 @@ impl Tables {
             node.sync.heads.retain(|head| !unplaced.contains(head));
             node.sync.in_batch = false;
             node.sync.dirty_since = 0;
-            let mode = node.record.mode();
-            let is_trashed_dir = node.is_dir() && node.record.is_trashed();
             for version in &unplaced {
                 self.by_version.remove(version);
             }
-            let (stamp, seen) = (self.stamp(), self.seen.clone());
-            let Ok(node) = self.change_record(ino, stamp) else { continue };
-            if is_trashed_dir {
-                node.record.trash(&seen, stamp);
-            } else if node.record.set_mode(mode, stamp).is_err() {
-                tracing::error!("a record with a mode that no record can have");
-            }
+            self.write_again(ino);
         }
     }
 

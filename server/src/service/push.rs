@@ -65,8 +65,7 @@ fn read_commit(vault: VaultId, pushed: PushCommit) -> Result<CommitRow, ErrorCod
 }
 
 fn judge(state: &AccountState, row: &CommitRow) -> Option<ErrorCode> {
-    // What live devices cited lies in sealed bodies, so the revoker's cut is all the server knows.
-    match state.judge(&row.commit, 0) {
+    match state.judge(&row.commit) {
         Ok(Verdict::Accept) => None,
         Ok(Verdict::Quarantine) => Some(ErrorCode::BeyondRevocation),
         Err(JudgeError::UnknownLogHead) => Some(ErrorCode::UnknownLogHead),

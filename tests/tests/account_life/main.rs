@@ -4,7 +4,7 @@
 mod keys;
 
 use anyhow::{Context, Result, ensure};
-use freehold_tests::{Device, Outcome, World, pseudo_random};
+use freehold_tests::{Device, Outcome, World, pseudo_random, wait_for_content};
 use keys::Disk;
 use serde_json::Value;
 use std::fs;
@@ -100,6 +100,10 @@ fn assert_reads(device: &Device, name: &str, content: &[u8]) -> Result<()> {
     let read = fs::read(device.mount_point().join(name)).with_context(|| name.to_owned())?;
     ensure!(read == content, "{name} has other bytes");
     Ok(())
+}
+
+fn assert_arrives(device: &Device, name: &str, content: &[u8]) -> Result<()> {
+    wait_for_content(&device.mount_point().join(name), content).map(drop)
 }
 
 /// Asks until the daemon shows the problem.
@@ -256,6 +260,51 @@ fn a_revocation_without_the_server_is_obeyed_at_once_and_entered_when_it_is_back
     assert_reads(&third, "offline", b"offline")?;
     write(&third, "by another", b"by another")?;
     assert_reads(&first, "by another", b"by another")?;
+    Ok(())
+}
+
+/// The second merges what the third writes while nobody else is there. When it hears that the first has
+/// removed the third, it hands it on as its own, contents and all; what nobody had merged is left out.
+#[test]
+fn what_was_merged_before_a_removal_was_heard_of_reaches_everybody() -> Result<()> {
+    let (mut life, mut first) = Life::start()?;
+    let (mut second, mut third) = (life.world.next_device("second")?, life.world.next_device("third")?);
+    let (before, late) = (pseudo_random(4, 300_000), pseudo_random(5, 3_000_000));
+    write(&first, "before", &before)?;
+    assert_reads(&second, "before", &before)?;
+    assert_reads(&third, "before", &before)?;
+    let lost = id(&third)?;
+    first.stop()?;
+    life.world.stop_server()?;
+    life.world.stop_node()?;
+    fs::write(third.mount_point().join("late"), &late)?;
+    fs::write(third.mount_point().join("before"), b"changed late")?;
+    assert_arrives(&second, "late", &late)?;
+    assert_arrives(&second, "before", b"changed late")?;
+    second.stop()?;
+    fs::write(third.mount_point().join("too late"), b"nobody merged it")?;
+    third.stop()?;
+
+    life.world.start_server()?;
+    life.world.start_node()?;
+    first.restart()?;
+    first.wait()?;
+    life.revoke(&first, &lost)?;
+    ensure!(!first.mount_point().join("late").exists(), "the first has never seen it");
+    second.restart()?;
+    for device in [&second, &first] {
+        assert_arrives(device, "late", &late)?;
+        assert_arrives(device, "before", b"changed late")?;
+    }
+    second.wait()?;
+    second.stop()?;
+    drop(second);
+    let fourth = life.login("fourth", &life.world.password_file())?;
+    assert_reads(&fourth, "late", &late)?;
+    assert_reads(&fourth, "before", b"changed late")?;
+    for device in [&first, &fourth] {
+        ensure!(!device.mount_point().join("too late").exists());
+    }
     Ok(())
 }
 

@@ -66,12 +66,25 @@ impl AccountState {
         }
     }
 
-    /// Judges a commit. `cited_seq` is the highest position of this chain that a live device cited
-    /// before it knew of a revocation, 0 if none did.
+    /// Whether a place in a device's chain lies after the cut of its revocation.
+    #[must_use]
+    pub fn is_late(&self, device: &DeviceId, vault: VaultId, incarnation: u32, seq: u64) -> bool {
+        matches!(self.standing(device, vault, incarnation), Standing::Revoked { cut_seq } if seq > cut_seq)
+    }
+
+    /// As [`Self::is_late`], for who knows the log only up to a position.
+    #[must_use]
+    pub fn was_late_at(&self, position: u64, header: &CommitHeader) -> bool {
+        let revoked = self.devices().get(&header.device).and_then(|device| device.revoked.as_ref());
+        revoked.is_some_and(|revocation| revocation.seq <= position)
+            && self.is_late(&header.device, header.vault, header.incarnation, header.seq)
+    }
+
+    /// Judges a commit.
     ///
     /// # Errors
     /// [`JudgeError`] says whether to fetch the log first or to refuse the commit.
-    pub fn judge(&self, commit: &Commit, cited_seq: u64) -> Result<Verdict, JudgeError> {
+    pub fn judge(&self, commit: &Commit) -> Result<Verdict, JudgeError> {
         let header = commit.header();
         let device = self.devices().get(&header.device).ok_or(JudgeError::UnknownDevice)?;
         commit.verify(&device.cert.sign_pk).map_err(|_| JudgeError::BadSignature)?;
@@ -83,13 +96,13 @@ impl AccountState {
         if known < device.added_seq || revoked.is_some_and(|revoked| known >= revoked) {
             return Err(JudgeError::NotLiveAtHead);
         }
-        Ok(self.verdict(header, cited_seq))
+        Ok(self.verdict(header))
     }
 
-    fn verdict(&self, header: &CommitHeader, cited_seq: u64) -> Verdict {
+    fn verdict(&self, header: &CommitHeader) -> Verdict {
         match self.standing(&header.device, header.vault, header.incarnation) {
             Standing::Live => Verdict::Accept,
-            Standing::Revoked { cut_seq } if header.seq <= cut_seq.max(cited_seq) => Verdict::Accept,
+            Standing::Revoked { cut_seq } if header.seq <= cut_seq => Verdict::Accept,
             Standing::Revoked { .. } | Standing::Unknown => Verdict::Quarantine,
         }
     }

@@ -332,15 +332,14 @@ fn commits_are_judged_by_the_log_their_author_cites() {
     let joined = log.state().pin().head;
     log.revoke(1, 2, 5, SecondKey::Password);
     let (state, revoked) = (log.state(), log.state().pin().head);
-    assert_eq!(state.judge(&commit(1, 9, joined), 0), Ok(Verdict::Accept));
-    assert_eq!(state.judge(&commit(2, 5, joined), 0), Ok(Verdict::Accept), "up to the cut");
-    assert_eq!(state.judge(&commit(2, 6, joined), 0), Ok(Verdict::Quarantine), "after the cut");
-    assert_eq!(state.judge(&commit(2, 6, joined), 6), Ok(Verdict::Accept), "cited by a live device");
-    assert_eq!(state.judge(&commit(2, 1, before), 0), Err(JudgeError::NotLiveAtHead), "before it joined");
-    assert_eq!(state.judge(&commit(2, 1, revoked), 0), Err(JudgeError::NotLiveAtHead), "knowing its end");
+    assert_eq!(state.judge(&commit(1, 9, joined)), Ok(Verdict::Accept));
+    assert_eq!(state.judge(&commit(2, 5, joined)), Ok(Verdict::Accept), "up to the cut");
+    assert_eq!(state.judge(&commit(2, 6, joined)), Ok(Verdict::Quarantine), "after the cut");
+    assert_eq!(state.judge(&commit(2, 1, before)), Err(JudgeError::NotLiveAtHead), "before it joined");
+    assert_eq!(state.judge(&commit(2, 1, revoked)), Err(JudgeError::NotLiveAtHead), "knowing its end");
     let unknown = LogHash::from_bytes([1; 32]);
-    assert_eq!(state.judge(&commit(1, 1, unknown), 0), Err(JudgeError::UnknownLogHead));
-    assert_eq!(state.judge(&commit(9, 1, joined), 0), Err(JudgeError::UnknownDevice));
+    assert_eq!(state.judge(&commit(1, 1, unknown)), Err(JudgeError::UnknownLogHead));
+    assert_eq!(state.judge(&commit(9, 1, joined)), Err(JudgeError::UnknownDevice));
 }
 
 /// Row 28 of the attack list: a whole commit by a live device, under a membership that there is not.
@@ -349,7 +348,7 @@ fn a_commit_under_a_membership_that_there_is_not_is_refused() {
     let log = Log::new();
     let beyond = CommitPlace { member_epoch: 1, ..place(1, 1, log.state().pin().head) };
     let commit = Commit::sign(beyond, vec![], vec![], &device_key(1)).expect("within limits");
-    assert_eq!(log.state().judge(&commit, 0), Err(JudgeError::UnknownEpoch));
+    assert_eq!(log.state().judge(&commit), Err(JudgeError::UnknownEpoch));
 }
 
 #[test]
@@ -357,7 +356,7 @@ fn a_commit_in_another_devices_name_is_refused() {
     let log = Log::new();
     let head = log.state().pin().head;
     let forged = Commit::sign(place(1, 1, head), vec![], vec![], &device_key(9)).expect("within limits");
-    assert_eq!(log.state().judge(&forged, 0), Err(JudgeError::BadSignature));
+    assert_eq!(log.state().judge(&forged), Err(JudgeError::BadSignature));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Steps of merging: when the next one is due, and what comes back from it.
+//! Steps of merging: when the next one is due, the state stored with it, and what comes back from it.
 //!
 //! A step takes what is ready, what is to be kept for other devices, and the state behind both. None is
 //! taken without a reason: versions that came back because their directory is not here wait for
@@ -6,7 +6,10 @@
 
 use super::{Application, Ask, Intake, Keep};
 use crate::RemoteVersion;
-use crate::sync::limits::{APPLY_BYTES, APPLY_VERSIONS, SOURCE_PAUSE_MS};
+use crate::sync::limits::{APPLY_BYTES, APPLY_VERSIONS, SOURCE_PAUSE_MS, STORED_UNFINISHED_MAX};
+use crate::sync::state::{Deferred, SyncState};
+use freehold_model::VersionHash;
+use std::collections::BTreeSet;
 
 impl Intake {
     /// A version can be merged.
@@ -34,6 +37,35 @@ impl Intake {
         Some(self.step(versions, is_end))
     }
 
+    /// Whether everything that was followed and counts is kept and merged, nothing of it waiting.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.is_quiet() && self.keep.commits.is_empty() && self.state.deferred.is_empty()
+    }
+
+    /// The state to store: everything that was named is merged or listed in it, and every commit that it
+    /// speaks of is kept. Commits that are not would never be asked for again, and others could not have them.
+    pub(crate) fn storable(&self) -> Option<SyncState> {
+        if !self.keep.commits.is_empty() {
+            return None;
+        }
+        let mut open: BTreeSet<VersionHash> = self.plan.wanted().collect();
+        open.extend(self.bring.keys().chain(self.bringing.keys()).copied());
+        open.extend(self.lanes.values().flat_map(|lane| lane.fetching.iter().copied()));
+        open.extend(self.ready.iter().map(|ready| ready.version));
+        if open.len() > STORED_UNFINISHED_MAX {
+            return None;
+        }
+        let mut state = self.state.clone();
+        for version in open {
+            // After a step that could not be kept, the plan no longer knows what comes back.
+            let named = self.plan.named(&version)?;
+            let (record, author) = (named.record, named.author);
+            let supersedes = self.replaced(&named.supersedes).into_iter().collect();
+            state.deferred.insert(version, Deferred { record, author, supersedes });
+        }
+        Some(state)
+    }
+
     fn step(&mut self, versions: Vec<RemoteVersion>, is_end: bool) -> Ask {
         self.came_back = self.came_back.min(self.ready.len());
         self.unmerged_bytes = 0;
@@ -44,6 +76,8 @@ impl Intake {
                 self.state.deferred.remove(old);
             });
         }
+        // What is to be kept is kept before the state is stored.
+        let keep = std::mem::take(&mut self.keep);
         let state = self.storable();
         self.is_news = state.is_none();
         if is_end {
@@ -51,7 +85,6 @@ impl Intake {
             self.lanes.values_mut().for_each(|lane| lane.may_have.clear());
         }
         self.is_applying = true;
-        let keep = std::mem::take(&mut self.keep);
         Ask::Apply(Box::new(Application { versions, keep, state, is_end }))
     }
 
@@ -77,8 +110,8 @@ impl Intake {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sync::state::SyncState;
-    use freehold_model::{DeviceId, Dot, FileId, Hlc, Stamp, VersionHash};
+    use crate::history::{ChainPlace, KeptCommit};
+    use freehold_model::{CommitHash, DeviceId, Dot, FileId, Hlc, Stamp};
     use freehold_vault::record::{NewNode, Owner, Place, ROOT, Record, Time};
 
     fn named(id: u8) -> RemoteVersion {
@@ -128,10 +161,23 @@ mod tests {
         assert!(step.versions.len() == 1 && step.keep.forget_numbers);
     }
 
+    /// Found by the simulation (seed 22): after a crash the chain went on behind commits nobody could be given.
+    #[test]
+    fn a_state_is_stored_only_behind_the_commits_it_speaks_of() {
+        let mut intake = Intake::new(SyncState::default());
+        let place = ChainPlace { device: DeviceId::from_bytes([1; 16]), incarnation: 0, seq: 1 };
+        let commit = KeptCommit { place, hash: CommitHash::default(), bytes: Vec::new(), numbered: true };
+        intake.keep.commits.push(commit);
+        assert_eq!(intake.storable(), None);
+        let Some(Ask::Apply(step)) = intake.application(0) else { panic!("it is due") };
+        assert!(step.keep.commits.len() == 1 && step.state.is_some());
+        assert!(intake.storable().is_some());
+    }
+
     #[test]
     fn a_state_that_cannot_be_stored_yet_is_no_reason_for_a_step() {
         let mut intake = Intake::new(SyncState::default());
-        for number in 0..=crate::sync::limits::STORED_UNFINISHED_MAX {
+        for number in 0..=STORED_UNFINISHED_MAX {
             let mut version = named(1);
             let mut hash = [0; 32];
             hash[..8].copy_from_slice(&number.to_be_bytes());

@@ -5,8 +5,7 @@ use super::{Context, Denied, Halt, Intake, Source};
 use crate::history::{ChainPlace, KeptCommit};
 use crate::sync::chains::{Alarm, Chains, Place};
 use crate::sync::checkpoint::Checkpoint;
-use crate::sync::limits::{HIDING_MS, SOURCE_PAUSE_MS};
-use crate::sync::state::ASIDE_MAX;
+use crate::sync::limits::{GAPS_MAX, HIDING_MS, SOURCE_PAUSE_MS};
 use freehold_api::bulk::CommitPage;
 use freehold_api::device_peer::{After, CommitsResponse, HeadItem, Heads};
 use freehold_crypto::{CommitContext, OpenError};
@@ -80,7 +79,6 @@ impl Intake {
             return Ok(());
         }
         let cursor = self.state.cursor;
-        self.reads_from_start |= cursor == 0;
         for item in page.items.iter().filter(|item| item.vault_seq > cursor) {
             match self.commit(ctx, Source::Server, &item.commit) {
                 Ok(hash) => {
@@ -92,15 +90,17 @@ impl Intake {
                     self.want_log(Source::Server);
                     return Ok(());
                 }
-                // A server that was set back and numbered anew shows a gap too: since this device met it, or
-                // with the same commit at the cursor and others below. Read from the start, there is none.
-                Err(Stop::Gap) if !compares && !self.reads_from_start => {
+                // A server that was set back and numbered anew shows a gap too: since this device met it, with
+                // the same commit at the cursor and others below, or in the middle of a reading. One at the
+                // start, or in every reading from there, is its lie.
+                Err(Stop::Gap) if cursor > 0 && !compares => {
                     if let Some(lane) = self.lanes.get_mut(&Source::Server) {
                         lane.is_new = true;
                     }
                     return Ok(());
                 }
-                Err(Stop::Gap) if !self.reads_from_start => {
+                Err(Stop::Gap) if cursor > 0 && self.gaps < GAPS_MAX => {
+                    self.gaps += 1;
                     self.start_over(page);
                     return Ok(());
                 }
@@ -149,12 +149,14 @@ impl Intake {
             lane.is_halted = false;
         }
         self.server_read = !asks_again;
-        self.reads_from_start = false;
+        self.gaps = 0;
         self.look_again();
         let chains = &self.state.chains;
         self.claims.retain(|device, (claim, _)| {
             let ours = chains.of(device).map(|chain| (chain.head.incarnation, chain.head.seq));
-            ours.is_none_or(|ours| ours < (claim.incarnation, claim.seq))
+            let is_open = ours.is_none_or(|ours| ours < (claim.incarnation, claim.seq));
+            // A removed device's late commits are refused by the server, whoever had seen them.
+            is_open && !ctx.account.is_late(device, ctx.vault, claim.incarnation, claim.seq)
         });
         let claims = &self.claims;
         self.witnessed.retain(|device| claims.contains_key(device));
@@ -287,8 +289,7 @@ impl Intake {
             }
             return Ok(header.hash());
         }
-        let cited = self.state.cited.get(&(header.device, header.incarnation)).copied().unwrap_or_default();
-        let verdict = ctx.account.judge(&commit, cited).map_err(|error| match error {
+        let verdict = ctx.account.judge(&commit).map_err(|error| match error {
             JudgeError::UnknownLogHead | JudgeError::UnknownDevice => Stop::NeedsLog,
             JudgeError::NotLiveAtHead | JudgeError::BadSignature | JudgeError::UnknownEpoch => {
                 Alarm::Foreign.into()
@@ -309,7 +310,7 @@ impl Intake {
         self.is_news = true;
         match verdict {
             Verdict::Accept => self.accept(ctx, source, &commit, &body),
-            Verdict::Quarantine => self.put_aside(place, &commit),
+            Verdict::Quarantine => self.put_aside(&place),
         }
         Ok(header.hash())
     }
@@ -352,7 +353,7 @@ impl Intake {
     }
 
     fn accept(&mut self, ctx: &Context<'_>, source: Source, commit: &Commit, body: &CommitBody) {
-        self.plan.add(commit.entries());
+        self.plan.add(commit.header().device, commit.entries());
         let versions: Vec<_> = commit.entries().iter().map(|entry| entry.version).collect();
         if let Some(lane) = self.lanes.get_mut(&source) {
             lane.may_have.extend(versions);
@@ -360,65 +361,18 @@ impl Intake {
         if let Some(checkpoint) = Checkpoint::of(commit, body, ctx.device) {
             self.checkpoints.insert(checkpoint.author, checkpoint);
         }
-        for seen in &body.seen {
-            self.cite(ctx, source, commit, seen);
+        for seen in body.seen.iter().filter(|seen| seen.device != ctx.device) {
+            self.claim_of_commit(commit, seen);
         }
     }
 
     /// Notes what the author had seen of another device.
-    fn cite(&mut self, ctx: &Context<'_>, source: Source, commit: &Commit, seen: &Seen) {
-        let revoked = ctx.account.devices().get(&seen.device).and_then(|device| device.revoked.as_ref());
-        let knew = ctx.account.position(&commit.header().log_head);
-        let counts = revoked.is_none_or(|revoked| knew.is_some_and(|knew| knew < revoked.seq));
-        if seen.device != ctx.device {
-            let claim = HeadItem {
-                device: seen.device,
-                incarnation: seen.incarnation,
-                seq: seen.seq,
-                hash: seen.hash,
-            };
-            let before = self.claims.get(&seen.device).map(|(claim, _)| (claim.incarnation, claim.seq));
-            if before.is_none_or(|before| before < (seen.incarnation, seen.seq)) {
-                self.claims.insert(seen.device, (claim, commit.to_bytes()));
-            }
-        }
-        if !counts {
-            return;
-        }
-        let cited = self.state.cited.entry((seen.device, seen.incarnation)).or_default();
-        if seen.seq > *cited {
-            *cited = seen.seq;
-            self.readmit(source, seen);
-        }
-    }
-
-    /// A device that did not know of a removal had seen this far: what was put aside until there counts.
-    fn readmit(&mut self, source: Source, seen: &Seen) {
-        let counts: Vec<ChainPlace> = self
-            .state
-            .aside
-            .keys()
-            .filter(|place| {
-                (place.device, place.incarnation) == (seen.device, seen.incarnation) && place.seq <= seen.seq
-            })
-            .copied()
-            .collect();
-        for place in counts {
-            let Some(entries) = self.state.aside.remove(&place) else { continue };
-            self.plan.add(&entries);
-            for lane in [Source::Server, source] {
-                if let Some(lane) = self.lanes.get_mut(&lane) {
-                    lane.may_have.extend(entries.iter().map(|entry| entry.version));
-                }
-            }
-        }
-    }
-
-    /// A removed device's commit does not count; it is kept apart.
-    fn put_aside(&mut self, place: ChainPlace, commit: &Commit) {
-        self.quarantined.insert(place.device);
-        if self.state.aside.len() < ASIDE_MAX {
-            self.state.aside.insert(place, commit.entries().to_vec());
+    fn claim_of_commit(&mut self, commit: &Commit, seen: &Seen) {
+        let Seen { device, incarnation, seq, hash, .. } = *seen;
+        let before = self.claims.get(&device).map(|(claim, _)| (claim.incarnation, claim.seq));
+        if before.is_none_or(|before| before < (incarnation, seq)) {
+            let claim = HeadItem { device, incarnation, seq, hash };
+            self.claims.insert(device, (claim, commit.to_bytes()));
         }
     }
 }

@@ -9,10 +9,12 @@
 //!
 //! The owner asks [`Intake::asks`] what to do, does it, and hands every answer back; nothing else
 //! changes the state. [`commits`] judges commits, [`versions`] follows versions to their place,
-//! [`own`] judges what others say of this device itself, [`witnessed`] what lies at the storage nodes.
+//! [`own`] judges what others say of this device itself, [`witnessed`] what lies at the storage nodes,
+//! [`late`] what removed devices signed after their end.
 
 mod applying;
 mod commits;
+mod late;
 mod own;
 mod versions;
 mod witnessed;
@@ -21,8 +23,8 @@ pub(crate) use commits::just_before;
 
 use super::chains::{Alarm, KnownCommits};
 use super::checkpoint::{Checkpoint, Compared};
-use super::limits::{SOURCE_PAUSE_MS, STORED_UNFINISHED_MAX};
-use super::plan::FetchPlan;
+use super::limits::SOURCE_PAUSE_MS;
+use super::plan::{FetchPlan, Named};
 use super::state::{Deferred, SyncState};
 use crate::RemoteVersion;
 use crate::history::Keep;
@@ -56,6 +58,8 @@ pub(crate) enum Ask {
     OwnPast { from: DeviceId, claim: HeadItem },
     /// Versions by hash: [`Intake::versions`].
     Versions { from: Source, hashes: Vec<VersionHash> },
+    /// Versions that were kept before a stop and not merged, as far as they are: [`Intake::kept`].
+    Kept { hashes: Vec<VersionHash> },
     /// The account log has entries that are not known here: [`Intake::log_read`].
     Log { from: Source },
     /// Every chunk of these contents is to come here: [`Intake::brought`].
@@ -158,6 +162,8 @@ pub(crate) struct Intake {
     unmerged_bytes: usize,
     /// The last step failed: none before this time.
     apply_not_before: u64,
+    /// Versions that may have been kept before a stop and not merged.
+    perhaps_kept: Vec<VersionHash>,
     /// Versions being merged.
     applying: BTreeSet<VersionHash>,
     is_applying: bool,
@@ -171,8 +177,8 @@ pub(crate) struct Intake {
     server_head: u64,
     /// The server's commits are read to the end, on this contact.
     server_read: bool,
-    /// They are being read from the first on: none may be missing.
-    reads_from_start: bool,
+    /// How often the server's commits were read from the first on because one seemed to be missing.
+    gaps: u8,
     /// Commits that devices have seen and that were never shown: since when, and how often denied.
     denied: BTreeMap<(DeviceId, u32, u64), Denied>,
     claims: BTreeMap<DeviceId, (HeadItem, Vec<u8>)>,
@@ -181,7 +187,8 @@ pub(crate) struct Intake {
     /// The newest root of each device that was not compared yet.
     checkpoints: BTreeMap<DeviceId, Checkpoint>,
     is_comparing: bool,
-    quarantined: BTreeSet<DeviceId>,
+    /// Devices whose changes were put aside since the start.
+    put_aside: BTreeSet<DeviceId>,
     refused: usize,
 }
 
@@ -195,6 +202,7 @@ impl Intake {
     /// A machine that goes on from a stored state.
     pub(crate) fn new(state: SyncState) -> Self {
         Self {
+            perhaps_kept: state.deferred.keys().copied().collect(),
             state,
             lanes: BTreeMap::new(),
             plan: FetchPlan::default(),
@@ -210,13 +218,13 @@ impl Intake {
             is_news: false,
             server_head: 0,
             server_read: false,
-            reads_from_start: false,
+            gaps: 0,
             denied: BTreeMap::new(),
             claims: BTreeMap::new(),
             witnessed: BTreeSet::new(),
             checkpoints: BTreeMap::new(),
             is_comparing: false,
-            quarantined: BTreeSet::new(),
+            put_aside: BTreeSet::new(),
             refused: 0,
         }
     }
@@ -245,11 +253,6 @@ impl Intake {
     /// Whether a step of merging is under way.
     pub(crate) const fn is_applying(&self) -> bool {
         self.is_applying
-    }
-
-    /// Devices whose changes after their removal are put aside.
-    pub(crate) const fn quarantined(&self) -> &BTreeSet<DeviceId> {
-        &self.quarantined
     }
 
     /// Records that could not be opened or belong elsewhere, since this was asked last.
@@ -338,8 +341,8 @@ impl Intake {
             .filter(|(version, _)| !self.is_open(version))
             .map(|(version, deferred)| (*version, deferred.clone()))
             .collect();
-        for (version, Deferred { record, supersedes }) in deferred {
-            self.plan.name(version, record, &supersedes);
+        for (version, Deferred { record, author, supersedes }) in deferred {
+            self.plan.name(version, Named { record, author, supersedes });
             self.lanes.values_mut().for_each(|lane| {
                 lane.may_have.insert(version);
             });
@@ -356,6 +359,7 @@ impl Intake {
             asks.extend(self.fetching(source, now_ms));
         }
         self.defer_what_nobody_has();
+        asks.extend(self.kept_before());
         asks.extend(self.bringing());
         if may_apply {
             asks.extend(self.application(now_ms));
@@ -467,33 +471,6 @@ impl Intake {
             }
         }
         found
-    }
-
-    /// Whether everything that was followed is kept and merged, nothing of it put aside.
-    pub(crate) fn is_whole(&self) -> bool {
-        self.is_quiet()
-            && self.keep.commits.is_empty()
-            && self.state.deferred.is_empty()
-            && self.state.aside.is_empty()
-    }
-
-    /// The state to store: everything that was named is merged or listed in it.
-    pub(crate) fn storable(&self) -> Option<SyncState> {
-        let mut open: BTreeSet<VersionHash> = self.plan.wanted().collect();
-        open.extend(self.bring.keys().chain(self.bringing.keys()).copied());
-        open.extend(self.lanes.values().flat_map(|lane| lane.fetching.iter().copied()));
-        open.extend(self.ready.iter().map(|ready| ready.version));
-        if open.len() > STORED_UNFINISHED_MAX {
-            return None;
-        }
-        let mut state = self.state.clone();
-        for version in open {
-            // After a step that could not be kept, the plan no longer knows what comes back.
-            let named = self.plan.named(&version)?;
-            let supersedes = self.replaced(&named.supersedes).into_iter().collect();
-            state.deferred.insert(version, Deferred { record: named.record, supersedes });
-        }
-        Some(state)
     }
 }
 

@@ -91,9 +91,35 @@ impl Intake {
         Ok(())
     }
 
+    /// Versions that waited at the last stop, or that nobody has, are looked for among those kept before a
+    /// stop.
+    pub(super) fn kept_before(&mut self) -> Option<Ask> {
+        let next = self.perhaps_kept.len().min(VERSIONS_MAX);
+        (next > 0).then(|| Ask::Kept { hashes: self.perhaps_kept.drain(..next).collect() })
+    }
+
+    /// Takes in versions that were kept, verified, before a stop.
+    ///
+    /// # Errors
+    /// [`Halt::NoKey`] as [`Self::versions`].
+    pub(crate) fn kept(&mut self, ctx: &Context<'_>, kept: Vec<PushVersion>) -> Result<(), Halt> {
+        for PushVersion { hash, ciphertext, .. } in kept {
+            let waiting = self.state.deferred.get(&hash).cloned().filter(|_| !self.is_open(&hash));
+            let Some(Deferred { record, author, supersedes }) = waiting else { continue };
+            self.plan.name(hash, Named { record, author, supersedes });
+            // Also where a later one replaces it: nobody may have that.
+            self.plan.take(1, |wanted| *wanted == hash);
+            let item = VersionItem { hash, state: VersionState::Unplaced, ciphertext };
+            self.version(ctx, Source::Server, item).map_err(|_| Halt::NoKey)?;
+        }
+        Ok(())
+    }
+
     fn version(&mut self, ctx: &Context<'_>, from: Source, item: VersionItem) -> Result<(), OpenError> {
         let hash = item.hash;
-        let Some(Named { record: id, supersedes }) = self.plan.named(&hash).cloned() else { return Ok(()) };
+        let Some(Named { record: id, supersedes, .. }) = self.plan.named(&hash).cloned() else {
+            return Ok(());
+        };
         if item.state == VersionState::Unknown {
             self.lacks(from, &hash);
             return Ok(());
@@ -149,11 +175,10 @@ impl Intake {
 
     /// Remembers a version that cannot be shown yet, and shows what it replaces meanwhile.
     fn defer(&mut self, version: &VersionHash) {
-        let Some(Named { record, supersedes }) = self.plan.named(version).cloned() else { return };
-        if self.state.deferred.insert(*version, Deferred { record, supersedes }).is_none() {
-            self.is_news = true;
-            self.plan.set_aside(version);
-        }
+        let Some(Named { record, author, supersedes }) = self.plan.named(version).cloned() else { return };
+        self.is_news |=
+            self.state.deferred.insert(*version, Deferred { record, author, supersedes }).is_none();
+        self.plan.set_aside(version);
     }
 
     /// What no source may have is put aside until one comes.
@@ -164,6 +189,9 @@ impl Intake {
         let lanes = &self.lanes;
         let nobody = |version: &VersionHash| !lanes.values().any(|lane| lane.may_have.contains(version));
         for version in self.plan.take(usize::MAX, nobody) {
+            if !self.state.deferred.contains_key(&version) {
+                self.perhaps_kept.push(version);
+            }
             self.defer(&version);
         }
     }
@@ -190,11 +218,6 @@ impl Intake {
                 self.is_ready(remote);
             }
         }
-    }
-
-    /// Versions that wait for their chunks or for somebody who has them.
-    pub(crate) fn waiting(&self) -> usize {
-        self.state.deferred.len()
     }
 }
 

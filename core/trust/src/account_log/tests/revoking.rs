@@ -77,8 +77,8 @@ fn an_obeyed_revocation_cuts_before_the_log_knows_it_and_leaves_the_head() {
     state.obey(&signed(1, SecondKey::Password, 0x60)).expect("both signatures");
     assert_eq!(state.pin(), before.pin());
     assert!(state.rotation_due() && state.live_device(&device(2)).is_none());
-    assert_eq!(state.judge(&commit(2, 5, joined), 0), Ok(Verdict::Accept));
-    assert_eq!(state.judge(&commit(2, 6, joined), 0), Ok(Verdict::Quarantine));
+    assert_eq!(state.judge(&commit(2, 5, joined)), Ok(Verdict::Accept));
+    assert_eq!(state.judge(&commit(2, 6, joined)), Ok(Verdict::Quarantine));
     let again = state.obey(&signed(1, SecondKey::Password, 0x60));
     assert_eq!(again, Err(LogError::DeviceNotLive { seq: 2 }), "shown twice, it does nothing");
 }
