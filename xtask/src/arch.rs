@@ -11,13 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use walkdir::WalkDir;
 
 /// Our crates from the bottom up, and what each may use directly.
-const LAYERS: [(&str, &[&str]); 14] = [
+const LAYERS: [(&str, &[&str]); 15] = [
     ("freehold-model", &[]),
     ("freehold-trust", &["model"]),
     ("freehold-crypto", &["trust", "model"]),
     ("freehold-vault", &["crypto", "trust", "model"]),
     ("freehold-api", &["trust", "model"]),
-    ("freehold-net", &["api", "trust", "model"]),
+    ("freehold-net-proto", &["trust", "model"]),
+    ("freehold-net", &["net-proto", "api", "trust", "model"]),
     ("freehold-store", &["model"]),
     ("freehold-engine", &["vault", "crypto", "store", "net", "api", "trust", "model"]),
     ("freehold-vfs", &["engine", "model"]),
@@ -29,18 +30,20 @@ const LAYERS: [(&str, &[&str]); 14] = [
 ];
 
 /// Crates that must never reach the plaintext side.
-const BLIND: [&str; 4] = ["freehold-server", "freehold-storaged", "freehold-gateway", "freehold-net"];
+const BLIND: [&str; 5] =
+    ["freehold-server", "freehold-storaged", "freehold-gateway", "freehold-net", "freehold-net-proto"];
 
 /// What the blind crates must not reach.
 const SIGHTED: [&str; 4] = ["freehold-crypto", "freehold-vault", "chacha20poly1305", "hpke"];
 
 /// Crates without tokio, clock, file or socket.
-const PURE: [(&str, &str); 5] = [
+const PURE: [(&str, &str); 6] = [
     ("freehold-model", "core/model"),
     ("freehold-trust", "core/trust"),
     ("freehold-crypto", "core/crypto"),
     ("freehold-vault", "core/vault"),
     ("freehold-api", "core/api"),
+    ("freehold-net-proto", "net/proto"),
 ];
 
 /// Libraries and the only crates of ours that may name them.

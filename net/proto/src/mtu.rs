@@ -1,0 +1,139 @@
+//! Finding how large a datagram the path carries (RFC 8899).
+//!
+//! Sizes are tried one after the other with padded packets whose loss counts for nothing else. What was
+//! found holds until full-size packets are lost in a row while smaller ones arrive.
+
+use crate::limits::{BLACK_HOLE_LOSSES, DATAGRAM_BYTES_MIN, PROBE_AGAIN, PROBE_SIZES, PROBES_MAX};
+use crate::time::Time;
+
+/// What is known of the path's size.
+#[derive(Debug)]
+pub(crate) struct PathSize {
+    current: usize,
+    /// The largest size that may be tried.
+    most: usize,
+    /// A probe on its way.
+    probing: Option<usize>,
+    /// Probes of the next size that were lost.
+    lost: u32,
+    /// Nothing larger is tried before.
+    not_before: Option<Time>,
+    /// Full-size packets lost since one arrived.
+    full_lost: u32,
+}
+
+impl PathSize {
+    /// A path of which nothing is known. `most` is the largest size both sides take.
+    pub(crate) fn new(most: usize) -> Self {
+        let most = most.max(DATAGRAM_BYTES_MIN);
+        Self { current: DATAGRAM_BYTES_MIN, most, probing: None, lost: 0, not_before: None, full_lost: 0 }
+    }
+
+    /// Bytes of a full datagram.
+    pub(crate) const fn bytes(&self) -> usize {
+        self.current
+    }
+
+    /// The size to try now, once.
+    pub(crate) fn probe(&mut self, now: Time) -> Option<usize> {
+        if self.probing.is_some() || self.not_before.is_some_and(|at| now < at) {
+            return None;
+        }
+        if self.not_before.take().is_some() {
+            self.lost = 0;
+        }
+        let next = PROBE_SIZES.into_iter().chain([self.most]).find(|size| *size > self.current)?;
+        let size = next.min(self.most);
+        if size <= self.current {
+            return None;
+        }
+        self.probing = Some(size);
+        self.probing
+    }
+
+    /// A probe arrived: larger datagrams may be sent.
+    pub(crate) fn probe_acked(&mut self, size: usize) {
+        if self.probing == Some(size) {
+            (self.probing, self.lost, self.full_lost) = (None, 0, 0);
+            self.current = self.current.max(size);
+        }
+    }
+
+    /// A probe was lost, or refused by this machine.
+    pub(crate) fn probe_lost(&mut self, size: usize, now: Time) {
+        if self.probing != Some(size) {
+            return;
+        }
+        self.probing = None;
+        self.lost += 1;
+        if self.lost >= PROBES_MAX {
+            self.not_before = Some(now + PROBE_AGAIN);
+        }
+    }
+
+    /// A packet of a size arrived.
+    pub(crate) const fn acked(&mut self, size: usize) {
+        if size > DATAGRAM_BYTES_MIN {
+            self.full_lost = 0;
+        }
+    }
+
+    /// Packets were lost, this many of them larger than what every path carries; whether that makes the path
+    /// a black hole: then its size starts over.
+    pub(crate) fn is_black_hole(&mut self, larger_lost: u32, now: Time) -> bool {
+        if self.current == DATAGRAM_BYTES_MIN {
+            return false;
+        }
+        self.full_lost += larger_lost;
+        if self.full_lost < BLACK_HOLE_LOSSES {
+            return false;
+        }
+        (self.current, self.probing, self.lost, self.full_lost) = (DATAGRAM_BYTES_MIN, None, 0, 0);
+        self.not_before = Some(now + PROBE_AGAIN);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(carries: usize, most: usize) -> usize {
+        let mut size = PathSize::new(most);
+        for _ in 0..100 {
+            let Some(probe) = size.probe(Time::default()) else { break };
+            assert_eq!(size.probe(Time::default()), None, "one at a time");
+            if probe <= carries {
+                size.probe_acked(probe);
+            } else {
+                size.probe_lost(probe, Time::default());
+            }
+        }
+        size.bytes()
+    }
+
+    #[test]
+    fn the_largest_tried_size_that_arrives_is_found() {
+        assert_eq!(find(1_200, 65_507), 1_200);
+        assert_eq!(find(1_400, 65_507), 1_392);
+        assert_eq!(find(1_472, 1_452), 1_452);
+        assert_eq!(find(9_000, 65_507), 8_952);
+        assert_eq!(find(65_507, 65_507), 65_507);
+        assert_eq!(find(65_507, 1_300), 1_300);
+    }
+
+    #[test]
+    fn a_path_that_shrinks_is_noticed_and_tried_again_later() {
+        let now = Time::default();
+        let mut size = PathSize::new(1_452);
+        while let Some(probe) = size.probe(now) {
+            size.probe_acked(probe);
+        }
+        assert!(!size.is_black_hole(2, now));
+        size.acked(1_452);
+        assert!(!size.is_black_hole(2, now));
+        assert!(size.is_black_hole(1, now));
+        assert_eq!((size.bytes(), size.probe(now)), (1_200, None));
+        assert_eq!(size.probe(now + PROBE_AGAIN), Some(1_280));
+    }
+}

@@ -1,0 +1,228 @@
+//! What goes out.
+
+use super::{Phase, Session, Transmit};
+use crate::frame::{Frame, FrameWriter, LANE_OVERHEAD_MAX, SMALL_FRAME_MAX};
+use crate::header::{HEADER_LEN, Header, Kind, TAG_LEN, flag};
+use crate::limits::{BATCH_BYTES_MAX, SEGMENTS_MAX};
+use crate::pacer::Pace;
+use crate::sent::{Content, Control, SentPacket};
+use crate::time::Time;
+
+/// What a packet is to be.
+struct Plan {
+    kind: Kind,
+    /// Bytes of the datagram.
+    size: usize,
+    /// Frames that want an answer may go in.
+    may_send: bool,
+}
+
+impl Session {
+    /// Writes datagrams that may go out now into `out`, all but the last of one size; `None` when there are
+    /// none. To be called until it gives none.
+    ///
+    /// `out` holds at least 65,507 bytes.
+    pub fn transmit(&mut self, now: Time, out: &mut [u8]) -> Option<Transmit> {
+        let to = self.addr;
+        let one = |len| Transmit { to, len, segment: len };
+        match self.phase {
+            Phase::Connecting(_) => self.transmit_handshake(now, out).map(one),
+            Phase::Closing { .. } => self.transmit_close(now, out).map(one),
+            Phase::Over => None,
+            Phase::Open => match self.transmit_size_probe(now, out) {
+                Some(len) => Some(one(len)),
+                None => self.transmit_batch(now, out),
+            },
+        }
+    }
+
+    fn transmit_batch(&mut self, now: Time, out: &mut [u8]) -> Option<Transmit> {
+        let segment = self.size.bytes();
+        let (mut len, mut count) = (0, 0);
+        while count < SEGMENTS_MAX && len + segment <= BATCH_BYTES_MAX.max(segment).min(out.len()) {
+            let room = &mut out[len..len + segment];
+            let Some(written) = self.packet(now, room) else { break };
+            (len, count) = (len + written, count + 1);
+            if written < segment {
+                break;
+            }
+        }
+        (count > 0).then_some(Transmit { to: self.addr, len, segment })
+    }
+
+    /// One packet of frames; its length.
+    fn packet(&mut self, now: Time, room: &mut [u8]) -> Option<usize> {
+        let may_send = self.may_send(now);
+        let must_ack = self.received.must_ack(now);
+        if !may_send && !must_ack {
+            return None;
+        }
+        let has_data = may_send && (self.lanes.has_control() || self.lanes.wants_to_send());
+        if may_send && !has_data {
+            self.is_limited = false;
+        }
+        if !has_data && !must_ack {
+            return None;
+        }
+        let kind = if has_data { Kind::Data } else { Kind::Ack };
+        self.write_packet(&Plan { kind, size: room.len(), may_send: has_data }, now, room)
+    }
+
+    /// Whether frames that want an answer may go now: the window and the pace allow it, or an answer is
+    /// asked for.
+    fn may_send(&mut self, now: Time) -> bool {
+        if self.probes > 0 {
+            return true;
+        }
+        let window = self.congestion.window();
+        if self.sent.in_flight() + self.size.bytes() as u64 > window {
+            self.is_limited = true;
+            return false;
+        }
+        let packet = self.size.bytes() as u64;
+        let pace = Pace::of(window, self.rtt.smoothed(), self.congestion.is_starting(), packet);
+        let is_measured = self.rtt.is_measured();
+        let due = self.pacer.due(pace, now);
+        if is_measured && due > now {
+            self.is_limited = true;
+            self.paced_until = Some(due);
+            return false;
+        }
+        self.paced_until = None;
+        true
+    }
+
+    fn write_packet(&mut self, plan: &Plan, now: Time, room: &mut [u8]) -> Option<usize> {
+        let number = self.sent.next_number();
+        let (header, content) = room.split_at_mut(HEADER_LEN);
+        let frames_room = plan.size - HEADER_LEN - TAG_LEN;
+        let mut frames = FrameWriter::new(&mut content[..frames_room]);
+        let (ack, mut flags) = self.write_ack(now, &mut frames);
+        let carried = if plan.may_send { self.write_frames(&mut frames) } else { Content::default() };
+        let is_probe = plan.kind == Kind::Probe;
+        if is_probe {
+            frames.small(&Frame::Ping);
+            frames.pad();
+        }
+        let is_eliciting = is_probe || carried.piece.is_some() || !carried.control.is_empty();
+        if is_eliciting {
+            flags |= flag::ELICITING;
+        }
+        let payload_len = frames.len() + TAG_LEN;
+        let len = HEADER_LEN + payload_len;
+        if !is_eliciting && frames.len() == 0 {
+            return None;
+        }
+        if is_eliciting && self.is_last(len as u64) {
+            flags |= flag::IMMEDIATE;
+        }
+        let keys = self.keys.as_mut()?;
+        flags |= if keys.phase() { flag::KEY_PHASE } else { 0 };
+        let low = u32::try_from(number & u64::from(u32::MAX)).expect("masked");
+        let head = Header { kind: plan.kind, flags, session: self.remote, seq: low, ack };
+        header.copy_from_slice(&head.open_bytes(payload_len));
+        let packet = &mut room[..len];
+        keys.seal(number, packet);
+        head.write_crc(packet);
+        let sent_len = u16::try_from(len).expect("a datagram is shorter than 64 KiB");
+        self.note_sent(SentPacket { at: now, len: sent_len, is_eliciting, is_probe, content: carried }, now);
+        Some(len)
+    }
+
+    /// Acknowledges what came since the last acknowledgement: the number for the header, and the flags.
+    fn write_ack(&mut self, now: Time, frames: &mut FrameWriter<'_>) -> (u32, u8) {
+        let Some(largest) = self.received.largest() else { return (0, 0) };
+        let low = u32::try_from(largest & u64::from(u32::MAX)).expect("masked");
+        if !self.received.may_ack() {
+            return (low, 0);
+        }
+        let Some((delay_us, arrived)) = self.received.acknowledge(now) else { return (low, 0) };
+        frames.ack(delay_us, arrived);
+        (low, flag::ACKS)
+    }
+
+    /// Small frames, then pieces of lanes, until the packet is full.
+    fn write_frames(&mut self, frames: &mut FrameWriter<'_>) -> Content {
+        let mut carried = Content::default();
+        while frames.left() >= SMALL_FRAME_MAX
+            && let Some(control) = self.lanes.next_control()
+        {
+            if let Some(frame) = self.lanes.control_frame(control) {
+                frames.small(&frame);
+                carried.control.push(control);
+            }
+        }
+        while frames.left() > LANE_OVERHEAD_MAX
+            && let Some(written) = self.lanes.write_piece(frames)
+        {
+            carried.add_piece(written.piece);
+        }
+        self.lanes.turn();
+        if self.probes > 0 && carried.piece.is_none() && carried.control.is_empty() {
+            frames.small(&Frame::Ping);
+            carried.control.push(Control::Ping);
+        }
+        carried
+    }
+
+    /// Whether nothing more can follow at once: then the other side is to answer now.
+    fn is_last(&self, len: u64) -> bool {
+        let next = self.sent.in_flight() + len + self.size.bytes() as u64;
+        next > self.congestion.window() || !(self.lanes.has_control() || self.lanes.wants_to_send())
+    }
+
+    fn note_sent(&mut self, packet: SentPacket, now: Time) {
+        let len = u64::from(packet.len);
+        self.stats.sent = (self.stats.sent.0 + 1, self.stats.sent.1 + len);
+        if packet.is_eliciting {
+            self.pacer.sent(len);
+            self.probes = self.probes.saturating_sub(1);
+        }
+        self.said_at = now;
+        self.sent.sent(packet);
+    }
+
+    /// A padded packet that tries a larger size; its length.
+    fn transmit_size_probe(&mut self, now: Time, out: &mut [u8]) -> Option<usize> {
+        if !self.rtt.is_measured() || self.sent.in_flight() > self.congestion.window() {
+            return None;
+        }
+        let size = self.size.probe(now)?;
+        let plan = Plan { kind: Kind::Probe, size, may_send: false };
+        self.write_packet(&plan, now, out.get_mut(..size)?)
+    }
+
+    /// A datagram of that size was refused by this machine's own network.
+    pub fn too_large(&mut self, size: usize, now: Time) {
+        self.size.probe_lost(size, now);
+    }
+
+    fn transmit_close(&mut self, now: Time, out: &mut [u8]) -> Option<usize> {
+        let Phase::Closing { code, is_due, .. } = &mut self.phase else { return None };
+        if !std::mem::take(is_due) {
+            return None;
+        }
+        let code = *code;
+        let keys = self.keys.as_mut()?;
+        let mut content = [0; 9];
+        let mut frames = FrameWriter::new(&mut content);
+        frames.small(&Frame::Close { code });
+        let (frames_len, number) = (frames.len(), self.sent.next_number());
+        let len = HEADER_LEN + frames_len + TAG_LEN;
+        let flags = if keys.phase() { flag::KEY_PHASE } else { 0 };
+        let low = u32::try_from(number & u64::from(u32::MAX)).expect("masked");
+        let header = Header { kind: Kind::Close, flags, session: self.remote, seq: low, ack: 0 };
+        let packet = out.get_mut(..len)?;
+        packet[..HEADER_LEN].copy_from_slice(&header.open_bytes(len - HEADER_LEN));
+        packet[HEADER_LEN..len - TAG_LEN].copy_from_slice(&content[..frames_len]);
+        keys.seal(number, packet);
+        header.write_crc(packet);
+        let sent_len = u16::try_from(len).expect("a few bytes");
+        let content = Content::default();
+        self.note_sent(
+            SentPacket { at: now, len: sent_len, is_eliciting: false, is_probe: false, content },
+            now,
+        );
+        Some(len)
+    }
+}
