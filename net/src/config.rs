@@ -21,6 +21,35 @@ pub struct LinkConfig {
     pub stream_window_bytes: u32,
     /// Bytes that may wait unread on one link, and bytes kept until acknowledged.
     pub link_window_bytes: u32,
+    /// Bytes of the largest datagram that FHP sends and takes; smaller ones are found to be the path's.
+    pub datagram_bytes_max: u16,
+    /// What carries links.
+    pub transport: Transport,
+}
+
+/// What carries links.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transport {
+    /// FHP, and QUIC where that is not answered.
+    #[default]
+    Auto,
+    /// FHP alone.
+    Fhp,
+    /// QUIC alone.
+    Quic,
+}
+
+impl std::str::FromStr for Transport {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "fhp" => Ok(Self::Fhp),
+            "quic" => Ok(Self::Quic),
+            _ => Err("a transport is auto, fhp or quic"),
+        }
+    }
 }
 
 impl Default for LinkConfig {
@@ -33,6 +62,8 @@ impl Default for LinkConfig {
             max_body_bytes: limits::BODY_BYTES_MAX,
             stream_window_bytes: limits::STREAM_WINDOW_BYTES,
             link_window_bytes: limits::LINK_WINDOW_BYTES,
+            datagram_bytes_max: limits::DATAGRAM_BYTES,
+            transport: Transport::Auto,
         }
     }
 }

@@ -3,15 +3,18 @@
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use quinn::{ConnectionError, VarInt};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::config::LinkConfig;
+use crate::config::{LinkConfig, Transport};
+use crate::fhp::carrier::FhpCarrier;
+use crate::fhp::{self, Fhp};
 use crate::identity::{Identity, PeerKey};
-use crate::limits::{HALF_OPEN_MAX, LINKS_MAX};
+use crate::limits::{FHP_HEAD_START, HALF_OPEN_MAX, LINKS_MAX};
 use crate::link::carrier::{Carrier, CloseCode};
 use crate::link::quic::{self, QuicCarrier, link_error};
 use crate::link::{self, BindError, Handler, Link, LinkError, PeerInfo, quic_setup};
@@ -24,7 +27,13 @@ pub struct Endpoint(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    socket: quinn::Endpoint,
+    /// QUIC, unless links are carried by FHP alone.
+    quic: Option<quinn::Endpoint>,
+    /// FHP, unless links are carried by QUIC alone. The socket is its own then, and quinn is beside.
+    fhp: Option<Fhp>,
+    addr: SocketAddr,
+    is_closed: AtomicBool,
+    closing: Notify,
     identity: Identity,
     config: LinkConfig,
     /// Whether links of this endpoint, also those it opened, take requests.
@@ -44,10 +53,12 @@ struct HalfOpenEntry(Arc<HalfOpen>);
 
 /// A machine that wants a link. Dropping it refuses.
 #[derive(Debug)]
-pub struct Incoming {
-    pending: quinn::Incoming,
-    endpoint: Arc<Inner>,
-    entry: HalfOpenEntry,
+pub struct Incoming(Pending);
+
+#[derive(Debug)]
+enum Pending {
+    Quic { pending: Box<quinn::Incoming>, endpoint: Arc<Inner>, entry: HalfOpenEntry },
+    Fhp { carrier: FhpCarrier, endpoint: Arc<Inner> },
 }
 
 impl Endpoint {
@@ -70,19 +81,36 @@ impl Endpoint {
         let server = |ip| serving.then(|| quic_setup::server(&identity, accept.clone(), ip, &config));
         let (anywhere, this_machine) = (Ipv4Addr::UNSPECIFIED.into(), Ipv4Addr::LOCALHOST.into());
         let loopback = server(this_machine).map(Arc::new);
+        let addr = udp.local_addr().map_err(unusable)?;
         let runtime = Arc::new(quinn::TokioRuntime);
-        let socket = quinn::Endpoint::new(quic_setup::endpoint(&identity), server(anywhere), udp, runtime)
-            .map_err(unusable)?;
+        let quic_config = quic_setup::endpoint(&identity);
+        let (fhp, quic) = match config.transport {
+            Transport::Quic => {
+                let quic = quinn::Endpoint::new(quic_config, server(anywhere), udp, runtime);
+                (None, Some(quic.map_err(unusable)?))
+            }
+            Transport::Fhp => (Some(Fhp::start(udp, &identity, &accept, &config).map_err(unusable)?), None),
+            Transport::Auto => {
+                let fhp = Fhp::start(udp, &identity, &accept, &config).map_err(unusable)?;
+                let socket = Arc::new(fhp.socket());
+                let quic =
+                    quinn::Endpoint::new_with_abstract_socket(quic_config, server(anywhere), socket, runtime);
+                (Some(fhp), Some(quic.map_err(unusable)?))
+            }
+        };
         let half_open = Arc::default();
-        Ok(Self(Arc::new(Inner { socket, identity, config, serving, loopback, half_open })))
+        let (is_closed, closing) = (AtomicBool::new(false), Notify::new());
+        let inner =
+            Inner { quic, fhp, addr, is_closed, closing, identity, config, serving, loopback, half_open };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// The address the socket has.
     ///
     /// # Errors
-    /// What the system said.
+    /// None today; a socket that moves may have none for a moment.
     pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
-        self.0.socket.local_addr()
+        Ok(self.0.addr)
     }
 
     /// The key others pin for this endpoint.
@@ -101,28 +129,42 @@ impl Endpoint {
     /// Dropping the future gives the attempt up.
     pub async fn connect(&self, addr: SocketAddr, peer: PeerKey) -> Result<Link, LinkError> {
         let inner = &self.0;
-        let config = quic_setup::client(&inner.identity, (peer, addr.ip()), inner.serving, &inner.config);
-        // The name is never sent (no SNI) and never checked: the key is.
-        let connecting =
-            inner.socket.connect_with(config, addr, "freehold").map_err(|error| match error {
-                quinn::ConnectError::EndpointStopping => LinkError::Closed,
-                _ => LinkError::Unreachable,
-            })?;
-        inner.establish(async { connecting.await.map_err(handshake_error) }).await
+        if inner.is_closed.load(Ordering::Acquire) {
+            return Err(LinkError::Closed);
+        }
+        match (&inner.fhp, &inner.quic) {
+            (Some(fhp), None) => inner.connect_fhp(fhp, addr, peer).await,
+            (None, Some(quic)) => inner.connect_quic(quic, addr, peer).await,
+            (Some(fhp), Some(quic)) => inner.connect_either(fhp, quic, addr, peer).await,
+            (None, None) => Err(LinkError::Closed),
+        }
     }
 
     /// Waits for a machine that wants a link; `None` once the endpoint is closed.
     pub async fn accept(&self) -> Option<Incoming> {
-        loop {
-            let pending = self.0.socket.accept().await?;
-            let crowded = self.0.half_open.0.load(Ordering::Relaxed) >= HALF_OPEN_MAX;
-            if crowded && !pending.remote_address_validated() {
-                // Fails only for an address that is validated.
-                let _ = pending.retry();
-                continue;
+        let inner = &self.0;
+        let closing = inner.closing.notified();
+        tokio::pin!(closing);
+        closing.as_mut().enable();
+        if inner.is_closed.load(Ordering::Acquire) {
+            return None;
+        }
+        let quic = async {
+            match &inner.quic {
+                Some(quic) => inner.accept_quic(quic).await,
+                None => std::future::pending().await,
             }
-            let entry = HalfOpenEntry::new(&self.0.half_open);
-            return Some(Incoming { pending, endpoint: Arc::clone(&self.0), entry });
+        };
+        let fhp = async {
+            match &inner.fhp {
+                Some(fhp) => fhp.accept().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            incoming = quic => incoming,
+            carrier = fhp => Some(Incoming(Pending::Fhp { carrier, endpoint: Arc::clone(inner) })),
+            () = closing => None,
         }
     }
 
@@ -164,16 +206,26 @@ impl Endpoint {
 
     /// Closes every link and waits until the other sides have been told.
     pub async fn close(&self) {
-        self.0.socket.close(VarInt::from_u32(CloseCode::Done as u32), b"");
-        self.0.socket.wait_idle().await;
+        self.0.is_closed.store(true, Ordering::Release);
+        self.0.closing.notify_waiters();
+        if let Some(fhp) = &self.0.fhp {
+            fhp.close();
+        }
+        if let Some(quic) = &self.0.quic {
+            quic.close(VarInt::from_u32(CloseCode::Done as u32), b"");
+            quic.wait_idle().await;
+        }
     }
 }
 
 impl Incoming {
-    /// Address of the machine; not proven yet.
+    /// Address of the machine; over QUIC not proven yet.
     #[must_use]
-    pub fn remote_addr(&self) -> SocketAddr {
-        self.pending.remote_address()
+    pub fn remote_addr(&self) -> Option<SocketAddr> {
+        match &self.0 {
+            Pending::Quic { pending, .. } => Some(pending.remote_address()),
+            Pending::Fhp { carrier, .. } => carrier.addr(),
+        }
     }
 
     /// Completes the handshake and judges the key.
@@ -181,25 +233,106 @@ impl Incoming {
     /// # Errors
     /// `WrongPeer` when the key is not one of those pinned, `Timeout`, `Incompatible`, `Protocol`.
     pub async fn establish(self) -> Result<Link, LinkError> {
-        let Self { pending, endpoint, entry } = self;
-        let is_near = pending.remote_address().ip().to_canonical().is_loopback();
-        let accepted = match endpoint.loopback.clone().filter(|_| is_near) {
-            Some(config) => pending.accept_with(config),
-            None => pending.accept(),
-        };
-        let handshake = async { accepted.map_err(handshake_error)?.await.map_err(handshake_error) };
-        let link = endpoint.establish(handshake).await;
-        drop(entry);
-        link
+        match self.0 {
+            Pending::Fhp { carrier, endpoint } => endpoint.link_over(carrier).await,
+            Pending::Quic { pending, endpoint, entry } => {
+                let is_near = fhp::is_near(pending.remote_address().ip());
+                let accepted = match endpoint.loopback.clone().filter(|_| is_near) {
+                    Some(config) => pending.accept_with(config),
+                    None => pending.accept(),
+                };
+                let handshake = async { accepted.map_err(handshake_error)?.await.map_err(handshake_error) };
+                let link = endpoint.establish(handshake).await;
+                drop(entry);
+                link
+            }
+        }
     }
 
     /// Turns the machine away.
     pub fn refuse(self) {
-        self.pending.refuse();
+        match self.0 {
+            Pending::Quic { pending, .. } => pending.refuse(),
+            Pending::Fhp { carrier, .. } => carrier.close(CloseCode::Done),
+        }
     }
 }
 
 impl Inner {
+    async fn connect_fhp(&self, fhp: &Fhp, addr: SocketAddr, peer: PeerKey) -> Result<Link, LinkError> {
+        let carrier = fhp.connect(addr, peer)?;
+        self.link_over(carrier).await
+    }
+
+    /// From an FHP session to a link.
+    async fn link_over(&self, carrier: FhpCarrier) -> Result<Link, LinkError> {
+        let made = timeout(self.config.handshake_timeout, carrier.established()).await;
+        let (key, theirs) = made.unwrap_or(Err(LinkError::Timeout))?;
+        let addr = carrier.addr().ok_or(LinkError::Closed)?;
+        Ok(Link::new(Carrier::Fhp(carrier), PeerInfo { key, addr }, theirs, &self.config))
+    }
+
+    async fn connect_quic(
+        &self,
+        quic: &quinn::Endpoint,
+        addr: SocketAddr,
+        peer: PeerKey,
+    ) -> Result<Link, LinkError> {
+        let config = quic_setup::client(&self.identity, (peer, addr.ip()), self.serving, &self.config);
+        // The name is never sent (no SNI) and never checked: the key is.
+        let connecting = quic.connect_with(config, addr, "freehold").map_err(|error| match error {
+            quinn::ConnectError::EndpointStopping => LinkError::Closed,
+            _ => LinkError::Unreachable,
+        })?;
+        self.establish(async { connecting.await.map_err(handshake_error) }).await
+    }
+
+    /// FHP, and QUIC once that had a head start: whichever is there first. A key that is refused by one is
+    /// refused by the other.
+    async fn connect_either(
+        &self,
+        fhp: &Fhp,
+        quic: &quinn::Endpoint,
+        addr: SocketAddr,
+        peer: PeerKey,
+    ) -> Result<Link, LinkError> {
+        let by_fhp = self.connect_fhp(fhp, addr, peer);
+        let by_quic = async {
+            tokio::time::sleep(FHP_HEAD_START).await;
+            self.connect_quic(quic, addr, peer).await
+        };
+        tokio::pin!(by_fhp, by_quic);
+        let may_differ = |error: &LinkError| matches!(error, LinkError::Timeout | LinkError::Incompatible);
+        tokio::select! {
+            link = &mut by_fhp => match link {
+                Err(error) if may_differ(&error) => by_quic.await,
+                link => link,
+            },
+            link = &mut by_quic => match link {
+                // It speaks QUIC, of another version perhaps: then FHP has had its time.
+                Err(error) if may_differ(&error) => {
+                    timeout(FHP_HEAD_START, by_fhp).await.unwrap_or(Err(error))
+                }
+                link => link,
+            },
+        }
+    }
+
+    async fn accept_quic(self: &Arc<Self>, quic: &quinn::Endpoint) -> Option<Incoming> {
+        loop {
+            let pending = quic.accept().await?;
+            let crowded = self.half_open.0.load(Ordering::Relaxed) >= HALF_OPEN_MAX;
+            if crowded && !pending.remote_address_validated() {
+                // Fails only for an address that is validated.
+                let _ = pending.retry();
+                continue;
+            }
+            let entry = HalfOpenEntry::new(&self.half_open);
+            let pending = Box::new(pending);
+            return Some(Incoming(Pending::Quic { pending, endpoint: Arc::clone(self), entry }));
+        }
+    }
+
     /// From a handshake to a link: hellos exchanged, key known, all in time.
     async fn establish(
         &self,

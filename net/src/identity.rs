@@ -103,6 +103,13 @@ impl Identity {
         Arc::clone(&self.certified)
     }
 
+    /// The secret behind FHP's cookies and reset tokens, from the seed for the same reason as
+    /// [`Self::reset_key`].
+    pub(crate) fn fhp_secret(&self) -> Zeroizing<[u8; 32]> {
+        let tag = hmac::sign(&self.reset, b"freehold-net fhp/1 v1");
+        Zeroizing::new(*tag.as_ref().first_chunk().expect("HMAC-SHA256 gives 32 bytes"))
+    }
+
     /// Key of stateless resets. It comes from the seed, so that after a restart the peers of the
     /// earlier run are told at once that their links are gone, instead of waiting for a timeout.
     pub(crate) fn reset_key(&self) -> hmac::Key {

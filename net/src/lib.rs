@@ -9,6 +9,7 @@
 mod config;
 pub mod coord;
 mod endpoint;
+mod fhp;
 mod identity;
 mod lan;
 pub mod limits;
@@ -16,7 +17,7 @@ mod link;
 mod tls;
 pub mod wire;
 
-pub use config::LinkConfig;
+pub use config::{LinkConfig, Transport};
 pub use endpoint::{Endpoint, Incoming};
 pub use identity::{Identity, PeerKey};
 pub use lan::{Found, LAN_TAG_BYTES, Lan, LanError};

@@ -68,3 +68,18 @@ pub(crate) const BODY_CHANNEL_PIECES: usize = 4;
 /// as quinn hands to the kernel at once, stay below the 65,507 bytes of one segmented send. Elsewhere
 /// datagrams grow to quinn's usual bound, for Ethernet.
 pub(crate) const LOOPBACK_DATAGRAM_BYTES: u16 = 6_500;
+
+/// Buffers of 64 KiB that one receive call fills.
+pub(crate) const RECEIVE_BUFFERS: usize = 4;
+
+/// Bytes asked for as the socket's own buffers: a few milliseconds at 10 Gbit/s.
+pub(crate) const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Bytes of datagrams on their way to quinn on a shared socket; more are lost, as on any network.
+pub(crate) const BESIDE_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of the largest datagram that FHP tries: what one IPv4 datagram carries on a loopback.
+pub(crate) const DATAGRAM_BYTES: u16 = 65_000;
+
+/// How long FHP is tried before QUIC is tried beside it: two round trips of a bad path.
+pub(crate) const FHP_HEAD_START: Duration = Duration::from_millis(750);

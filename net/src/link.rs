@@ -1,6 +1,6 @@
 //! A link: an authenticated, encrypted connection to one other machine that carries requests.
 //!
-//! [`Link`] is a handle over a carrier (quinn today, FHP as the second kind); everything about
+//! [`Link`] is a handle over a carrier (FHP, or QUIC by quinn); everything about
 //! requests, credit, urgency and refusal is decided above the carrier, so every kind behaves alike
 //! and passes the same test suite. Both sides may ask and both may serve.
 

@@ -17,6 +17,7 @@ use core::net::SocketAddr;
 use freehold_model::Entropy;
 use rustls::{ClientConfig, ServerConfig};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 /// The number by which this side knows a session.
@@ -67,10 +68,14 @@ pub struct Endpoint {
     deadline_of: BTreeMap<SessionId, Time>,
     /// Sessions that may have something to send.
     ready: BTreeSet<SessionId>,
+    /// The session that sent last.
+    last: SessionId,
     /// Sessions that may have events.
     changed: BTreeSet<SessionId>,
     replies: VecDeque<Reply>,
     accepts: Option<(Arc<ServerConfig>, SessionConfig)>,
+    /// Sessions that others began and nobody has asked for.
+    fresh: VecDeque<SessionId>,
     sessions_max: usize,
     dropped: Dropped,
 }
@@ -98,9 +103,11 @@ impl Endpoint {
             deadlines: BTreeSet::new(),
             deadline_of: BTreeMap::new(),
             ready: BTreeSet::new(),
+            last: 0,
             changed: BTreeSet::new(),
             replies: VecDeque::new(),
             accepts,
+            fresh: VecDeque::new(),
             sessions_max: SESSIONS_MAX,
             dropped: Dropped::default(),
         }
@@ -238,6 +245,7 @@ impl Endpoint {
         };
         session.hello(newcomer.hello.bytes(), now);
         self.begun.insert(who, id);
+        self.fresh.push_back(id);
         self.insert(id, session);
     }
 
@@ -316,6 +324,11 @@ impl Endpoint {
         self.changed.insert(id);
     }
 
+    /// The next session that another machine began; its handshake is under way.
+    pub fn next_begun(&mut self) -> Option<SessionId> {
+        self.fresh.pop_front()
+    }
+
     /// The next session that may have events.
     pub fn next_changed(&mut self) -> Option<SessionId> {
         self.changed.pop_first()
@@ -327,7 +340,9 @@ impl Endpoint {
             out.get_mut(..bytes.len())?.copy_from_slice(&bytes);
             return Some(Transmit { to, len: bytes.len(), segment: bytes.len() });
         }
-        while let Some(id) = self.ready.first().copied() {
+        // The session after the one that sent last has its turn.
+        while let Some(id) = self.next_ready() {
+            self.last = id;
             let Some(session) = self.sessions.get_mut(&id) else {
                 self.ready.remove(&id);
                 continue;
@@ -339,6 +354,11 @@ impl Endpoint {
             self.note_deadline(id);
         }
         None
+    }
+
+    fn next_ready(&self) -> Option<SessionId> {
+        let after = self.ready.range((Bound::Excluded(self.last), Bound::Unbounded)).next();
+        after.or_else(|| self.ready.first()).copied()
     }
 
     fn note_deadline(&mut self, id: SessionId) {
@@ -378,6 +398,7 @@ impl Endpoint {
                 self.tokens.remove(token);
             }
             self.begun.retain(|_, begun| *begun != id);
+            self.fresh.retain(|fresh| *fresh != id);
             self.ready.remove(&id);
             if let Some(at) = self.deadline_of.remove(&id) {
                 self.deadlines.remove(&(at, id));

@@ -96,6 +96,9 @@ pub const FORGED_MAX: u64 = 1 << 36;
 /// Lanes that one side may have open.
 pub const LANES_MAX: u64 = 256;
 
+/// How long a class of lanes waits for more urgent ones before it sends a packet anyway.
+pub const CLASS_FLOOR: Duration = Duration::from_millis(20);
+
 /// Pieces of one lane that wait for one before them. Beyond it the piece is dropped and comes again.
 pub const GAPS_MAX: usize = 1_024;
 

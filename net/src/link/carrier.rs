@@ -1,12 +1,12 @@
 //! What the request layer needs of a carrier: lanes that each hold one request and its response.
 //!
 //! A lane has a sending and a receiving half. The fixed heads come in order; the body comes as
-//! pieces with offsets. The enums have one kind today; FHP adds the second, with its own lanes
-//! that deliver pieces as they arrive.
+//! pieces with offsets. Every kind behaves alike and passes the same test suite.
 
 use bytes::Bytes;
 
 use super::{LinkError, Piece, quic};
+use crate::fhp::carrier as fhp;
 use crate::wire::{Class, RefusalCode};
 
 /// A connection of some kind.
@@ -14,6 +14,8 @@ use crate::wire::{Class, RefusalCode};
 pub(crate) enum Carrier {
     /// QUIC by quinn.
     Quic(quic::QuicCarrier),
+    /// FHP.
+    Fhp(fhp::FhpCarrier),
 }
 
 /// Why a side ends a link. The number is what travels.
@@ -31,6 +33,8 @@ pub(crate) enum CloseCode {
 pub(crate) enum Tx {
     /// A QUIC stream.
     Quic(quic::QuicTx),
+    /// A lane of FHP.
+    Fhp(fhp::FhpTx),
 }
 
 /// The receiving half of a lane. Dropping it before the end tells the other side to stop.
@@ -38,6 +42,8 @@ pub(crate) enum Tx {
 pub(crate) enum Rx {
     /// A QUIC stream.
     Quic(quic::QuicRx),
+    /// A lane of FHP.
+    Fhp(fhp::FhpRx),
 }
 
 /// Why bytes could not be handed over.
@@ -54,6 +60,7 @@ impl Carrier {
     pub(crate) async fn open(&self) -> Result<(Tx, Rx), LinkError> {
         match self {
             Self::Quic(carrier) => carrier.open().await,
+            Self::Fhp(carrier) => carrier.open().await,
         }
     }
 
@@ -61,6 +68,7 @@ impl Carrier {
     pub(crate) async fn accept(&self) -> Result<(Tx, Rx), LinkError> {
         match self {
             Self::Quic(carrier) => carrier.accept().await,
+            Self::Fhp(carrier) => carrier.accept().await,
         }
     }
 
@@ -68,6 +76,7 @@ impl Carrier {
     pub(crate) async fn closed(&self) -> LinkError {
         match self {
             Self::Quic(carrier) => carrier.closed().await,
+            Self::Fhp(carrier) => carrier.closed().await,
         }
     }
 
@@ -75,6 +84,7 @@ impl Carrier {
     pub(crate) fn is_closed(&self) -> bool {
         match self {
             Self::Quic(carrier) => carrier.is_closed(),
+            Self::Fhp(carrier) => carrier.is_closed(),
         }
     }
 
@@ -82,6 +92,7 @@ impl Carrier {
     pub(crate) fn admit(&self, window_bytes: u32) {
         match self {
             Self::Quic(carrier) => carrier.admit(window_bytes),
+            Self::Fhp(carrier) => carrier.admit(window_bytes),
         }
     }
 
@@ -89,6 +100,7 @@ impl Carrier {
     pub(crate) fn close(&self, code: CloseCode) {
         match self {
             Self::Quic(carrier) => carrier.close(code),
+            Self::Fhp(carrier) => carrier.close(code),
         }
     }
 }
@@ -98,6 +110,7 @@ impl Tx {
     pub(crate) fn set_class(&self, class: Class) {
         match self {
             Self::Quic(tx) => tx.set_class(class),
+            Self::Fhp(tx) => tx.set_class(class),
         }
     }
 
@@ -108,6 +121,7 @@ impl Tx {
     pub(crate) async fn write_some(&mut self, bytes: &mut Bytes) -> Result<(), TxError> {
         match self {
             Self::Quic(tx) => tx.write_some(bytes).await,
+            Self::Fhp(tx) => tx.write_some(bytes).await,
         }
     }
 
@@ -115,6 +129,7 @@ impl Tx {
     pub(crate) fn finish(&mut self) {
         match self {
             Self::Quic(tx) => tx.finish(),
+            Self::Fhp(tx) => tx.finish(),
         }
     }
 
@@ -122,14 +137,23 @@ impl Tx {
     pub(crate) fn reset(&mut self, code: RefusalCode) {
         match self {
             Self::Quic(tx) => tx.reset(code),
+            Self::Fhp(tx) => tx.reset(code),
         }
     }
 
     /// Completes when the other side wants no more of this lane or the link is gone; never
     /// otherwise. Independent of the half's lifetime.
     pub(crate) fn unwanted(&self) -> impl Future<Output = ()> + Send + use<> {
-        match self {
-            Self::Quic(tx) => tx.unwanted(),
+        let unwanted = match self {
+            Self::Quic(tx) => (Some(tx.unwanted()), None),
+            Self::Fhp(tx) => (None, Some(tx.unwanted())),
+        };
+        async move {
+            match unwanted {
+                (Some(quic), _) => quic.await,
+                (_, Some(fhp)) => fhp.await,
+                (None, None) => {}
+            }
         }
     }
 }
@@ -142,6 +166,7 @@ impl Rx {
     pub(crate) async fn ordered(&mut self, len: usize) -> Result<Bytes, LinkError> {
         match self {
             Self::Quic(rx) => rx.ordered(len).await,
+            Self::Fhp(rx) => rx.ordered(len).await,
         }
     }
 
@@ -153,6 +178,7 @@ impl Rx {
     pub(crate) async fn piece(&mut self) -> Result<Option<Piece>, LinkError> {
         match self {
             Self::Quic(rx) => rx.piece().await,
+            Self::Fhp(rx) => rx.piece().await,
         }
     }
 }

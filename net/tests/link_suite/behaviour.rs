@@ -83,10 +83,12 @@ pub(crate) async fn each_link_has_its_own_handler<K: Kind>() {
 }
 
 pub(crate) async fn urgent_responses_overtake_in_class_order<K: Kind>() {
-    let (link, mut bell) = pair::<K>(LinkConfig::default()).await;
+    // The link's window is what all of them wait for, however fast the machine is.
+    let config = LinkConfig { link_window_bytes: 64 << 10, ..LinkConfig::default() };
+    let (link, mut bell) = pair::<K>(config).await;
     let mut calls = JoinSet::new();
     for class in Class::ALL.into_iter().rev() {
-        let call = link.call(wanting(method::GATED, class, 512 * 1024), AMPLE).await.expect("sent");
+        let call = link.call(wanting(method::GATED, class, 1 << 20), AMPLE).await.expect("sent");
         assert_eq!(bell.events.recv().await, Some(Event::Started));
         calls.spawn(async move {
             call.collect(1 << 20).await.expect("answered");

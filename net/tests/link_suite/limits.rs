@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
-use freehold_net::{Accept, Body, Class, Credit, LinkConfig, LinkError, RefusalCode};
+use freehold_net::{Accept, Body, Class, Credit, LinkConfig, LinkError, RefusalCode, Transport};
 
 use crate::kit::{
     AMPLE, Kind, assert_alive, breathe, connect, method, number, pair, pattern, request, serve, wanting,
@@ -19,6 +19,8 @@ const SMALL: LinkConfig = LinkConfig {
     max_body_bytes: BIG,
     stream_window_bytes: 128 << 10,
     link_window_bytes: 256 << 10,
+    datagram_bytes_max: 1_452,
+    transport: Transport::Auto,
 };
 /// Unread at the receiver, unacknowledged at the sender, waiting in the body's channel, in hand.
 const HELD_MAX: u64 = (128 << 10) + (256 << 10) + 8 * STEP;

@@ -5,7 +5,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use freehold_net::{Accept, Endpoint, Identity, LinkConfig, PeerKey};
+use freehold_net::{Accept, Endpoint, Identity, LinkConfig, PeerKey, Transport};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
@@ -27,6 +27,7 @@ impl Kind for Quic {
     type RawServer = QuicRawServer;
 
     fn bind_at(addr: SocketAddr, seed: u8, accept: Accept, config: LinkConfig) -> Endpoint {
+        let config = LinkConfig { transport: Transport::Quic, ..config };
         Endpoint::bind(addr, Identity::from_seed(&[seed; 32]), accept, config).expect("a free port")
     }
 

@@ -10,8 +10,9 @@ mod send;
 pub use recv::Read;
 
 use crate::frame::VARINT_MAX;
-use crate::limits::LANES_MAX;
+use crate::limits::{CLASS_FLOOR, LANES_MAX};
 use crate::sent::{Control, Piece};
+use crate::time::Time;
 use bytes::Bytes;
 use recv::RecvHalf;
 use send::SendHalf;
@@ -19,9 +20,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Urgencies, 0 the most urgent.
 pub const CLASSES: usize = 5;
-
-/// One packet in so many goes to the least urgent lane that waits, so that none starves.
-const FLOOR_EVERY: u64 = 16;
 
 /// The number of a lane.
 pub type LaneId = u64;
@@ -103,7 +101,8 @@ pub(crate) struct Lanes {
     wants_to_open: bool,
     /// Lanes with something to send, by class.
     queues: [VecDeque<LaneId>; CLASSES],
-    turns: u64,
+    /// Since when each class waits for a turn.
+    waits: [Option<Time>; CLASSES],
     /// New bytes sent, and how many the other side takes.
     sent: u64,
     send_limit: u64,
@@ -134,7 +133,7 @@ impl Lanes {
             may_open: [0, LANES_MAX],
             wants_to_open: false,
             queues: std::array::from_fn(|_| VecDeque::new()),
-            turns: 0,
+            waits: [None; CLASSES],
             sent: 0,
             send_limit: 0,
             kept: 0,
@@ -464,9 +463,13 @@ impl Lanes {
     }
 
     /// Writes the next piece into a packet, of the most urgent lane that has one.
-    pub(crate) fn write_piece(&mut self, out: &mut crate::frame::FrameWriter<'_>) -> Option<Written> {
+    pub(crate) fn write_piece(
+        &mut self,
+        now: Time,
+        out: &mut crate::frame::FrameWriter<'_>,
+    ) -> Option<Written> {
         for _ in 0..2 * LANES_MAX {
-            let class = self.next_class()?;
+            let class = self.next_class(now)?;
             let id = *self.queues[class].front()?;
             let credit = self.credit_left();
             let lane = self.lanes.get_mut(&id);
@@ -495,7 +498,6 @@ impl Lanes {
 
     /// After a packet, the next lane of the class has its turn.
     pub(crate) fn turn(&mut self) {
-        self.turns += 1;
         for queue in &mut self.queues {
             if queue.len() > 1 {
                 queue.rotate_left(1);
@@ -503,13 +505,17 @@ impl Lanes {
         }
     }
 
-    fn next_class(&self) -> Option<usize> {
-        let waiting = |class: &usize| !self.queues[*class].is_empty();
-        if self.turns % FLOOR_EVERY == FLOOR_EVERY - 1 {
-            (0..CLASSES).rev().find(waiting)
-        } else {
-            (0..CLASSES).find(waiting)
+    /// The most urgent class that waits, but one that has waited for long first.
+    fn next_class(&mut self, now: Time) -> Option<usize> {
+        for (queue, waits) in self.queues.iter().zip(&mut self.waits) {
+            *waits = if queue.is_empty() { None } else { Some(waits.unwrap_or(now)) };
         }
+        let is_starved =
+            |class: &usize| self.waits[*class].is_some_and(|since| now.since(since) >= CLASS_FLOOR);
+        let starved = (0..CLASSES).rev().find(is_starved);
+        let class = starved.or_else(|| (0..CLASSES).find(|class| !self.queues[*class].is_empty()))?;
+        self.waits[class] = Some(now);
+        Some(class)
     }
 
     fn unqueue(&mut self, class: usize) {

@@ -170,7 +170,7 @@ impl Session {
         self.events.push_back(Event::Established { key, hello: theirs.hello });
     }
 
-    /// The handshake failed here. A server says why, once.
+    /// The handshake failed here. The other side is told why, once.
     fn failed(&mut self, error: HandshakeError, now: Time) {
         let Phase::Connecting(connecting) = &mut self.phase else { return };
         if connecting.failed.is_none() {
@@ -199,7 +199,7 @@ impl Session {
         let (local, remote, is_client) = (self.local, self.remote, self.is_client);
         let Phase::Connecting(connecting) = &mut self.phase else { return None };
         if let Some(code) = connecting.failed {
-            let len = (!is_client).then(|| connecting.refuse(code, (local, remote), out)).flatten();
+            let len = connecting.refuse(code, (local, remote), is_client, out);
             self.phase = Phase::Over;
             return len;
         }
@@ -252,10 +252,17 @@ impl Connecting {
         Some((len, (clear, next)))
     }
 
-    /// Says that the handshake failed: under its keys where there are some.
-    fn refuse(&mut self, code: u64, (local, remote): (u32, u32), out: &mut [u8]) -> Option<usize> {
+    /// Says that the handshake failed: under its keys where there are some. A client says nothing clear:
+    /// nobody would know whose it is.
+    fn refuse(
+        &mut self,
+        code: u64,
+        (local, remote): (u32, u32),
+        is_client: bool,
+        out: &mut [u8],
+    ) -> Option<usize> {
         if !self.tls.has_keys() {
-            return write_refusal(local, remote, code, out);
+            return if is_client { None } else { write_refusal(local, remote, code, out) };
         }
         let mut content = [0; 9];
         let mut frames = FrameWriter::new(&mut content);
@@ -305,9 +312,9 @@ fn params(config: &SessionConfig, token: [u8; TOKEN_LEN]) -> Params {
 
 fn refused(code: u64) -> Closed {
     match code {
-        refusal::KEY => Closed::Handshake(HandshakeError::Key),
+        refusal::KEY => Closed::Refused(HandshakeError::Key),
         refusal::BUSY => Closed::Busy,
-        refusal::MALFORMED => Closed::Handshake(HandshakeError::Malformed),
-        _ => Closed::Handshake(HandshakeError::Incompatible),
+        refusal::MALFORMED => Closed::Refused(HandshakeError::Malformed),
+        _ => Closed::Refused(HandshakeError::Incompatible),
     }
 }

@@ -62,9 +62,12 @@ pub enum Closed {
     /// It broke the protocol.
     #[error("the other side broke the protocol: {0}")]
     Violation(Violation),
-    /// There never was one.
+    /// There never was one: what the other side showed was not taken here.
     #[error("no session was made: {0}")]
     Handshake(HandshakeError),
+    /// There never was one: what this side showed was not taken there.
+    #[error("the other side made no session: {0}")]
+    Refused(HandshakeError),
     /// The other side takes no more sessions.
     #[error("the other side is busy")]
     Busy,

@@ -98,7 +98,7 @@ impl Session {
         let frames_room = plan.size - HEADER_LEN - TAG_LEN;
         let mut frames = FrameWriter::new(&mut content[..frames_room]);
         let (ack, mut flags) = self.write_ack(now, &mut frames);
-        let carried = if plan.may_send { self.write_frames(&mut frames) } else { Content::default() };
+        let carried = if plan.may_send { self.write_frames(now, &mut frames) } else { Content::default() };
         let is_probe = plan.kind == Kind::Probe;
         if is_probe {
             frames.small(&Frame::Ping);
@@ -142,7 +142,7 @@ impl Session {
     }
 
     /// Small frames, then pieces of lanes, until the packet is full.
-    fn write_frames(&mut self, frames: &mut FrameWriter<'_>) -> Content {
+    fn write_frames(&mut self, now: Time, frames: &mut FrameWriter<'_>) -> Content {
         let mut carried = Content::default();
         while frames.left() >= SMALL_FRAME_MAX
             && let Some(control) = self.lanes.next_control()
@@ -153,7 +153,7 @@ impl Session {
             }
         }
         while frames.left() > LANE_OVERHEAD_MAX
-            && let Some(written) = self.lanes.write_piece(frames)
+            && let Some(written) = self.lanes.write_piece(now, frames)
         {
             carried.add_piece(written.piece);
         }

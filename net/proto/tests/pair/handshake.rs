@@ -26,17 +26,20 @@ fn both_sides_learn_the_other_s_key_and_hello_in_two_round_trips() {
 
 #[test]
 fn a_key_that_is_not_the_one_expected_or_not_admitted_ends_the_attempt() {
-    let wrong_peer = |tls| {
+    let ends = |tls| {
         let mut pair = Pair::new(Network::perfect(DELAY));
         pair.connect(tls, config());
-        assert!(pair.run(Duration::from_secs(5), is_over));
+        assert!(pair.run(Duration::from_secs(5), |pair| is_over(pair) && !pair.server.closed.is_empty()));
         assert!(pair.server.established.is_none());
-        pair.client.closed[0]
+        (pair.client.closed[0], pair.server.closed[0])
     };
-    assert_eq!(wrong_peer(client(1, 3)), Closed::Handshake(HandshakeError::Key), "it expects another");
-    assert_eq!(wrong_peer(client(9, 2)), Closed::Handshake(HandshakeError::Key), "it is not admitted");
+    let (found, told) = (Closed::Handshake, Closed::Refused);
+    let key = HandshakeError::Key;
+    assert_eq!(ends(client(1, 3)), (found(key), told(key)), "it expects another");
+    assert_eq!(ends(client(9, 2)), (told(key), found(key)), "it is not admitted");
     let other = client_speaking(1, 2, b"freehold-quic/1");
-    assert_eq!(wrong_peer(other), Closed::Handshake(HandshakeError::Incompatible), "another protocol");
+    let speech = HandshakeError::Incompatible;
+    assert_eq!(ends(other), (told(speech), found(speech)), "another protocol");
 }
 
 #[test]

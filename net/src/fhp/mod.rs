@@ -1,0 +1,120 @@
+//! FHP on a real socket: the shell around [`freehold_net_proto`].
+
+mod beside;
+pub(crate) mod carrier;
+mod driver;
+mod socket;
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::sync::Arc;
+
+use freehold_model::Entropy;
+use freehold_model::codec;
+use freehold_net_proto::{Endpoint, SessionConfig, Windows};
+
+use crate::config::LinkConfig;
+use crate::identity::{Identity, PeerKey};
+use crate::limits;
+use crate::link::{self, LinkError};
+use crate::tls::{self, Accept};
+pub(crate) use beside::SharedSocket;
+use carrier::FhpCarrier;
+use driver::Driver;
+use socket::Socket;
+
+/// Protocol name in the handshake; quinn has its own, so that neither's flights fit the other.
+pub(crate) const ALPN: &[u8] = b"freehold-fhp/1";
+
+/// FHP's side of an endpoint.
+#[derive(Debug)]
+pub(crate) struct Fhp {
+    driver: Arc<Driver>,
+    identity: Identity,
+    config: LinkConfig,
+    serving: bool,
+}
+
+impl Fhp {
+    /// Takes a bound socket over.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub(crate) fn start(
+        udp: UdpSocket,
+        identity: &Identity,
+        accept: &Accept,
+        config: &LinkConfig,
+    ) -> io::Result<Self> {
+        let serving = !matches!(accept, Accept::None);
+        let accepts = serving.then(|| {
+            let mut session = session_config(config, true);
+            if matches!(accept, Accept::AnyKey) {
+                let window = u64::from(config.link_window_bytes.min(limits::STRANGER_WINDOW_BYTES));
+                session.windows.session_bytes = window;
+            }
+            (tls::server_config(identity, accept.clone(), ALPN), session)
+        });
+        let endpoint = Endpoint::new(&identity.fhp_secret(), Box::new(SystemEntropy), accepts);
+        let driver = Driver::start(Socket::new(udp)?, endpoint)?;
+        driver.shared().with(|state, _| state.limit_sessions(limits::LINKS_MAX));
+        Ok(Self { driver: Arc::new(driver), identity: identity.clone(), config: *config, serving })
+    }
+
+    /// The socket, for quinn beside.
+    pub(crate) fn socket(&self) -> SharedSocket {
+        SharedSocket(Arc::clone(self.driver.shared()))
+    }
+
+    /// Begins a session with the machine that holds `peer`.
+    ///
+    /// # Errors
+    /// `Unreachable` when the handshake cannot begin.
+    pub(crate) fn connect(&self, addr: SocketAddr, peer: PeerKey) -> Result<FhpCarrier, LinkError> {
+        let tls = tls::client_config(&self.identity, peer, ALPN);
+        let config = session_config(&self.config, self.serving);
+        let session = self.driver.shared().with(|state, now| state.connect(addr, tls, config, now));
+        let session = session.map_err(|_| LinkError::Unreachable)?;
+        Ok(FhpCarrier::new(&self.driver, session))
+    }
+
+    /// Ends every session; the other sides are told.
+    pub(crate) fn close(&self) {
+        self.driver.shared().with(|state, now| state.close_all(now));
+    }
+
+    /// Waits for a session that somebody else made.
+    pub(crate) async fn accept(&self) -> FhpCarrier {
+        let session = self.driver.shared().next_incoming().await;
+        FhpCarrier::new(&self.driver, session)
+    }
+}
+
+fn session_config(config: &LinkConfig, serving: bool) -> SessionConfig {
+    SessionConfig {
+        windows: Windows {
+            lane_bytes: config.stream_window_bytes.into(),
+            session_bytes: config.link_window_bytes.into(),
+            kept_bytes: config.link_window_bytes.into(),
+        },
+        idle: config.idle_timeout,
+        keep_alive: config.keep_alive,
+        handshake: config.handshake_timeout,
+        datagram_bytes: config.datagram_bytes_max,
+        hello: codec::to_vec(&link::hello(config, serving)),
+    }
+}
+
+/// The operating system's randomness.
+struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&mut self, buffer: &mut [u8]) {
+        aws_lc_rs::rand::fill(buffer).expect("the operating system gives random bytes");
+    }
+}
+
+/// Whether an address is this machine's own.
+pub(crate) fn is_near(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
