@@ -5,6 +5,7 @@
 
 mod contender;
 mod freehold;
+mod net;
 mod process;
 mod report;
 mod sync;
@@ -20,6 +21,8 @@ use std::path::PathBuf;
 pub(crate) enum Bench {
     /// Two devices against two Syncthings: latency of a small file, one large file, many small ones.
     Sync(Options),
+    /// FHP beside quinn, TLS over TCP and TCP: goodput and processor time over loopback.
+    Net(Options),
 }
 
 /// Options of every benchmark.
@@ -43,5 +46,6 @@ pub(crate) struct Options {
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Sync(options) => sync::run(options),
+        Bench::Net(options) => net::run(options),
     }
 }
