@@ -3,6 +3,7 @@
 use crate::paths::Paths;
 use anyhow::{Context, Result};
 use clap::Parser;
+use freehold_engine::Transport;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -32,6 +33,9 @@ pub(crate) struct Flags {
     /// Whether to find devices on the local network, by multicast DNS [default: unless --listen names one address].
     #[arg(long, value_name = "BOOL", env = "FREEHOLD_CLIENTD_LAN")]
     lan: Option<bool>,
+    /// What carries links to devices and nodes: auto (FHP, and QUIC where that is not answered), fhp, quic.
+    #[arg(long, value_name = "NAME", env = "FREEHOLD_CLIENTD_TRANSPORT")]
+    transport: Option<Transport>,
     /// What to log: error, warn, info, debug, trace, or a tracing filter.
     #[arg(long, value_name = "LEVEL", env = "FREEHOLD_CLIENTD_LOG")]
     log: Option<String>,
@@ -44,6 +48,7 @@ struct File {
     cache_bytes: Option<u64>,
     listen: Option<SocketAddr>,
     lan: Option<bool>,
+    transport: Option<Transport>,
     log: Option<String>,
 }
 
@@ -56,6 +61,8 @@ pub(crate) struct Config {
     pub(crate) listen: SocketAddr,
     /// Whether devices on the local network are looked for.
     pub(crate) lan: bool,
+    /// What carries links.
+    pub(crate) transport: Transport,
     /// Log filter.
     pub(crate) log: String,
 }
@@ -84,7 +91,8 @@ impl Config {
         let listen = flags.listen.or(file.listen).unwrap_or(LISTEN);
         // Whoever listens at one address only wants no more of the network than that.
         let lan = flags.lan.or(file.lan).unwrap_or(listen.ip().is_unspecified());
-        Ok(Self { cache_bytes, listen, lan, log })
+        let transport = flags.transport.or(file.transport).unwrap_or_default();
+        Ok(Self { cache_bytes, listen, lan, transport, log })
     }
 }
 
@@ -108,7 +116,16 @@ mod tests {
         let text = "cache_bytes = 1073741824\nlog = \"debug\"\n";
         let flags = Flags { log: Some("warn".into()), ..Flags::default() };
         let config = load(Some(text), &flags).expect("a valid file");
-        assert_eq!(config, Config { cache_bytes: 1 << 30, listen: LISTEN, lan: true, log: "warn".into() });
+        assert_eq!(
+            config,
+            Config {
+                cache_bytes: 1 << 30,
+                listen: LISTEN,
+                lan: true,
+                transport: Transport::Auto,
+                log: "warn".into()
+            }
+        );
         assert_eq!(load(None, &Flags::default()).expect("no file is fine").cache_bytes, CACHE_BYTES);
     }
 

@@ -48,7 +48,12 @@ async fn run(flags: Flags) -> Result<()> {
     let dirs = EngineDirs { data: paths.data.clone(), cache: paths.cache.clone() };
     let engine = Engine::open(
         dirs,
-        EngineConfig { cache_bytes: config.cache_bytes, listen: config.listen, lan: config.lan },
+        EngineConfig {
+            cache_bytes: config.cache_bytes,
+            listen: config.listen,
+            lan: config.lan,
+            transport: config.transport,
+        },
     )
     .await
     .context("could not open the local state")?;

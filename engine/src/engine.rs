@@ -37,6 +37,8 @@ pub struct EngineConfig {
     pub listen: std::net::SocketAddr,
     /// Whether devices on the local network are looked for, by multicast DNS.
     pub lan: bool,
+    /// What carries links to other devices and to storage nodes.
+    pub transport: freehold_net::Transport,
 }
 
 /// A new account.
@@ -296,6 +298,7 @@ impl Engine {
                 cache_bytes: config.cache_bytes,
                 listen: config.listen,
                 lan: config.lan,
+                transport: config.transport,
             };
             OpenVault::open(&dirs, stored, &secret)
         });

@@ -32,6 +32,8 @@ mod volume;
 
 pub use account::Identity;
 pub use attr::{Attr, Ino, Kind, NewNode, NodeState, Notice, ROOT, SetTimes, StatFs, Time};
+pub use freehold_net::Transport;
+
 pub use engine::{Engine, EngineConfig, EngineDirs, Secret, SignUp};
 pub use engine_error::EngineError;
 pub use error::{FetchError, FsError, OpenError, Recovery};

@@ -30,7 +30,7 @@ use freehold_api::control::{Decision, Deletions, HeldDeletions, Keep, KeptConfli
 use freehold_crypto::{DeviceSecret, LocalKey};
 use freehold_model::{ChunkId, VaultId};
 use freehold_net::coord::{CoordConfig, ServerClient, ServerUrl};
-use freehold_net::{Accept, Class, Endpoint, Identity as LinkIdentity, KeySet, LinkConfig};
+use freehold_net::{Accept, Class, Endpoint, Identity as LinkIdentity, KeySet, LinkConfig, Transport};
 use freehold_store::{CacheOptions, CacheStore};
 use parking_lot::Mutex;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -62,6 +62,8 @@ pub(crate) struct VaultDirs<'a> {
     pub(crate) listen: SocketAddr,
     /// Whether devices on the local network are looked for.
     pub(crate) lan: bool,
+    /// What carries links.
+    pub(crate) transport: Transport,
 }
 
 /// A vault with its tasks running.
@@ -97,7 +99,8 @@ impl OpenVault {
         secret: &DeviceSecret,
     ) -> Result<Self, EngineError> {
         let admitted = KeySet::default();
-        let endpoint = bind(dirs.listen, &LinkIdentity::from_seed(secret.tls_seed().expose()), &admitted)?;
+        let identity = LinkIdentity::from_seed(secret.tls_seed().expose());
+        let endpoint = bind(dirs.listen, dirs.transport, &identity, &admitted)?;
         let Opened { parts, recovery, events } = open_parts(dirs, stored, secret, &endpoint, admitted)?;
         let parts = Arc::new(parts);
         parts.members_changed();
@@ -474,10 +477,15 @@ fn make_dir(dir: &Path) -> Result<(), EngineError> {
 }
 
 /// One socket for both families where the system has both.
-fn bind(listen: SocketAddr, identity: &LinkIdentity, admitted: &KeySet) -> Result<Endpoint, EngineError> {
-    let to = |addr: SocketAddr| {
-        Endpoint::bind(addr, identity.clone(), Accept::Pinned(admitted.clone()), LinkConfig::default())
-    };
+fn bind(
+    listen: SocketAddr,
+    transport: Transport,
+    identity: &LinkIdentity,
+    admitted: &KeySet,
+) -> Result<Endpoint, EngineError> {
+    let config = LinkConfig { transport, ..LinkConfig::default() };
+    let to =
+        |addr: SocketAddr| Endpoint::bind(addr, identity.clone(), Accept::Pinned(admitted.clone()), config);
     let other: SocketAddr = (Ipv4Addr::UNSPECIFIED, listen.port()).into();
     let bound = to(listen).or_else(|error| if listen.ip().is_unspecified() { to(other) } else { Err(error) });
     bound.map_err(|error| EngineError::disk("open a UDP socket", std::io::Error::other(error)))

@@ -28,7 +28,8 @@ pub struct LinkConfig {
 }
 
 /// What carries links.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// FHP, and QUIC where that is not answered.
     #[default]

@@ -5,6 +5,7 @@
 
 use crate::error::StartError;
 use clap::Parser;
+use freehold_net::Transport;
 use serde::Deserialize;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,9 @@ pub struct Flags {
     /// What to log: error, warn, info, debug, trace, or a tracing filter [default: info].
     #[arg(long, value_name = "LEVEL", env = "FREEHOLD_STORAGED_LOG")]
     log: Option<String>,
+    /// What carries links from clients: auto (FHP and QUIC), fhp, quic.
+    #[arg(long, value_name = "NAME", env = "FREEHOLD_STORAGED_TRANSPORT")]
+    transport: Option<Transport>,
 }
 
 /// What the file may say.
@@ -57,6 +61,7 @@ struct File {
     data_dir: Option<PathBuf>,
     zone: Option<u16>,
     log: Option<String>,
+    transport: Option<Transport>,
 }
 
 /// The settings in force.
@@ -76,6 +81,8 @@ pub struct Config {
     pub zone: u16,
     /// Log filter.
     pub log: String,
+    /// What carries links.
+    pub transport: Transport,
 }
 
 impl Config {
@@ -108,6 +115,7 @@ impl Config {
             data_dir,
             zone: flags.zone.or(file.zone).unwrap_or(0),
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
+            transport: flags.transport.or(file.transport).unwrap_or_default(),
         })
     }
 }

@@ -40,9 +40,9 @@ impl Node {
         let store = Arc::new(open_store(&dir)?);
         let secret = dir.secret()?;
         let joined = dir.joined()?;
-        let endpoint =
-            Endpoint::bind(config.listen, secret.identity(), Accept::AnyKey, LinkConfig::default())
-                .map_err(StartError::Bind)?;
+        let link = LinkConfig { transport: config.transport, ..LinkConfig::default() };
+        let endpoint = Endpoint::bind(config.listen, secret.identity(), Accept::AnyKey, link)
+            .map_err(StartError::Bind)?;
         let addr = endpoint.local_addr().map_err(|error| dir.unusable(error))?;
         let addresses = addresses(config, addr)?;
         let (joined, client) = match joined {

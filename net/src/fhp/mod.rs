@@ -33,6 +33,8 @@ pub(crate) struct Fhp {
     identity: Identity,
     config: LinkConfig,
     serving: bool,
+    /// The socket serves both families.
+    is_dual: bool,
 }
 
 impl Fhp {
@@ -55,10 +57,11 @@ impl Fhp {
             }
             (tls::server_config(identity, accept.clone(), ALPN), session)
         });
+        let is_dual = udp.local_addr()?.is_ipv6();
         let endpoint = Endpoint::new(&identity.fhp_secret(), Box::new(SystemEntropy), accepts);
         let driver = Driver::start(Socket::new(udp)?, endpoint)?;
         driver.shared().with(|state, _| state.limit_sessions(limits::LINKS_MAX));
-        Ok(Self { driver: Arc::new(driver), identity: identity.clone(), config: *config, serving })
+        Ok(Self { driver: Arc::new(driver), identity: identity.clone(), config: *config, serving, is_dual })
     }
 
     /// The socket, for quinn beside.
@@ -72,6 +75,11 @@ impl Fhp {
     /// `Unreachable` when the handshake cannot begin.
     pub(crate) fn connect(&self, addr: SocketAddr, peer: PeerKey) -> Result<FhpCarrier, LinkError> {
         let tls = tls::client_config(&self.identity, peer, ALPN);
+        // A socket for both families knows IPv4 addresses by their mapped form (RFC 4291 §2.5.5.2).
+        let addr = match addr {
+            SocketAddr::V4(v4) if self.is_dual => (v4.ip().to_ipv6_mapped(), v4.port()).into(),
+            addr => addr,
+        };
         let config = session_config(&self.config, self.serving);
         let session = self.driver.shared().with(|state, now| state.connect(addr, tls, config, now));
         let session = session.map_err(|_| LinkError::Unreachable)?;

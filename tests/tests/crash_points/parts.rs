@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use freehold_api::PushOutcome;
 use freehold_api::PushResponse;
 use freehold_api::bulk::{PushRequest, ReceiptsRequest, VersionState};
-use freehold_engine::{Engine, EngineConfig, EngineDirs, ROOT, Volume};
+use freehold_engine::{Engine, EngineConfig, EngineDirs, ROOT, Transport, Volume};
 use freehold_model::codec::from_slice;
 use freehold_model::{ChunkId, VaultId, VaultTag, VersionHash};
 use freehold_server::config::Config as ServerConfig;
@@ -154,6 +154,7 @@ pub(crate) fn check_node(folder: &Path, promises: &Promises, until: u64) -> Resu
         data_dir: folder.to_owned(),
         zone: 0,
         log: String::new(),
+        transport: Transport::Auto,
     }));
     match started {
         Ok(node) => drop(node),
@@ -178,7 +179,8 @@ pub(crate) fn check_device(folder: &Path, promises: &Promises, from: u64, until:
     // As the daemon does.
     std::fs::create_dir_all(&dirs.data)?;
     std::fs::create_dir_all(&dirs.cache)?;
-    let config = EngineConfig { cache_bytes: 1 << 33, listen: ANY_PORT, lan: false };
+    let config =
+        EngineConfig { cache_bytes: 1 << 33, listen: ANY_PORT, lan: false, transport: Transport::Auto };
     let runtime = runtime()?;
     let engine = runtime.block_on(Engine::open(dirs, config))?;
     if until >= story.signed_up {
