@@ -28,6 +28,8 @@ mod rtt;
 mod sent;
 mod session;
 mod time;
+#[cfg(test)]
+mod vectors;
 
 pub use endpoint::{Dropped, Endpoint, SessionId};
 pub use handshake::HandshakeError;

@@ -226,6 +226,11 @@ impl Machine {
         }
     }
 
+    /// A machine at an address, with nothing in it.
+    pub(crate) fn at(addr: SocketAddr) -> Self {
+        Self { addr, ..Self::new(0, None, config()) }
+    }
+
     pub(crate) fn session(&mut self) -> &mut Session {
         let (id, ..) = self.established.as_ref().expect("a session");
         let id = *id;

@@ -1,6 +1,8 @@
 //! Two machines in virtual time: everything a network can do to them.
 
 mod handshake;
+mod hostile;
 mod kit;
 mod network;
+mod random;
 mod transfer;
