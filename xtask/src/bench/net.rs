@@ -4,6 +4,9 @@
 //! known. The contenders take turns, and the figure of each is the median of its runs. Datagrams are bounded once at
 //! 1,452 bytes, which is what Ethernet carries and what can be compared, and once not at all; TCP's segments are the
 //! loopback's own in both.
+//!
+//! FHP and quinn then meet a link of 100 Mbit/s, 50 ms and one lost datagram in a hundred, in virtual time
+//! (`net/examples/lossy`): the same figures on every machine.
 
 use super::Options;
 use super::process::Process;
@@ -35,9 +38,20 @@ struct Row {
     runs: usize,
 }
 
+/// Both over the lossy link, medians of the seeds.
+struct Lossy {
+    contender: &'static str,
+    mbit_per_sec: f64,
+    /// Of what was sent, what had been sent before.
+    resent_share: f64,
+}
+
+/// Seeds of the lossy link, and bytes sent over it.
+const LOSSY: (std::ops::Range<u64>, u64) = (1..6, 8 << 20);
+
 /// Runs everybody and prints the table.
 pub(super) fn run(options: &Options) -> Result<()> {
-    let program = build()?;
+    let program = build("throughput")?;
     let (bytes, runs) = if options.quick { (128 << 20, 1) } else { (1 << 30, 5) };
     let dir = target().join("bench/net");
     std::fs::create_dir_all(&dir)?;
@@ -62,16 +76,37 @@ pub(super) fn run(options: &Options) -> Result<()> {
             rows.push(Row { datagrams, contender, name, gbit_per_sec, cpu_seconds_per_gib, runs });
         }
     }
-    print(&rows, options.json);
+    print(&rows, &lossy()?, options.json);
     Ok(())
 }
 
-fn build() -> Result<PathBuf> {
-    let built =
-        cargo(&["build", "--locked", "--release", "--package", "freehold-net", "--example", "throughput"])
-            .status()?;
-    ensure!(built.success(), "building the transfer program failed");
-    Ok(target().join("release/examples/throughput"))
+fn build(example: &str) -> Result<PathBuf> {
+    let words = ["build", "--locked", "--release", "--package", "freehold-net", "--example", example];
+    ensure!(cargo(&words).status()?.success(), "building the program {example} failed");
+    Ok(target().join("release/examples").join(example))
+}
+
+fn lossy() -> Result<Vec<Lossy>> {
+    let program = build("lossy")?;
+    let (seeds, bytes) = LOSSY;
+    let mut found = Vec::new();
+    for seed in seeds {
+        eprintln!("bench: FHP and quinn with 1 % loss and 50 ms, seed {seed}");
+        let words = [seed, 10, bytes >> 20].map(|number| number.to_string());
+        let output = Command::new(&program).args(words).output().context("the lossy link")?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{}", stderr.lines().next_back().unwrap_or_default());
+        let answer: Value = serde_json::from_slice(&output.stdout).context("its answer")?;
+        found.push(answer);
+    }
+    let of = |contender: &'static str| {
+        let figure = |name: &str| {
+            let all = found.iter().filter_map(|answer| answer[contender][name].as_f64());
+            median(all.collect())
+        };
+        Lossy { contender, mbit_per_sec: figure("mbit_per_sec"), resent_share: figure("resent_share") }
+    };
+    Ok(vec![of("fhp"), of("quinn")])
 }
 
 /// One transfer: seconds, and processor seconds of both sides.
@@ -98,9 +133,19 @@ fn median(mut figures: Vec<f64>) -> f64 {
     figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
-fn print(rows: &[Row], as_json: bool) {
-    let ratios = ratios(rows);
+fn print(rows: &[Row], lossy: &[Lossy], as_json: bool) {
+    let mut ratios = ratios(rows);
+    if let [fhp, quinn] = lossy {
+        ratios.push(("lossy_fhp_vs_quinn".to_owned(), fhp.mbit_per_sec / quinn.mbit_per_sec));
+    }
     if as_json {
+        let lossy = lossy.iter().map(|row| {
+            json!({
+                "name": format!("lossy_{}", row.contender),
+                "mbit_per_sec": row.mbit_per_sec,
+                "resent_share": row.resent_share,
+            })
+        });
         let rows: Vec<Value> = rows
             .iter()
             .map(|row| {
@@ -111,6 +156,7 @@ fn print(rows: &[Row], as_json: bool) {
                     "runs": row.runs,
                 })
             })
+            .chain(lossy)
             .collect();
         let ratios: serde_json::Map<String, Value> =
             ratios.into_iter().map(|(name, ratio)| (name, json!(ratio))).collect();
@@ -121,6 +167,10 @@ fn print(rows: &[Row], as_json: bool) {
     for row in rows {
         let Row { datagrams, name, gbit_per_sec, cpu_seconds_per_gib, .. } = row;
         println!("{datagrams:<10} {name:<14} {gbit_per_sec:>10.2} {cpu_seconds_per_gib:>12.2}");
+    }
+    println!("\n1 % loss, 50 ms {:>16} {:>12}", "Mbit/s", "sent again");
+    for Lossy { contender, mbit_per_sec, resent_share } in lossy {
+        println!("{contender:<14} {mbit_per_sec:>17.2} {:>11.2}%", resent_share * 100.0);
     }
     println!();
     for (name, ratio) in ratios {
