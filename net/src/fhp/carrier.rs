@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use freehold_model::codec;
 use freehold_net_proto::{Closed, HandshakeError, LaneId, Read, SessionId};
 
-use super::driver::{Driver, LaneSignals, LinkSignals, Shared};
+use super::driver::{Driver, LaneSignals, LinkSignals, Shared, State};
 use crate::identity::PeerKey;
 use crate::limits::PIECE_BYTES;
 use crate::link::carrier::{CloseCode, Rx, Tx, TxError};
@@ -241,15 +241,20 @@ impl FhpTx {
         });
     }
 
-    pub(crate) async fn write_some(&mut self, bytes: &mut Bytes) -> Result<(), TxError> {
+    pub(crate) async fn write_some(&mut self, bytes: &mut Bytes, more: bool) -> Result<(), TxError> {
         let Half { shared, session, lane, signals, .. } = &self.half;
         loop {
-            let written = shared.with(|state, _| match state.session(*session) {
+            let mut write = |state: &mut State| match state.session(*session) {
                 Some(open) if open.is_open() => open.write(*lane, bytes),
                 _ => None,
-            });
+            };
+            // What follows at once sends it, or whoever has something to send before.
+            let written = if more { shared.with_held(write) } else { shared.with(|state, _| write(state)) };
             match written {
-                Some(0) if !bytes.is_empty() => signals.writable.notified().await,
+                Some(0) if !bytes.is_empty() => {
+                    shared.with(|_, _| ());
+                    signals.writable.notified().await;
+                }
                 Some(_) => return Ok(()),
                 None => {
                     let closed = self.half.closed();

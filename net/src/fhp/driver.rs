@@ -155,6 +155,11 @@ impl Shared {
         done
     }
 
+    /// Does something with the sessions and sends nothing: the next [`Self::with`] does.
+    pub(super) fn with_held<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        work(&mut self.state.lock())
+    }
+
     /// Tells what happened and sends what is to be sent, until there is nothing left.
     fn pump(&self, state: &mut State, now: Time) {
         loop {

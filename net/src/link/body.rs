@@ -73,6 +73,11 @@ impl Body {
         }
     }
 
+    /// Whether all of it is in memory, so that nobody waits for a part.
+    pub(crate) const fn is_ready(&self) -> bool {
+        matches!(self.0, Source::Parts(_))
+    }
+
     /// Takes the next part, of at most [`PIECE_BYTES`]; `None` at the end.
     ///
     /// # Errors

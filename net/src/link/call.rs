@@ -114,8 +114,9 @@ impl Call {
         let mut first = BytesMut::with_capacity(RequestHead::LEN + head.len());
         first.extend_from_slice(&codec::to_vec(&fixed));
         first.extend_from_slice(&head);
-        let sender = match send(&link, &mut tx, class, first.freeze()).await {
-            Ok(()) if body_bytes == Some(0) => {
+        let is_whole = body_bytes == Some(0);
+        let sender = match send(&link, &mut tx, class, first.freeze(), is_whole).await {
+            Ok(()) if is_whole => {
                 tx.finish();
                 None
             }
@@ -236,11 +237,17 @@ fn check_sizes(link: &Shared, head: &Bytes, body_bytes: Option<u64>) -> Result<(
     Ok(())
 }
 
-/// Hands `bytes` over in turns.
-pub(super) async fn send(link: &Shared, tx: &mut Tx, class: Class, mut bytes: Bytes) -> Result<(), TxError> {
+/// Hands `bytes` over in turns; with `more`, something else of the same lane follows at once.
+pub(super) async fn send(
+    link: &Shared,
+    tx: &mut Tx,
+    class: Class,
+    mut bytes: Bytes,
+    more: bool,
+) -> Result<(), TxError> {
     while !bytes.is_empty() {
         let _turn = link.turns.take(class).await;
-        tx.write_some(&mut bytes).await?;
+        tx.write_some(&mut bytes, more).await?;
     }
     Ok(())
 }
@@ -256,7 +263,7 @@ async fn send_body(link: Arc<Shared>, mut tx: Tx, class: Class, mut body: Body) 
             return Err(LinkError::TooBig { limit_bytes: meter.announced().unwrap_or(limit_bytes) });
         }
         offset += bytes.len() as u64;
-        match send(&link, &mut tx, class, bytes).await {
+        match send(&link, &mut tx, class, bytes, false).await {
             Ok(()) => {}
             // The response says why, and may well be a good one.
             Err(TxError::Unwanted) => return Ok(()),

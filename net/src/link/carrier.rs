@@ -114,14 +114,15 @@ impl Tx {
         }
     }
 
-    /// Hands over some of `bytes`, waiting for room, and takes that part off the front.
+    /// Hands over some of `bytes`, waiting for room, and takes that part off the front. With `more`, something
+    /// else of this lane follows at once, and may travel in the same packet.
     ///
     /// # Cancel safety
     /// A dropped future handed nothing over.
-    pub(crate) async fn write_some(&mut self, bytes: &mut Bytes) -> Result<(), TxError> {
+    pub(crate) async fn write_some(&mut self, bytes: &mut Bytes, more: bool) -> Result<(), TxError> {
         match self {
             Self::Quic(tx) => tx.write_some(bytes).await,
-            Self::Fhp(tx) => tx.write_some(bytes).await,
+            Self::Fhp(tx) => tx.write_some(bytes, more).await,
         }
     }
 

@@ -84,9 +84,11 @@ impl Responder {
     /// up, `Closed` when the link is gone.
     pub async fn reply(self, head: Bytes, body: impl Into<Body> + Send) -> Result<(), LinkError> {
         let mut body = body.into();
-        let mut sink = self.start(head, body.len_bytes()).await?;
+        // Of what is in memory already, head, body and end travel together where they fit.
+        let more = body.is_ready();
+        let mut sink = self.begin(head, body.len_bytes(), more).await?;
         while let Some(bytes) = body.next().await? {
-            sink.write(bytes).await?;
+            sink.send(bytes, more).await?;
         }
         sink.finish()
     }
@@ -96,7 +98,16 @@ impl Responder {
     ///
     /// # Errors
     /// As [`Self::reply`]; also `TooBig` for a head over 64 KiB.
-    pub async fn start(mut self, head: Bytes, body_bytes: Option<u64>) -> Result<BodySink, LinkError> {
+    pub async fn start(self, head: Bytes, body_bytes: Option<u64>) -> Result<BodySink, LinkError> {
+        self.begin(head, body_bytes, false).await
+    }
+
+    async fn begin(
+        mut self,
+        head: Bytes,
+        body_bytes: Option<u64>,
+        more: bool,
+    ) -> Result<BodySink, LinkError> {
         if head.len() > HEAD_BYTES_MAX {
             self.tx.reset(RefusalCode::INTERNAL);
             return Err(LinkError::TooBig { limit_bytes: HEAD_BYTES_MAX as u64 });
@@ -107,7 +118,8 @@ impl Responder {
             return Err(LinkError::TooBig { limit_bytes });
         };
         let head_bytes = u32::try_from(head.len()).expect("the head was checked against its limit");
-        self.send_head(ResponseHead { verdict: Verdict::Granted, body_bytes, head_bytes }, &head).await?;
+        let fixed = ResponseHead { verdict: Verdict::Granted, body_bytes, head_bytes };
+        self.send_head(fixed, &head, more).await?;
         Ok(BodySink { responder: self, meter, offset: 0 })
     }
 
@@ -116,20 +128,20 @@ impl Responder {
     /// # Errors
     /// `Cancelled` when the other side gave up, `Closed` when the link is gone.
     pub async fn refuse(mut self, code: RefusalCode) -> Result<(), LinkError> {
-        self.send_head(ResponseHead::refusal(code), &[]).await?;
+        self.send_head(ResponseHead::refusal(code), &[], true).await?;
         self.tx.finish();
         Ok(())
     }
 
-    async fn send_head(&mut self, fixed: ResponseHead, head: &[u8]) -> Result<(), LinkError> {
+    async fn send_head(&mut self, fixed: ResponseHead, head: &[u8], more: bool) -> Result<(), LinkError> {
         let mut bytes = BytesMut::with_capacity(ResponseHead::LEN + head.len());
         bytes.extend_from_slice(&codec::to_vec(&fixed));
         bytes.extend_from_slice(head);
-        self.send(bytes.freeze()).await
+        self.send(bytes.freeze(), more).await
     }
 
-    async fn send(&mut self, bytes: Bytes) -> Result<(), LinkError> {
-        send(&self.link, &mut self.tx, self.class, bytes).await.map_err(|error| match error {
+    async fn send(&mut self, bytes: Bytes, more: bool) -> Result<(), LinkError> {
+        send(&self.link, &mut self.tx, self.class, bytes, more).await.map_err(|error| match error {
             TxError::Unwanted => LinkError::Cancelled,
             TxError::Link(error) => error,
         })
@@ -142,7 +154,11 @@ impl BodySink {
     /// # Errors
     /// `TooBig` past the announced length or the credit (the other side is told), `Cancelled` when
     /// it gave up, `Closed` when the link is gone.
-    pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), LinkError> {
+    pub async fn write(&mut self, bytes: Bytes) -> Result<(), LinkError> {
+        self.send(bytes, false).await
+    }
+
+    async fn send(&mut self, mut bytes: Bytes, more: bool) -> Result<(), LinkError> {
         if self.meter.piece(self.offset, bytes.len()).is_err() {
             let limit_bytes = self.meter.announced().unwrap_or(self.responder.credit.max_body_bytes);
             self.responder.tx.reset(RefusalCode::OVER_CREDIT);
@@ -151,7 +167,7 @@ impl BodySink {
         self.offset += bytes.len() as u64;
         while !bytes.is_empty() {
             let piece = bytes.split_to(bytes.len().min(crate::limits::PIECE_BYTES));
-            self.responder.send(piece).await?;
+            self.responder.send(piece, more).await?;
         }
         Ok(())
     }

@@ -29,6 +29,11 @@ impl Lanes {
         })
     }
 
+    /// Whether somebody has more to write than there is room for.
+    pub(crate) fn has_waiting_writer(&self) -> bool {
+        self.lanes.values().any(|lane| lane.wants_room)
+    }
+
     /// The next small frame to send.
     pub(crate) fn next_control(&mut self) -> Option<Control> {
         self.control.pop_first()

@@ -113,7 +113,7 @@ impl Session {
         if !is_eliciting && frames.len() == 0 {
             return None;
         }
-        if is_eliciting && self.is_last(len as u64) {
+        if is_eliciting && self.is_waited_for(len as u64) {
             flags |= flag::IMMEDIATE;
         }
         let keys = self.keys.as_mut()?;
@@ -165,10 +165,11 @@ impl Session {
         carried
     }
 
-    /// Whether nothing more can follow at once: then the other side is to answer now.
-    fn is_last(&self, len: u64) -> bool {
+    /// Whether somebody waits for the answer: the window is full, or a writer has no room. Otherwise the answer
+    /// may ride along with what the other side says next: a request and its response are two datagrams, not four.
+    fn is_waited_for(&self, len: u64) -> bool {
         let next = self.sent.in_flight() + len + self.size.bytes() as u64;
-        next > self.congestion.window() || !(self.lanes.has_control() || self.lanes.wants_to_send())
+        next > self.congestion.window() || (!self.lanes.wants_to_send() && self.lanes.has_waiting_writer())
     }
 
     fn note_sent(&mut self, packet: SentPacket, now: Time) {
