@@ -10,7 +10,6 @@
 //! two agree on. Each level is one run of bytes cut into datagrams. A flight is sent again as a whole until
 //! something comes that answers it; there are no acknowledgements.
 
-use crate::cookie::COOKIE_LEN;
 use crate::header::{AAD_LEN, HEADER_LEN, Header, Kind, TAG_LEN, flag};
 use crate::keys::seal;
 use crate::limits::{DATAGRAM_BYTES_MIN, HANDSHAKE_BYTES_MAX};
@@ -247,7 +246,9 @@ impl Handshake {
         if !is_sealed {
             payload.extend(flight.local.to_be_bytes());
             if flight.kind == Kind::Init {
-                payload.push(COOKIE_LEN.min(flight.cookie.len()) as u8);
+                payload.push(
+                    u8::try_from(flight.cookie.len()).expect("a cookie has 20 bytes, or there is none"),
+                );
                 payload.extend(flight.cookie);
             }
         }

@@ -1,7 +1,7 @@
 //! From the first datagram to a session.
 
 use super::{Closed, Connecting, Event, Phase, Session, SessionConfig};
-use crate::cookie::TOKEN_LEN;
+use crate::cookie::{COOKIE_LEN, TOKEN_LEN};
 use crate::frame::{Frame, FrameWriter, Frames};
 use crate::handshake::{Crypto, Flight, Handshake, HandshakeError, InitPayload, Level, aad};
 use crate::header::{HEADER_LEN, Header, Kind, TAG_LEN, flag};
@@ -109,10 +109,11 @@ impl Session {
         self.crypto(Level::Clear, piece, now);
     }
 
-    /// A cookie came: the hello goes out again with it.
+    /// A cookie came: the hello goes out again with it. Anybody may have sent it, so nothing else is taken for one.
     pub(super) fn retry(&mut self, cookie: &[u8], now: Time) {
         if let Phase::Connecting(connecting) = &mut self.phase
             && self.is_client
+            && cookie.len() == COOKIE_LEN
             && connecting.cookie.is_empty()
             && !connecting.tls.has_keys()
         {

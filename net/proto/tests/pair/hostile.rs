@@ -90,6 +90,30 @@ fn datagrams_from_another_address_are_dropped() {
     assert_unharmed(pair, lane);
 }
 
+/// Whoever sees a first INIT can answer it with anything.
+#[test]
+fn a_cookie_of_any_other_length_is_no_cookie() {
+    for len in [0, 19, 21, 255, 256, 1_150, 1_400, 60_000] {
+        let mut pair = Pair::new(Network::perfect(DELAY));
+        pair.network.seen = Some(Vec::new());
+        pair.connect(client(1, 2), config());
+        pair.exchange();
+        let hello = pair.network.seen.take().expect("kept").remove(0).1;
+        let mut retry = vec![0x83, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        retry[2..4].copy_from_slice(&u16::try_from(len).expect("short").to_be_bytes());
+        retry[4..8].copy_from_slice(&hello[HEADER_LEN..HEADER_LEN + 4]);
+        retry.resize(HEADER_LEN + len, 7);
+        let mut crc = crc32fast::Hasher::new();
+        crc.update(&retry[..16]);
+        crc.update(&retry[HEADER_LEN..]);
+        let crc = crc.finalize().to_be_bytes();
+        retry[16..HEADER_LEN].copy_from_slice(&crc);
+        let server = pair.server.addr;
+        hand_over(&mut pair, server, retry);
+        assert!(pair.run(Duration::from_secs(5), |pair| pair.client.established.is_some()), "{len}");
+    }
+}
+
 #[test]
 fn noise_makes_no_session_and_no_answer_larger_than_itself() {
     let mut pair = Pair::new(Network::perfect(DELAY));
