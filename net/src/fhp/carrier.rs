@@ -87,6 +87,12 @@ impl FhpCarrier {
         }
     }
 
+    /// Lanes that somebody holds a half of.
+    #[cfg(test)]
+    pub(crate) fn lanes(&self) -> usize {
+        self.shared.with_held(|state| state.link(self.session).map_or(0, |link| link.lanes.len()))
+    }
+
     /// The other machine's address; `None` when the session was over before anybody looked.
     pub(crate) const fn addr(&self) -> Option<SocketAddr> {
         self.addr
@@ -231,6 +237,19 @@ impl Half {
     }
 }
 
+/// The half that goes last forgets the lane, whichever it is.
+impl Drop for Half {
+    fn drop(&mut self) {
+        if self.signals.gone_halves.fetch_add(1, Ordering::AcqRel) == 1 {
+            self.shared.with_held(|state| {
+                if let Some(link) = state.link(self.session) {
+                    link.lanes.remove(&self.lane);
+                }
+            });
+        }
+    }
+}
+
 impl FhpTx {
     pub(crate) fn set_class(&self, class: Class) {
         let Half { shared, session, lane, .. } = &self.half;
@@ -362,14 +381,12 @@ impl FhpRx {
 impl Drop for FhpRx {
     fn drop(&mut self) {
         let Half { shared, session, lane, ended, .. } = &self.half;
-        shared.with(|state, _| {
-            if !ended && let Some(session) = state.session(*session) {
-                session.stop_lane(*lane, RefusalCode::CANCELLED.0.into());
-            }
-            // Both halves go with their request; the last to go forgets the signals.
-            if let Some(link) = state.link(*session) {
-                link.lanes.retain(|id, signals| id != lane || Arc::strong_count(signals) > 2);
-            }
-        });
+        if !ended {
+            shared.with(|state, _| {
+                if let Some(session) = state.session(*session) {
+                    session.stop_lane(*lane, RefusalCode::CANCELLED.0.into());
+                }
+            });
+        }
     }
 }

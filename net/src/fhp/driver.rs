@@ -9,7 +9,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use freehold_net_proto::{
@@ -29,9 +30,12 @@ const OUT_BYTES: usize = 65_535;
 /// What is added to the eventfd's counter, in whatever order this machine keeps bytes: any number but zero.
 const ONE: [u8; 8] = [1; 8];
 
-/// A driver. The thread ends with the last handle.
+/// A driver. Its thread has ended when it is dropped, so that the port is free again.
 #[derive(Debug)]
-pub(crate) struct Driver(Arc<Shared>);
+pub(crate) struct Driver {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+}
 
 /// What the thread and everybody else share.
 pub(crate) struct Shared {
@@ -83,6 +87,8 @@ pub(crate) struct LaneSignals {
     /// The other side wants no more, or the session is over.
     pub(super) is_unwanted: AtomicBool,
     pub(super) unwanted: Notify,
+    /// Halves of the lane that nobody holds any more.
+    pub(super) gone_halves: AtomicU8,
 }
 
 impl Driver {
@@ -109,19 +115,24 @@ impl Driver {
             incoming: Notify::new(),
         });
         let of_thread = Arc::clone(&shared);
-        std::thread::Builder::new().name("fhp".to_owned()).spawn(move || of_thread.run())?;
-        Ok(Self(shared))
+        let thread = std::thread::Builder::new().name("fhp".to_owned()).spawn(move || of_thread.run())?;
+        Ok(Self { shared, thread: Some(thread) })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.0
+        &self.shared
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.0.is_stopped.store(true, Ordering::Release);
-        self.0.wake();
+        self.shared.is_stopped.store(true, Ordering::Release);
+        self.shared.wake();
+        // A task whose last waker the thread itself drops may hold the driver: that thread is ending anyway.
+        let of_others = |thread: &JoinHandle<()>| thread.thread().id() != std::thread::current().id();
+        if self.thread.take().filter(of_others).is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the network thread ended early");
+        }
     }
 }
 
@@ -234,7 +245,7 @@ impl Shared {
         }
     }
 
-    /// Takes in what has come, a few calls at most: then what it calls for is sent.
+    /// Takes in what one call brings; then what it calls for is sent.
     fn receive(&self, buffers: &mut Buffers) {
         let count = self.socket.receive(buffers);
         if count == 0 {

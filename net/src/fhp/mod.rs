@@ -126,3 +126,42 @@ impl Entropy for SystemEntropy {
 pub(crate) fn is_near(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Transport;
+    use std::net::Ipv4Addr;
+
+    fn start(seed: u8, accept: &Accept) -> (Fhp, SocketAddr) {
+        let udp = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        let addr = udp.local_addr().expect("bound");
+        let config = LinkConfig { transport: Transport::Fhp, ..LinkConfig::default() };
+        let fhp = Fhp::start(udp, &Identity::from_seed(&[seed; 32]), accept, &config);
+        (fhp.expect("a bound socket"), addr)
+    }
+
+    #[tokio::test]
+    async fn a_lane_is_forgotten_with_its_last_half_whichever_that_is() {
+        let (server, addr) = start(1, &Accept::AnyKey);
+        let (client, _) = start(2, &Accept::None);
+        let carrier = client.connect(addr, Identity::from_seed(&[1; 32]).public_key()).expect("it begins");
+        let there = server.accept().await;
+        carrier.established().await.expect("anybody is admitted");
+        there.established().await.expect("anybody is admitted");
+        for is_writer_first in [true, false] {
+            let (tx, rx) = carrier.open().await.expect("room for a lane");
+            assert_eq!(carrier.lanes(), 1);
+            if is_writer_first {
+                drop(tx);
+                assert_eq!(carrier.lanes(), 1);
+                drop(rx);
+            } else {
+                drop(rx);
+                assert_eq!(carrier.lanes(), 1);
+                drop(tx);
+            }
+            assert_eq!(carrier.lanes(), 0);
+        }
+    }
+}
