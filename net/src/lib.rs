@@ -1,4 +1,4 @@
-//! Links between machines: quinn, requests over a link, the coordination client, the local network.
+//! Links between machines: FHP and quinn, requests over a link, the coordination client, the local network.
 //!
 //! An [`Endpoint`] is one UDP socket that speaks for an [`Identity`]; it makes [`Link`]s, pinned by
 //! raw public keys on both sides. Over a link either side asks ([`Link::call`]) and serves

@@ -5,8 +5,13 @@
 
 #![expect(clippy::print_stdout, reason = "a program for the benchmark: its output is its answer")]
 
-mod keys;
+#[path = "../../proto/tests/pair/kit.rs"]
+#[expect(dead_code, reason = "the tests use all of it")]
+mod kit;
 mod link;
+#[path = "../../proto/tests/pair/network.rs"]
+#[expect(dead_code, reason = "the tests use all of it")]
+mod network;
 mod quic;
 mod tcp;
 

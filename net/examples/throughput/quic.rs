@@ -8,7 +8,7 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{EndpointConfig, MtuDiscoveryConfig, TransportConfig, VarInt};
 use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
 
-use crate::{PIECE_BYTES, keys, piece, ready};
+use crate::{PIECE_BYTES, kit, piece, ready};
 
 const WINDOW: u32 = 64 << 20;
 
@@ -41,7 +41,7 @@ fn endpoint(server: Option<quinn::ServerConfig>, datagram: u16) -> quinn::Endpoi
 }
 
 pub(crate) async fn serve(datagram: u16) {
-    let tls = QuicServerConfig::with_initial(keys::server(b"bench"), initial()).expect("fits QUIC");
+    let tls = QuicServerConfig::with_initial(kit::server(2, &[1]), initial()).expect("fits QUIC");
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls));
     config.transport_config(transport(datagram));
     let endpoint = endpoint(Some(config), datagram);
@@ -63,7 +63,7 @@ pub(crate) async fn serve(datagram: u16) {
 }
 
 pub(crate) async fn fetch(datagram: u16, addr: SocketAddr, bytes: u64) -> u64 {
-    let tls = QuicClientConfig::with_initial(keys::client(b"bench"), initial()).expect("fits QUIC");
+    let tls = QuicClientConfig::with_initial(kit::client(1, 2), initial()).expect("fits QUIC");
     let mut config = quinn::ClientConfig::new(Arc::new(tls));
     config.transport_config(transport(datagram));
     let endpoint = endpoint(None, datagram);

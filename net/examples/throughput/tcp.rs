@@ -7,12 +7,12 @@ use std::thread;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ServerConnection, StreamOwned};
 
-use crate::{Contender, PIECE_BYTES, keys, piece, ready};
+use crate::{Contender, PIECE_BYTES, kit, piece, ready};
 
 pub(crate) fn serve(contender: Contender) {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     ready(listener.local_addr().expect("bound"));
-    let tls = keys::server(b"bench");
+    let tls = kit::server(2, &[1]);
     for stream in listener.incoming() {
         let stream = stream.expect("a connection");
         stream.set_nodelay(true).expect("a TCP socket");
@@ -44,7 +44,7 @@ pub(crate) fn fetch(contender: Contender, addr: SocketAddr, bytes: u64) -> u64 {
     stream.set_nodelay(true).expect("a TCP socket");
     if contender == Contender::Tls {
         let name = ServerName::try_from("freehold").expect("a name");
-        let session = ClientConnection::new(keys::client(b"bench"), name).expect("a good configuration");
+        let session = ClientConnection::new(kit::client(1, 2), name).expect("a good configuration");
         take(StreamOwned::new(session, stream), bytes)
     } else {
         take(stream, bytes)

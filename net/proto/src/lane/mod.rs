@@ -12,7 +12,7 @@ pub use recv::Read;
 
 use crate::frame::VARINT_MAX;
 use crate::limits::LANES_MAX;
-use crate::sent::{Control, Piece};
+use crate::sent::Control;
 use crate::time::Time;
 use bytes::Bytes;
 use recv::{RecvHalf, Spare};
@@ -123,11 +123,6 @@ pub(crate) struct Lanes {
     spare: Spare,
     control: BTreeSet<Control>,
     events: VecDeque<LaneEvent>,
-}
-
-/// A piece written into a packet.
-pub(crate) struct Written {
-    pub(crate) piece: Piece,
 }
 
 impl Lanes {

@@ -1,6 +1,6 @@
 //! What of the lanes goes into packets: the most urgent first, lost pieces before new ones.
 
-use super::{CLASSES, LaneEvent, LaneId, Lanes, ROOM_SHARE, Windows, Written};
+use super::{CLASSES, LaneEvent, LaneId, Lanes, ROOM_SHARE, Windows};
 use crate::frame::{Frame, FrameWriter};
 use crate::lane::send::SendHalf;
 use crate::limits::{CLASS_FLOOR, LANES_MAX};
@@ -62,7 +62,7 @@ impl Lanes {
     }
 
     /// Writes the next piece into a packet, of the most urgent lane that has one.
-    pub(crate) fn write_piece(&mut self, now: Time, out: &mut FrameWriter<'_>) -> Option<Written> {
+    pub(crate) fn write_piece(&mut self, now: Time, out: &mut FrameWriter<'_>) -> Option<Piece> {
         for _ in 0..2 * LANES_MAX {
             let class = self.next_class(now)?;
             let id = *self.queues[class].front()?;
@@ -86,7 +86,7 @@ impl Lanes {
             if !is_more {
                 self.unqueue(class);
             }
-            return Some(Written { piece: Piece { lane: id, offset, len, fin } });
+            return Some(Piece { lane: id, offset, len, fin });
         }
         None
     }

@@ -153,9 +153,9 @@ impl Session {
             }
         }
         while frames.left() > LANE_OVERHEAD_MAX
-            && let Some(written) = self.lanes.write_piece(now, frames)
+            && let Some(piece) = self.lanes.write_piece(now, frames)
         {
-            carried.add_piece(written.piece);
+            carried.add_piece(piece);
         }
         self.lanes.turn();
         if self.probes > 0 && carried.piece.is_none() && carried.control.is_empty() {
