@@ -50,6 +50,7 @@ pub struct VaultKeyring {
     index_key: Secret32,
     dedup_key: Secret32,
     content_key: Secret32,
+    chunker_key: Secret32,
     /// Only ever grows, so a generation that was found stays right.
     generations: RwLock<Vec<Arc<Generation>>>,
 }
@@ -113,6 +114,7 @@ impl VaultKeyring {
             index_key: kdf(labels::VAULT_INDEX, first.expose(), &[vault.as_bytes()]),
             dedup_key: kdf(labels::VAULT_DEDUP, first.expose(), &[vault.as_bytes()]),
             content_key: kdf(labels::VAULT_CONTENT, first.expose(), &[vault.as_bytes()]),
+            chunker_key: kdf(labels::VAULT_CHUNKER, first.expose(), &[vault.as_bytes()]),
             generations: RwLock::new(
                 keys.iter().map(|key| Arc::new(Generation::derive(&vault, key))).collect(),
             ),
@@ -176,6 +178,13 @@ impl VaultKeyring {
     #[must_use]
     pub fn dedup_hash(&self, plain: &[u8]) -> [u8; 16] {
         prf(&self.dedup_key, &[plain])
+    }
+
+    /// What says where this vault's contents are cut. Constant across generations, so that a rotation leaves the
+    /// cuts, and with them all unchanged chunks, as they are.
+    #[must_use]
+    pub const fn chunker_key(&self) -> &Secret32 {
+        &self.chunker_key
     }
 
     /// What this vault's devices announce themselves by on the local network in an hour (since 1970).

@@ -55,6 +55,8 @@ labels! {
     VAULT_DEDUP = "vault/dedup";
     /// The first vault key to the hash of whole file contents.
     VAULT_CONTENT = "vault/content";
+    /// The first vault key to the secrets that say where contents are cut.
+    VAULT_CHUNKER = "vault/chunker";
     /// A vault key to the tags its devices announce on the local network.
     VAULT_LAN = "vault/lan";
     /// A vault key to the hash that yields chunk keys.

@@ -4,11 +4,12 @@
 //! client and frozen once released. To write them after a deliberate change of a format:
 //! `FREEHOLD_BLESS=1 cargo test -p freehold-vault --test vectors`.
 
-use freehold_crypto::{Cek, ChunkKey, RootSalt};
+use freehold_crypto::{Cek, ChunkKey, RootSalt, Secret32, VaultKey, VaultKeyring};
 use freehold_model::{
-    ChunkId, CommitHash, DeviceId, Dot, FileId, Hlc, LinkId, RecordId, RootHash, Stamp, VersionHash,
+    ChunkId, CommitHash, DeviceId, Dot, FileId, Hlc, LinkId, RecordId, RootHash, Stamp, VaultId, VersionHash,
     VersionVector,
 };
+use freehold_vault::chunker::{Chunker, Rule};
 use freehold_vault::manifest::Builder;
 use freehold_vault::name::conflict_name;
 use freehold_vault::record::conflict_id;
@@ -72,6 +73,29 @@ fn manifests_match_their_vectors() {
         "vault-manifest",
         &json!({ "size": root.size, "nodes": nodes, "root": hex::encode(&root.plain) }),
     );
+}
+
+#[test]
+fn cuts_match_their_vectors() {
+    let key = VaultKey::from_parts(1, Secret32::from_bytes([0x11; 32]));
+    let keyring = VaultKeyring::new(VaultId::from_bytes([0xb2; 16]), vec![key]).expect("complete");
+    let chunker = Chunker::new(keyring.chunker_key());
+    let mut noise = vec![0; 8 << 20];
+    blake3::Hasher::new().update(b"fh-chunk/1 example").finalize_xof().fill(&mut noise);
+    let text: String = (0..60_000).map(|line| format!("{line}: the cuts follow the content\n")).collect();
+    let zeros = vec![0; 3 << 20];
+    let contents: [(&str, &[u8]); 4] = [
+        ("noise_2_mib", &noise[..2 << 20]),
+        ("noise_8_mib", &noise),
+        ("lines", text.as_bytes()),
+        ("zeros_3_mib", &zeros),
+    ];
+    let cuts = contents.map(|(name, content)| {
+        let [small, medium, large] = [Rule::SMALL, Rule::MEDIUM, Rule::LARGE]
+            .map(|rule| chunker.pieces(&rule, content).map(<[u8]>::len).collect::<Vec<_>>());
+        json!({ "content": name, "small": small, "medium": medium, "large": large })
+    });
+    compare("vault-chunker", &json!({ "key": hex::encode(keyring.chunker_key().expose()), "cuts": cuts }));
 }
 
 #[test]
