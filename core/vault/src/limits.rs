@@ -33,14 +33,18 @@ pub const ELEMENTS_MAX: usize = 16_384;
 /// Bytes of one file. Keeps every offset sum far from overflow: 2^60, an exbibyte.
 pub const FILE_BYTES_MAX: u64 = 1 << 60;
 
-/// Entries of one manifest node under the fixed cut: 84 bytes each, so a leaf is about 11 KiB and
-/// an edit rewrites one.
-pub const NODE_ENTRIES: usize = 128;
+/// Entries of a manifest node that is not the last of its level: 84 bytes each in a leaf, so that even short
+/// nodes are few.
+pub const NODE_ENTRIES_MIN: usize = 64;
 
-/// Entries a manifest decoder accepts: room for content-defined cuts.
+/// From here on a node ends easily. With [`NODE_ENTRIES_MIN`] that makes 139 entries in the mean: a leaf is
+/// about 11 KiB, and an edit rewrites one.
+pub const NODE_ENTRIES_NORMAL: usize = 112;
+
+/// Entries of any manifest node: a file of equal pieces has nothing that tells its nodes apart.
 pub const NODE_ENTRIES_MAX: usize = 512;
 
-/// Levels above the leaves. 128^5 blocks of 256 KiB exceed [`FILE_BYTES_MAX`].
+/// Levels above the leaves. 64^7 blocks of 256 KiB are [`FILE_BYTES_MAX`].
 pub const NODE_LEVEL_MAX: u8 = 8;
 
 /// Devices in one commit body's `seen` vector.

@@ -155,9 +155,9 @@ fn contents_of_every_size_class_come_back() {
 #[test]
 fn a_content_of_many_pieces_gets_a_tree_and_lists_every_chunk() {
     let bench = Bench::new();
-    // 200 pieces, most of them equal: two leaves under a root.
-    let mut bytes = vec![0; 200 * BLOCK];
-    bytes[150 * BLOCK..][..4].copy_from_slice(b"edit");
+    // 600 pieces, most of them equal: two leaves under a root.
+    let mut bytes = vec![0; 600 * BLOCK];
+    bytes[550 * BLOCK..][..4].copy_from_slice(b"edit");
     let (sealed, pinned) = bench.seal(&plain(&bytes), None);
     assert!(bench.open(chunked(&sealed)) == bytes);
     let lists = manifest_refs(&bench.cache, chunked(&sealed));

@@ -1,10 +1,12 @@
 //! Building a manifest bottom-up from the entries of the pieces, in constant memory per level.
 //!
-//! A full node is sealed when the next entry arrives, never before: so the last node of every level
+//! Where a node ends is told by its entries, so that an edit re-makes one leaf and the path above it. A full node is
+//! sealed when the next entry arrives, never before: so the last node of every level
 //! is still open at the end, and the topmost one becomes the root without a useless level above.
 
+use super::ends::is_full;
 use super::node::{Child, ManifestEntry, Node};
-use crate::limits::{FILE_BYTES_MAX, NODE_ENTRIES};
+use crate::limits::FILE_BYTES_MAX;
 use freehold_model::limits::CHUNK_PLAIN_BYTES_MAX;
 
 /// A manifest cannot be built from these pieces.
@@ -68,7 +70,7 @@ where
         if size > FILE_BYTES_MAX {
             return Err(BuildError::TooLong);
         }
-        if self.entries.len() >= NODE_ENTRIES {
+        if self.entries.last().is_some_and(|last| is_full(self.entries.len(), &last.h)) {
             let full = Node::Leaf(std::mem::take(&mut self.entries));
             self.close(full)?;
         }
@@ -107,7 +109,8 @@ where
                 self.inner.push(Vec::new());
             }
             let Some(open) = self.inner.get_mut(slot) else { return Ok(()) };
-            let full = (open.len() >= NODE_ENTRIES).then(|| std::mem::take(open));
+            let is_full = open.last().is_some_and(|last| is_full(open.len(), &last.node.h));
+            let full = is_full.then(|| std::mem::take(open));
             open.push(child);
             let Some(children) = full else { return Ok(()) };
             node = Node::Inner { level: above, children };

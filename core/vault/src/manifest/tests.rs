@@ -11,10 +11,19 @@ type Store = BTreeMap<ChunkId, Vec<u8>>;
 
 fn piece(index: u64, plain_len: u32) -> ManifestEntry {
     let hash = *blake3::hash(&index.to_be_bytes()).as_bytes();
-    ManifestEntry { chunk: ChunkId::from_bytes(hash), key: ChunkKey::from_bytes(hash), h: [1; 16], plain_len }
+    ManifestEntry {
+        chunk: ChunkId::from_bytes(hash),
+        key: ChunkKey::from_bytes(hash),
+        h: std::array::from_fn(|at| hash[at]),
+        plain_len,
+    }
 }
 
 fn build(lens: &[u32]) -> (Root, Store) {
+    build_of(lens.iter().enumerate().map(|(index, len)| piece(index as u64, *len)))
+}
+
+fn build_of(pieces: impl Iterator<Item = ManifestEntry>) -> (Root, Store) {
     let mut store = Store::new();
     let mut builder = Builder::new(|node: &Node, plain: &[u8]| {
         assert_eq!(node.to_bytes(), plain);
@@ -23,15 +32,18 @@ fn build(lens: &[u32]) -> (Root, Store) {
         Ok::<_, Infallible>(ManifestEntry {
             chunk: ChunkId::from_bytes(hash),
             key: ChunkKey::from_bytes(hash),
-            h: [2; 16],
+            h: std::array::from_fn(|at| hash[at]),
             plain_len: plain.len() as u32,
         })
     });
-    for (index, len) in lens.iter().enumerate() {
-        builder.push(piece(index as u64, *len)).expect("a good piece");
-    }
+    pieces.for_each(|piece| builder.push(piece).expect("a good piece"));
     let root = builder.finish().expect("at least one piece");
     (root, store)
+}
+
+/// Nodes of the second that are not in the first, the root not counted.
+fn new_nodes(before: &Store, after: &Store) -> usize {
+    after.keys().filter(|id| !before.contains_key(id)).count()
 }
 
 /// All pieces that overlap the range, with their offsets in the file.
@@ -51,30 +63,66 @@ fn find(store: &Store, node: &Node, base: u64, range: std::ops::Range<u64>) -> V
 
 #[test]
 fn levels_rise_only_when_they_must() {
-    let table = [(1, 0, 0), (128, 0, 0), (129, 1, 2), (128 * 128, 1, 128), (128 * 128 + 1, 2, 131)];
-    for (pieces, level, sealed) in table {
-        let (root, store) = build(&(0..pieces).map(|n| n + 1).collect::<Vec<_>>());
-        assert_eq!((root.node.level(), store.len()), (level, sealed), "{pieces} pieces");
+    let table = [(1, 0), (64, 0), (600, 1), (10_000, 1), (60_000, 2)];
+    for (pieces, level) in table {
+        let (root, store) = build(&(0..pieces).map(|n| n % 1_000 + 1).collect::<Vec<_>>());
+        assert_eq!(root.node.level(), level, "{pieces} pieces");
         assert_eq!(Node::decode_root(&root.plain, root.size), Ok(root.node.clone()));
-        let all = find(&store, &root.node, 0, 0..root.size);
-        assert_eq!(all.len(), pieces as usize);
+        assert_eq!(find(&store, &root.node, 0, 0..root.size).len(), pieces as usize);
     }
 }
 
 #[test]
-fn an_edit_rewrites_one_leaf_and_the_path_above() {
-    let lens = vec![262_144; 1_000];
-    let (_, before) = build(&lens);
-    let mut lens = lens;
-    lens[500] = 7;
-    let (_, after) = build(&lens);
-    assert_eq!(after.keys().filter(|id| !before.contains_key(id)).count(), 1);
+fn equal_pieces_fill_nodes_to_the_last_entry() {
+    let table = [(512, 0, 0), (513, 1, 2), (512 * 2, 1, 2), (512 * 2 + 1, 1, 3)];
+    for (pieces, level, sealed) in table {
+        let (root, store) = build_of((0..pieces).map(|n| ManifestEntry { h: [1; 16], ..piece(n, 9) }));
+        assert_eq!((root.node.level(), store.len()), (level, sealed), "{pieces} pieces");
+    }
 }
 
 #[test]
-fn a_leaf_of_128_entries_is_about_11_kib() {
-    let (root, _) = build(&[262_144; 128]);
-    assert_eq!(root.plain.len(), 7 + 128 * 84);
+fn nodes_have_about_128_entries() {
+    let (root, store) = build(&vec![100_000; 60_000]);
+    let leaves: Vec<usize> = store
+        .values()
+        .filter_map(|plain| match Node::decode(plain) {
+            Ok(Node::Leaf(entries)) => Some(entries.len()),
+            _ => None,
+        })
+        .collect();
+    let mean = 60_000 / leaves.len();
+    assert!((125..150).contains(&mean), "{mean}");
+    assert!(leaves.iter().filter(|len| **len < 64).count() <= 1, "the last one alone may be short");
+    assert!(leaves.iter().all(|len| *len <= 512));
+    assert_eq!(root.plain[4], 2);
+}
+
+#[test]
+fn trees_cut_at_every_128_entries_are_read_still() {
+    // What earlier builds made: two full leaves and an open one under a root.
+    let mut store = Store::new();
+    let lens = vec![1_000_u32; 300];
+    let pieces: Vec<ManifestEntry> = (0..300).map(|index| piece(index, 1_000)).collect();
+    let children = pieces
+        .chunks(128)
+        .map(|entries| {
+            let leaf = Node::Leaf(entries.to_vec());
+            let plain = leaf.to_bytes();
+            let hash = *blake3::hash(&plain).as_bytes();
+            let chunk = ChunkId::from_bytes(hash);
+            let plain_len = plain.len() as u32;
+            store.insert(chunk, plain);
+            let node = ManifestEntry { chunk, key: ChunkKey::from_bytes(hash), h: [2; 16], plain_len };
+            Child { node, span: leaf.total() }
+        })
+        .collect();
+    let root = Node::Inner { level: 1, children }.to_bytes();
+    let size = lens.iter().map(|len| u64::from(*len)).sum();
+    let root = Node::decode_root(&root, size).expect("a good tree");
+    let found: Vec<ManifestEntry> =
+        find(&store, &root, 0, 0..size).into_iter().map(|(_, entry)| entry).collect();
+    assert_eq!(found, pieces);
 }
 
 #[test]
@@ -82,20 +130,20 @@ fn bad_pieces_and_empty_files_are_refused() {
     let mut builder = Builder::new(|_: &Node, _: &[u8]| Err::<ManifestEntry, _>("disk full"));
     assert_eq!(builder.push(piece(0, 0)), Err(BuildError::Piece));
     assert_eq!(builder.push(piece(0, 4 * 1024 * 1024 + 1)), Err(BuildError::Piece));
-    for index in 0..128 {
-        builder.push(piece(index, 1)).expect("no node is full yet");
+    for index in 0..512 {
+        builder.push(ManifestEntry { h: [1; 16], ..piece(index, 1) }).expect("no node is full yet");
     }
-    assert_eq!(builder.push(piece(128, 1)), Err(BuildError::Seal("disk full")));
+    assert_eq!(builder.push(piece(512, 1)), Err(BuildError::Seal("disk full")));
     let empty = Builder::new(|_: &Node, _: &[u8]| Err::<ManifestEntry, _>("never called"));
     assert_eq!(empty.finish(), Err(BuildError::Empty));
 }
 
 #[test]
 fn nodes_that_cover_something_else_are_refused() {
-    let (root, store) = build(&vec![1_000; 200]);
+    let (root, store) = build_of((0..600).map(|index| ManifestEntry { h: [1; 16], ..piece(index, 1_000) }));
     assert_eq!(Node::decode_root(&root.plain, root.size + 1), Err(ManifestError::Mismatch));
-    let Node::Inner { children, .. } = &root.node else { panic!("200 pieces need two leaves") };
-    let [first, second] = children.as_slice() else { panic!("200 pieces need two leaves") };
+    let Node::Inner { children, .. } = &root.node else { panic!("600 equal pieces need two leaves") };
+    let [first, second] = children.as_slice() else { panic!("600 equal pieces need two leaves") };
     let (first_bytes, second_bytes) = (&store[&first.node.chunk], &store[&second.node.chunk]);
     assert!(root.node.decode_child(first, first_bytes).is_ok());
     assert_eq!(root.node.decode_child(first, second_bytes), Err(ManifestError::Mismatch));
@@ -115,6 +163,25 @@ fn overflowing_spans_are_refused() {
 }
 
 proptest! {
+    #[test]
+    fn an_edit_makes_one_leaf_and_the_path_above_it(
+        at in 0..30_000_usize, what in 0..3_u8, seed: u64,
+    ) {
+        let mut pieces: Vec<ManifestEntry> = (0..30_000).map(|n| piece(seed ^ n, 100)).collect();
+        let (_, before) = build_of(pieces.iter().cloned());
+        let other = piece(!seed, 7);
+        match what {
+            0 => pieces.insert(at, other),
+            1 => pieces[at] = other,
+            _ => drop(pieces.remove(at)),
+        }
+        let (root, after) = build_of(pieces.into_iter());
+        prop_assert!(root.node.level() >= 1);
+        // One leaf and mostly one inner node; each may end elsewhere then, and so may the next.
+        let new = new_nodes(&before, &after);
+        prop_assert!((1..=8).contains(&new), "{new} of {}", after.len());
+    }
+
     #[test]
     fn a_range_finds_exactly_the_pieces_it_touches(
         lens in prop::collection::vec(1..5_000_u32, 1..400), from in any::<u32>(), len in 0..20_000_u64,
