@@ -32,11 +32,11 @@ mod volume;
 
 pub use account::Identity;
 pub use attr::{Attr, Ino, Kind, NewNode, NodeState, Notice, ROOT, SetTimes, StatFs, Time};
-pub use freehold_net::Transport;
-
+pub use cut::measure;
 pub use engine::{Engine, EngineConfig, EngineDirs, Secret, SignUp};
 pub use engine_error::EngineError;
 pub use error::{FetchError, FsError, OpenError, Recovery};
+pub use freehold_net::Transport;
 pub use tables::attrs::XattrMode;
 pub use tables::dir::FIRST_COOKIE;
 pub use tables::remote::RemoteVersion;

@@ -103,17 +103,14 @@ pub const PREFETCH_BYTES: u64 = 2 * 1024 * 1024;
 /// How many of them at most.
 pub const PREFETCH_CHUNKS: usize = 8;
 
-/// A body is sealed ahead of its cut once this many bytes of it are written: below, the cut is quick.
-pub const AHEAD_BYTES_MIN: u64 = 4 * 1024 * 1024;
-
 /// How far behind the furthest written byte: a program may still patch what it has just written, and
 /// the kernel sends a few writes out of order.
 pub const AHEAD_LAG_BYTES: u64 = 2 * 1024 * 1024;
 
-/// Pieces sealed in one go, between two looks at what is due for cutting.
-pub const AHEAD_JOB_PIECES: usize = 16;
+/// Bytes sealed in one go, between two looks at what is due for cutting; twice the longest piece where that is more.
+pub const AHEAD_JOB_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Pieces sealed ahead of one body: 16 GiB of it, in about 8 MiB.
+/// Pieces sealed ahead of one body: 8 GiB of it, in about 8 MiB.
 pub const AHEAD_PIECES_MAX: usize = 65_536;
 
 /// Pieces sealed in vain after which a body is left to its cut.

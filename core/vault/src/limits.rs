@@ -23,6 +23,15 @@ pub const SINGLE_CHUNK_BYTES_MAX: u64 = 64 * 1024;
 /// Bytes of one block of the fixed profile.
 pub const FIXED_BLOCK_BYTES: u64 = 256 * 1024;
 
+/// Files up to this size are cut small: one piece of 74 KiB in the mean is little to send.
+pub const SMALL_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Files up to this size are cut medium: a one-byte insert sends 153 KiB in the mean, a manifest is 0.06 %.
+pub const MEDIUM_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+
+/// A file cut large stays so above this size, an eighth of what makes one large.
+pub const LARGE_BYTES_KEPT: u64 = MEDIUM_BYTES_MAX / 8;
+
 /// Historic parents a directory keeps; a move drops the oldest. Cycles are broken with them.
 pub const PARENTS_MAX: usize = 16;
 

@@ -1,18 +1,25 @@
 //! Pieces of a body that were sealed while a program was still writing it.
 //!
 //! A large file is mostly written from front to back. What lies well behind the place where it grows is
-//! sealed at once, so that little is left to do when the file is closed and other devices get it sooner.
-//! A change below takes back what was sealed there, and a body that is changed like that again and again
-//! is left alone until it is cut. All of this is in memory only: after a restart the cut seals everything.
+//! sealed at once, so that little is left to do when the file is closed and other devices get it sooner. It is cut as
+//! the whole will be: each job goes on at the last cut of the one before. A change below takes back what was sealed
+//! there, and a body that is changed like that again and again is left alone until it is cut. Behind a hole the cuts
+//! begin anew; the first few are not those of the whole then, and the cut passes them over. All of this is in
+//! memory only: after a restart the cut seals everything.
 
 use crate::body::{ExtentMap, Source};
-use crate::limits::{AHEAD_BYTES_MIN, AHEAD_JOB_PIECES, AHEAD_LAG_BYTES, AHEAD_PIECES_MAX, AHEAD_WASTED_MAX};
-use freehold_vault::limits::FIXED_BLOCK_BYTES;
+use crate::limits::{AHEAD_JOB_BYTES, AHEAD_LAG_BYTES, AHEAD_PIECES_MAX, AHEAD_WASTED_MAX};
+use freehold_vault::Profile;
+use freehold_vault::limits::{FIXED_BLOCK_BYTES, SMALL_BYTES_MAX};
 use freehold_vault::manifest::ManifestEntry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
-/// Blocks looked at in one search, so that the tables are not held for long.
-const LOOKED_AT_MAX: u64 = 256;
+/// Stretches without enough written bytes passed over in one search, so that the tables are not held for long.
+const PASSED_MAX: usize = 64;
+
+/// Changes within the range of a job that are told apart; beyond that all of the job is in vain.
+const SPOILED_MAX: usize = 64;
 
 /// A sealed piece.
 #[derive(Clone, Debug)]
@@ -29,40 +36,51 @@ pub(crate) type AheadPieces = BTreeMap<u64, AheadPiece>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Ahead {
     sealed: AheadPieces,
-    /// Offsets of pieces being sealed that were not changed since.
-    sealing: BTreeSet<u64>,
-    /// Where the search goes on.
+    /// What `sealed` is cut by, once something is.
+    profile: Option<Profile>,
+    /// What is being sealed.
+    sealing: Option<Range<u64>>,
+    /// What of it was changed since.
+    spoiled: Vec<Range<u64>>,
+    /// Where the search goes on: the last cut, or behind a hole.
     next: u64,
     /// The end of the written byte that is furthest in.
     head: u64,
     /// Pieces sealed in vain.
     wasted: usize,
+    /// There was no room, or sealing failed.
+    is_given_up: bool,
+    /// Where the pieces begin that the cut under way has taken.
+    taken: BTreeSet<u64>,
 }
 
 impl Ahead {
     /// Notes that a range was written, cut off or made a hole.
     pub(crate) fn changed(&mut self, offset: u64, len: u64) {
-        if self.next <= offset || (self.sealed.is_empty() && self.sealing.is_empty()) {
+        let end = offset.saturating_add(len);
+        if let Some(sealing) = self.sealing.clone().filter(|range| range.start < end && offset < range.end) {
+            let all = self.spoiled.len() >= SPOILED_MAX;
+            self.spoiled.push(if all { sealing } else { offset..end });
+        }
+        if self.next <= offset || self.sealed.is_empty() {
             return;
         }
-        let end = offset.saturating_add(len);
-        let first = offset / FIXED_BLOCK_BYTES * FIXED_BLOCK_BYTES;
-        let in_vain: Vec<u64> = self.sealed.range(first..end).map(|(at, _)| *at).collect();
+        let touched = self.sealed.range(..end).rev();
+        let in_vain: Vec<u64> =
+            touched.take_while(|(at, piece)| piece_end(**at, piece) > offset).map(|(at, _)| *at).collect();
         for at in in_vain {
             self.sealed.remove(&at);
             self.wasted += 1;
-        }
-        let still: Vec<u64> = self.sealing.range(first..end).copied().collect();
-        for at in still {
-            self.sealing.remove(&at);
         }
     }
 
     /// Notes that the body ends here now.
     pub(crate) fn cut_to(&mut self, size: u64) {
-        self.changed(size, u64::MAX);
+        self.changed(size, u64::MAX - size);
         self.head = self.head.min(size);
-        self.next = self.next.min(size / FIXED_BLOCK_BYTES * FIXED_BLOCK_BYTES);
+        if self.next > size {
+            self.next = self.last_cut();
+        }
     }
 
     /// Notes how far bytes were written.
@@ -70,46 +88,65 @@ impl Ahead {
         self.head = self.head.max(end);
     }
 
-    /// The next pieces to seal, by offset; each is all written bytes. Empty while there is nothing to do.
-    pub(crate) fn begin(&mut self, extents: &ExtentMap) -> Vec<u64> {
-        let is_worth_it = self.head >= AHEAD_BYTES_MIN
+    /// The next range to seal, all of it written bytes and enough for one piece. `None` while there is nothing to do.
+    pub(crate) fn begin(&mut self, extents: &ExtentMap, profile: Profile) -> Option<Range<u64>> {
+        let is_worth_it = self.head > SMALL_BYTES_MAX
             && self.wasted < AHEAD_WASTED_MAX
+            && !self.is_given_up
             && self.sealed.len() < AHEAD_PIECES_MAX
-            && self.sealing.is_empty();
+            && self.sealing.is_none();
         if !is_worth_it {
-            return Vec::new();
+            return None;
         }
-        let mut found = Vec::new();
-        for _ in 0..LOOKED_AT_MAX {
-            let end = self.next + FIXED_BLOCK_BYTES;
-            if found.len() == AHEAD_JOB_PIECES || end + AHEAD_LAG_BYTES > self.head {
-                break;
-            }
-            if !self.sealed.contains_key(&self.next) && is_written(extents, self.next) {
-                found.push(self.next);
-            }
-            self.next = end;
+        if self.profile != Some(profile) {
+            *self = Self { head: self.head, wasted: self.wasted, profile: Some(profile), ..Self::default() };
         }
-        self.sealing.extend(&found);
-        found
+        // From any offset on this much has a whole piece in it.
+        let enough = profile.rule().map_or(2 * FIXED_BLOCK_BYTES, |rule| rule.max_bytes() as u64);
+        let job = AHEAD_JOB_BYTES.max(2 * enough);
+        let limit = self.head.saturating_sub(AHEAD_LAG_BYTES);
+        for _ in 0..PASSED_MAX {
+            let end = limit.min(self.next.saturating_add(job));
+            let run = written(extents, self.next..end)?;
+            if run.end - run.start >= enough {
+                self.next = run.start;
+                self.sealing = Some(run.clone());
+                return Some(run);
+            }
+            if run.end == limit {
+                return None;
+            }
+            // A run that the end of the job cuts off is looked at again from its begin.
+            self.next = if run.end == end && run.start > self.next { run.start } else { run.end };
+        }
+        None
     }
 
     /// Keeps what was sealed and not changed meanwhile.
     pub(crate) fn keep(&mut self, pieces: Vec<(u64, AheadPiece)>) {
+        let spoiled = std::mem::take(&mut self.spoiled);
+        if self.sealing.take().is_none() {
+            return;
+        }
         for (offset, piece) in pieces {
-            if self.sealing.remove(&offset) {
-                self.sealed.insert(offset, piece);
-            } else {
+            let end = piece_end(offset, &piece);
+            self.next = end;
+            if spoiled.iter().any(|range| range.start < end && offset < range.end) {
                 self.wasted += 1;
+            } else {
+                self.sealed.insert(offset, piece);
             }
         }
-        self.sealing.clear();
+        if self.next > self.head {
+            self.next = self.last_cut();
+        }
     }
 
     /// Seals nothing more of this body before it is cut.
     pub(crate) fn give_up(&mut self) {
-        self.sealing.clear();
-        self.wasted = AHEAD_WASTED_MAX;
+        self.sealing = None;
+        self.spoiled.clear();
+        self.is_given_up = true;
     }
 
     /// What is sealed.
@@ -117,17 +154,53 @@ impl Ahead {
         &self.sealed
     }
 
-    /// The body was cut, and is written on: a version names everything that is sealed.
+    /// What is sealed is cut by this.
+    pub(crate) fn profile(&self) -> Option<Profile> {
+        self.profile.filter(|_| !self.sealed.is_empty())
+    }
+
+    /// Whether it was changed behind its growing end again and again.
+    pub(crate) const fn is_rewritten(&self) -> bool {
+        self.wasted >= AHEAD_WASTED_MAX
+    }
+
+    /// Notes which pieces a cut has taken that will be installed.
+    pub(crate) fn taken(&mut self, offsets: BTreeSet<u64>) {
+        self.taken = offsets;
+    }
+
+    /// The body was cut, and is written on: a version names the pieces that its cut had taken. Others have no pin
+    /// that lasts.
     pub(crate) fn named(&mut self) {
-        self.wasted = 0;
+        (self.wasted, self.is_given_up) = (0, false);
+        let taken = std::mem::take(&mut self.taken);
+        self.sealed.retain(|at, _| taken.contains(at));
         self.sealed.values_mut().for_each(|piece| piece.is_named = true);
+    }
+
+    fn last_cut(&self) -> u64 {
+        self.sealed.last_key_value().map_or(0, |(at, piece)| piece_end(*at, piece))
     }
 }
 
-/// Whether a block is nothing but bytes written here.
-fn is_written(extents: &ExtentMap, offset: u64) -> bool {
-    let stretches = extents.stretches(offset, FIXED_BLOCK_BYTES);
-    stretches.iter().all(|stretch| matches!(stretch.source, Some(Source::Piece { .. })))
+fn piece_end(offset: u64, piece: &AheadPiece) -> u64 {
+    offset + u64::from(piece.entry.plain_len)
+}
+
+/// The first run of nothing but bytes written here in a range, which may be empty at its end; `None` for an empty range.
+fn written(extents: &ExtentMap, range: Range<u64>) -> Option<Range<u64>> {
+    let len = range.end.checked_sub(range.start).filter(|len| *len > 0)?;
+    let mut run = range.end..range.end;
+    for stretch in extents.stretches(range.start, len) {
+        let end = stretch.offset + stretch.len;
+        match (stretch.source, run.start == range.end) {
+            (Some(Source::Piece { .. }), true) => run = stretch.offset..end,
+            (Some(Source::Piece { .. }), false) => run.end = end,
+            (_, true) => {}
+            (_, false) => break,
+        }
+    }
+    Some(run)
 }
 
 #[cfg(test)]
@@ -140,6 +213,7 @@ mod tests {
     use freehold_model::ChunkId;
 
     const BLOCK: u64 = FIXED_BLOCK_BYTES;
+    const MIB: u64 = 1 << 20;
 
     fn write(ahead: &mut Ahead, extents: &mut ExtentMap, offset: u64, len: u64) {
         let bytes = Bytes::from(vec![1; usize::try_from(len).expect("small")]);
@@ -149,85 +223,130 @@ mod tests {
         ahead.written_to(offset + len);
     }
 
-    fn piece() -> AheadPiece {
+    fn piece(len: u64) -> AheadPiece {
         let entry = ManifestEntry {
             chunk: ChunkId::from_bytes([1; 32]),
             key: ChunkKey::from_bytes([1; 32]),
             h: [1; 16],
-            plain_len: u32::try_from(BLOCK).expect("small"),
+            plain_len: u32::try_from(len).expect("small"),
         };
         AheadPiece { entry, is_named: false }
     }
 
-    fn grown(blocks: u64) -> (Ahead, ExtentMap) {
+    /// Pieces of 200,000 bytes in a range, as a chunker might cut them; the rest of it is left.
+    fn cut(range: &Range<u64>) -> Vec<(u64, AheadPiece)> {
+        let count = (range.end - range.start) / 200_000;
+        (0..count).map(|at| (range.start + at * 200_000, piece(200_000))).collect()
+    }
+
+    fn grown(mib: u64) -> (Ahead, ExtentMap) {
         let (mut ahead, mut extents) = (Ahead::default(), ExtentMap::default());
-        for at in 0..blocks {
+        for at in 0..mib * MIB / BLOCK {
             write(&mut ahead, &mut extents, at * BLOCK, BLOCK);
         }
         (ahead, extents)
     }
 
     #[test]
-    fn what_lies_behind_the_growing_end_is_sealed_in_order_and_once() {
-        let blocks = (AHEAD_BYTES_MIN + AHEAD_LAG_BYTES) / BLOCK;
-        let (mut ahead, extents) = grown(blocks);
-        let mut all = Vec::new();
-        loop {
-            let job = ahead.begin(&extents);
-            if job.is_empty() {
-                break;
-            }
-            assert!(job.len() <= AHEAD_JOB_PIECES);
-            assert!(ahead.begin(&extents).is_empty(), "one job at a time");
-            ahead.keep(job.iter().map(|at| (*at, piece())).collect());
-            all.extend(job);
+    fn what_lies_behind_the_growing_end_is_sealed_in_order_each_job_from_the_last_cut_on() {
+        let (mut ahead, extents) = grown(32);
+        let mut next = 0;
+        while let Some(job) = ahead.begin(&extents, Profile::Medium) {
+            assert_eq!(job.start, next);
+            assert!(job.end <= 32 * MIB - AHEAD_LAG_BYTES && job.end - job.start >= 512 * 1024);
+            assert!(ahead.begin(&extents, Profile::Medium).is_none(), "one job at a time");
+            let pieces = cut(&job);
+            next = job.start + 200_000 * pieces.len() as u64;
+            ahead.keep(pieces);
         }
-        let expected: Vec<u64> = (0..AHEAD_BYTES_MIN / BLOCK).map(|at| at * BLOCK).collect();
-        assert_eq!(all, expected);
-        assert_eq!(ahead.sealed().keys().copied().collect::<Vec<_>>(), expected);
+        assert!(next > 29 * MIB, "{next}");
+        assert_eq!(ahead.sealed().len() as u64, next / 200_000);
+        assert_eq!(ahead.profile(), Some(Profile::Medium));
     }
 
     #[test]
     fn a_small_file_is_left_to_the_cut() {
-        let (mut ahead, extents) = grown(AHEAD_BYTES_MIN / BLOCK - 1);
-        assert!(ahead.begin(&extents).is_empty());
+        let (mut ahead, extents) = grown(16);
+        assert_eq!(ahead.begin(&extents, Profile::Medium), None);
+        assert_eq!(ahead.profile(), None);
     }
 
     #[test]
     fn a_change_takes_back_what_was_sealed_or_is_being_sealed_there() {
-        let (mut ahead, mut extents) = grown(64);
-        let job = ahead.begin(&extents);
-        write(&mut ahead, &mut extents, BLOCK + 1, 1);
-        ahead.keep(job.iter().map(|at| (*at, piece())).collect());
+        let (mut ahead, mut extents) = grown(32);
+        let job = ahead.begin(&extents, Profile::Medium).expect("enough");
+        write(&mut ahead, &mut extents, 200_001, 1);
+        ahead.keep(cut(&job));
         assert!(ahead.sealed().contains_key(&0));
-        assert!(!ahead.sealed().contains_key(&BLOCK), "changed while it was being sealed");
-        write(&mut ahead, &mut extents, 3 * BLOCK - 1, 2);
-        assert!(!ahead.sealed().contains_key(&(2 * BLOCK)), "its last byte changed");
-        assert!(!ahead.sealed().contains_key(&(3 * BLOCK)), "its first byte changed");
-        assert!(ahead.sealed().contains_key(&(4 * BLOCK)));
+        assert!(!ahead.sealed().contains_key(&200_000), "changed while it was being sealed");
+        write(&mut ahead, &mut extents, 599_999, 2);
+        assert!(!ahead.sealed().contains_key(&400_000), "its last byte changed");
+        assert!(!ahead.sealed().contains_key(&600_000), "its first byte changed");
+        assert!(ahead.sealed().contains_key(&800_000));
         ahead.changed(0, u64::MAX);
         assert!(ahead.sealed().is_empty());
     }
 
     #[test]
+    fn what_is_cut_off_is_sealed_again_when_it_grows_again() {
+        let (mut ahead, mut extents) = grown(32);
+        let job = ahead.begin(&extents, Profile::Medium).expect("enough");
+        ahead.cut_to(300_000);
+        extents.clear(300_000, u64::MAX - 300_000);
+        ahead.keep(cut(&job));
+        assert_eq!(ahead.sealed().keys().copied().collect::<Vec<_>>(), [0]);
+        for at in 0..32 * MIB / BLOCK {
+            write(&mut ahead, &mut extents, 300_000 + at * BLOCK, BLOCK);
+        }
+        assert_eq!(ahead.begin(&extents, Profile::Medium).expect("enough").start, 200_000);
+    }
+
+    #[test]
     fn a_body_that_keeps_changing_below_is_left_alone() {
         let (mut ahead, mut extents) = grown(64);
-        for at in 0..=AHEAD_WASTED_MAX as u64 {
-            let job = ahead.begin(&extents);
-            ahead.keep(job.iter().map(|at| (*at, piece())).collect());
-            write(&mut ahead, &mut extents, at % 4 * BLOCK, 1);
-            ahead.next = 0;
+        for _ in 0..=AHEAD_WASTED_MAX {
+            if let Some(job) = ahead.begin(&extents, Profile::Medium) {
+                ahead.keep(cut(&job));
+                write(&mut ahead, &mut extents, job.start, 1);
+                ahead.next = 0;
+            }
         }
-        assert!(ahead.begin(&extents).is_empty());
+        assert!(ahead.is_rewritten());
+        assert_eq!(ahead.begin(&extents, Profile::Medium), None);
         ahead.named();
-        assert!(!ahead.begin(&extents).is_empty(), "the cut begins anew");
+        assert!(ahead.begin(&extents, Profile::Medium).is_some(), "the cut begins anew");
     }
 
     #[test]
     fn holes_and_parts_of_a_version_are_left_to_the_cut() {
-        let (mut ahead, mut extents) = grown(64);
-        extents.clear(BLOCK + 5, 1);
-        let job = ahead.begin(&extents);
-        assert!(job.contains(&0) && !job.contains(&BLOCK) && job.contains(&(2 * BLOCK)));
+        let (mut ahead, mut extents) = grown(32);
+        extents.clear(MIB, 5);
+        extents.clear(MIB + 100_000, 1);
+        let first = ahead.begin(&extents, Profile::Medium).expect("enough");
+        assert_eq!(first, 0..MIB);
+        ahead.keep(cut(&first));
+        assert_eq!(ahead.begin(&extents, Profile::Medium).expect("enough").start, MIB + 100_001);
+    }
+
+    #[test]
+    fn only_what_a_cut_has_taken_is_named_by_its_version() {
+        let (mut ahead, extents) = grown(32);
+        let job = ahead.begin(&extents, Profile::Medium).expect("enough");
+        ahead.keep(cut(&job));
+        ahead.taken([0, 400_000].into());
+        ahead.named();
+        assert_eq!(ahead.sealed().keys().copied().collect::<Vec<_>>(), [0, 400_000]);
+        assert!(ahead.sealed().values().all(|piece| piece.is_named));
+        ahead.named();
+        assert!(ahead.sealed().is_empty(), "a cut that does not say what it took took nothing");
+    }
+
+    #[test]
+    fn another_profile_begins_anew() {
+        let (mut ahead, extents) = grown(64);
+        let job = ahead.begin(&extents, Profile::Medium).expect("enough");
+        ahead.keep(cut(&job));
+        assert_eq!(ahead.begin(&extents, Profile::Fixed256K).expect("enough").start, 0);
+        assert!(ahead.sealed().is_empty());
     }
 }

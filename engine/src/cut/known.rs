@@ -13,8 +13,9 @@ use freehold_vault::manifest::{Child, ManifestEntry, Node, Target};
 use lru::LruCache;
 use parking_lot::Mutex;
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
+use std::sync::OnceLock;
 
 /// Entries remembered: 16 GiB of file at 256 KiB a piece, in about 8 MiB.
 const ENTRIES_MAX: NonZeroUsize = NonZeroUsize::new(65_536).expect("not zero");
@@ -47,11 +48,16 @@ impl Known {
     }
 }
 
+/// Pieces of the content before by the keyed hash of their plain content: what an insertion has moved is found
+/// here, also after a start. Empty until something is seen to have moved.
+pub(crate) type Moved = OnceLock<BTreeMap<[u8; 16], ManifestEntry>>;
+
 /// The manifests a file's content refers to, opened as they are needed.
 pub(crate) struct Manifests<'a> {
     cache: &'a CacheStore,
     snapshot: &'a dyn Snapshot,
     before: Option<&'a Chunked>,
+    moved: &'a Moved,
     open: RefCell<Vec<Manifest>>,
     nodes: RefCell<BTreeSet<ChunkId>>,
 }
@@ -70,8 +76,9 @@ impl<'a> Manifests<'a> {
         cache: &'a CacheStore,
         snapshot: &'a dyn Snapshot,
         before: Option<&'a Chunked>,
+        moved: &'a Moved,
     ) -> Self {
-        Self { cache, snapshot, before, open: RefCell::default(), nodes: RefCell::default() }
+        Self { cache, snapshot, before, moved, open: RefCell::default(), nodes: RefCell::default() }
     }
 
     /// Pins a chunk again; whether it is there. A file that shared it and was deleted took the pin along.
@@ -96,6 +103,52 @@ impl<'a> Manifests<'a> {
 
     /// The piece of a version that begins at an offset. Missing manifest nodes are fetched.
     pub(crate) fn entry_of(&self, content: &Chunked, offset: u64) -> Option<ManifestEntry> {
+        self.piece_around(content, offset).filter(|(start, _)| *start == offset).map(|(_, entry)| entry)
+    }
+
+    /// How many bytes of the piece around an offset follow it.
+    pub(crate) fn rest_of_piece(&self, content: &Chunked, offset: u64) -> Option<u64> {
+        let (start, entry) = self.piece_around(content, offset)?;
+        (start + u64::from(entry.plain_len)).checked_sub(offset)
+    }
+
+    /// Notes that new bytes begin a piece at an offset where the content before has no piece: what follows may be
+    /// that content, moved.
+    pub(crate) fn look_for_moved(&self, offset: u64) {
+        if let Some(before) = self.before
+            && offset < before.size
+        {
+            self.moved.get_or_init(|| self.pieces_here(before));
+        }
+    }
+
+    /// The pieces of a version as far as its manifest is in the cache.
+    fn pieces_here(&self, content: &Chunked) -> BTreeMap<[u8; 16], ManifestEntry> {
+        let mut found = BTreeMap::new();
+        let mut open = Vec::new();
+        if self.cache.contains(&content.root) {
+            open.extend(self.open_root(content).map(|manifest| manifest.root));
+        }
+        while let Some(node) = open.pop()
+            && found.len() < ENTRIES_MAX.get()
+        {
+            match &node {
+                Node::Leaf(entries) => found.extend(entries.iter().map(|entry| (entry.h, entry.clone()))),
+                Node::Inner { children, .. } => {
+                    let below = children
+                        .iter()
+                        .filter_map(|child| open_node(&node, child, &self.cache.get(&child.node.chunk)?));
+                    let below: Vec<Node> = below.collect();
+                    below.iter().for_each(|node| self.note_children(node));
+                    open.extend(below);
+                }
+            }
+        }
+        found
+    }
+
+    /// The piece of a version that covers an offset, and where it begins.
+    fn piece_around(&self, content: &Chunked, offset: u64) -> Option<(u64, ManifestEntry)> {
         if !self.is_open(&content.root) {
             let manifest = self.open_root(content)?;
             let mut open = self.open.borrow_mut();
@@ -108,12 +161,12 @@ impl<'a> Manifests<'a> {
         let manifest = open.iter_mut().find(|manifest| manifest.id == content.root)?;
         if let Some((start, leaf)) = &manifest.leaf
             && offset >= *start
-            && let Some(found) = piece_at(leaf, offset - start)
+            && let Some(found) = piece_at(leaf, *start, offset)
         {
             return Some(found);
         }
         let (start, leaf) = self.descend(&manifest.root, offset)?;
-        let found = piece_at(&leaf, offset - start);
+        let found = piece_at(&leaf, start, offset);
         manifest.leaf = Some((start, leaf));
         found
     }
@@ -166,11 +219,13 @@ impl<'a> Manifests<'a> {
     }
 }
 
-fn piece_at(leaf: &Node, within: u64) -> Option<ManifestEntry> {
+/// The piece that covers an offset of the file, in a leaf that begins at `start`.
+fn piece_at(leaf: &Node, start: u64, offset: u64) -> Option<(u64, ManifestEntry)> {
+    let within = offset - start;
     let located = leaf.locate(within..within + 1).next()?;
     match located.target {
-        Target::Piece(entry) if located.start == within => Some(entry.clone()),
-        _ => None,
+        Target::Piece(entry) => Some((start + located.start, entry.clone())),
+        Target::Child(_) => None,
     }
 }
 

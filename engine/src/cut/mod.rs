@@ -5,7 +5,11 @@
 //! many of them, and only then is any of them installed, because from that moment on the written
 //! bytes may be forgotten.
 
+mod ahead;
+pub(crate) mod cutting;
 pub(crate) mod known;
+pub mod measure;
+mod plan;
 pub(crate) mod refs;
 pub(crate) mod seal;
 #[cfg(test)]

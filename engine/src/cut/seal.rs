@@ -1,20 +1,24 @@
 //! One file's content becomes a sealed body: cut, compressed, sealed, put into the cache, named.
 //!
-//! One piece a thread is in memory at a time. A piece that is part of a version as it is, or whose plain
-//! content this device sealed before, is not sealed again: its manifest entry is used once more. So
-//! an edit in a large file reads, seals and later uploads what was edited and one manifest path.
+//! Where it is cut, [`super::plan`] says; while the next pieces are cut, other threads seal those before. A piece
+//! that is part of a version as it is, or whose plain content this device sealed before, is not sealed again: its
+//! manifest entry is used once more. So an edit in a large file reads, seals and later uploads what was edited and one
+//! manifest path.
 
-use super::known::{Known, Manifests};
+use super::cutting::{Cutting, Shape};
+use super::known::{Known, Manifests, Moved};
+use super::plan::{Plan, Walk};
 use crate::FsError;
 use crate::body::ahead::AheadPiece;
 use freehold_crypto::{Cek, ChunkPayload, Compression, SealedChunk, VaultKeyring};
 use freehold_model::{ChunkId, Entropy};
 use freehold_store::{CacheStore, Pin, StoreError};
 use freehold_vault::compress::maybe_compress;
+use freehold_vault::limits::INLINE_BYTES_MAX;
 use freehold_vault::manifest::{BuildError, Builder, ManifestEntry, Node};
-use freehold_vault::profile::Profile;
 use freehold_vault::{Body, Chunked};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,9 +26,6 @@ use std::thread::available_parallelism;
 
 /// New entries remembered of one file: as many as [`Known`] holds.
 const ENTRIES_MAX: usize = 65_536;
-
-/// Pieces that are sealed side by side before the next are looked at.
-const WINDOW_PIECES: usize = 64;
 
 /// Threads that seal one file: each holds a piece and its sealed form.
 const THREADS_MAX: usize = 4;
@@ -48,11 +49,14 @@ pub(crate) enum CutError {
 
 /// The content being cut, at one moment.
 pub(crate) trait Snapshot: Sync {
-    /// The version that shows exactly in this range, and the offset in it, if one does.
-    fn clean_run(&self, offset: u64, len: u64) -> Option<(Chunked, u64)>;
+    /// How it was written.
+    fn shape(&self) -> Shape;
 
-    /// The piece of exactly this range, if it was sealed while the file was still being written.
-    fn sealed_ahead(&self, offset: u64, len: u64) -> Option<AheadPiece>;
+    /// The run at an offset, at most `max` bytes of it.
+    fn run_at(&self, offset: u64, max: u64) -> Run;
+
+    /// The piece that begins here, if it was sealed while the file was still being written.
+    fn sealed_ahead(&self, offset: u64) -> Option<AheadPiece>;
 
     /// Fills the buffer.
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FsError>;
@@ -61,38 +65,36 @@ pub(crate) trait Snapshot: Sync {
     fn fetch(&self, chunks: &[ChunkId]) -> Result<(), FsError>;
 }
 
+/// Bytes of one kind in a row.
+pub(crate) struct Run {
+    pub(crate) len: u64,
+    /// The version that shows here and the offset in it, unless the bytes are new.
+    pub(crate) clean: Option<(Chunked, u64)>,
+}
+
 /// What sealing works with.
 pub(crate) struct Sealer<'a> {
+    pub(crate) cutting: &'a Cutting,
     pub(crate) keyring: &'a VaultKeyring,
     pub(crate) cache: &'a CacheStore,
     pub(crate) known: &'a Known,
     pub(crate) entropy: &'a mut dyn Entropy,
 }
 
-/// How a piece comes to its manifest entry.
-enum Plan {
-    Ready(Made),
-    /// It is read, and sealed unless it is what stood there before.
-    Seal {
-        offset: u64,
-        len: u64,
-        before: Option<ManifestEntry>,
-    },
-}
-
 /// A piece's entry; its chunk is pinned for it when it is new.
 #[derive(Clone)]
-struct Made {
-    entry: ManifestEntry,
-    is_new: bool,
+pub(super) struct Made {
+    pub(super) entry: ManifestEntry,
+    pub(super) is_new: bool,
 }
 
 /// What several threads seal with.
 #[derive(Clone, Copy)]
-struct Bench<'a> {
+pub(super) struct Bench<'a> {
     keyring: &'a VaultKeyring,
     cache: &'a CacheStore,
     known: &'a Known,
+    moved: &'a Moved,
 }
 
 /// A sealed content.
@@ -102,20 +104,24 @@ pub(crate) struct Sealed {
     pub(crate) body: Body,
     /// Entries of pieces that were sealed for it.
     pub(crate) entries: Vec<ManifestEntry>,
+    /// Where the pieces begin that were sealed ahead and are in it.
+    pub(crate) ahead: BTreeSet<u64>,
 }
 
 impl Bench<'_> {
-    /// The entries of some pieces, in order; what must be read and sealed is, side by side.
+    /// The entries of some pieces, in order; what must be sealed is, side by side, while this thread does
+    /// something else first.
     ///
     /// New chunks are named in `pinned`, also on an error.
-    fn make(
+    fn make<T>(
         self,
         window: &[Plan],
         snapshot: &dyn Snapshot,
         pinned: &mut Vec<ChunkId>,
-    ) -> Result<Vec<Made>, CutError> {
-        let work = window.iter().filter(|plan| matches!(plan, Plan::Seal { .. })).count();
-        let helpers = available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX).min(work);
+        meanwhile: impl FnOnce() -> T,
+    ) -> (Result<Vec<Made>, CutError>, T) {
+        let work = window.iter().filter(|plan| plan.is_work()).count();
+        let helpers = available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX).min(work + 1);
         let results: Vec<OnceLock<Result<Made, CutError>>> = window.iter().map(|_| OnceLock::new()).collect();
         let next = AtomicUsize::new(0);
         let run = || {
@@ -127,26 +133,29 @@ impl Bench<'_> {
                 let _ = result.set(self.follow(plan, snapshot, &mut buffer));
             }
         };
-        std::thread::scope(|scope| {
+        let other = std::thread::scope(|scope| {
             for _ in 1..helpers {
                 scope.spawn(run);
             }
+            let other = meanwhile();
             run();
+            other
         });
         let results = results.into_iter().filter_map(OnceLock::into_inner);
         let (made, failed): (Vec<_>, Vec<_>) = results.partition(Result::is_ok);
         let made: Vec<Made> = made.into_iter().flatten().collect();
         pinned.extend(made.iter().filter(|made| made.is_new).map(|made| made.entry.chunk));
         match failed.into_iter().next() {
-            Some(Err(error)) => Err(error),
-            _ => Ok(made),
+            Some(Err(error)) => (Err(error), other),
+            _ => (Ok(made), other),
         }
     }
 
     fn follow(self, plan: &Plan, snapshot: &dyn Snapshot, buffer: &mut Vec<u8>) -> Result<Made, CutError> {
         match plan {
             Plan::Ready(made) => Ok(made.clone()),
-            Plan::Seal { offset, len, before } => {
+            Plan::Cut { plain, before } => self.piece(plain, before.as_ref()),
+            Plan::Read { offset, len, before } => {
                 buffer.resize(usize::try_from(*len).map_err(|_| CutError::TooLong)?, 0);
                 snapshot.read(*offset, buffer).map_err(CutError::Read)?;
                 self.piece(buffer, before.as_ref())
@@ -155,9 +164,10 @@ impl Bench<'_> {
     }
 
     /// The entry of a piece with this content: one known already, or that of a newly sealed chunk.
-    fn piece(self, plain: &[u8], before: Option<&ManifestEntry>) -> Result<Made, CutError> {
+    pub(super) fn piece(self, plain: &[u8], before: Option<&ManifestEntry>) -> Result<Made, CutError> {
         let h = self.keyring.dedup_hash(plain);
-        let again = before.filter(|old| old.h == h).cloned().or_else(|| self.known.find(&h));
+        let moved = || self.moved.get().and_then(|moved| moved.get(&h));
+        let again = before.filter(|old| old.h == h).or_else(moved).cloned().or_else(|| self.known.find(&h));
         if let Some(entry) = again.filter(|old| old.plain_len as usize == plain.len()) {
             return Ok(Made { entry, is_new: false });
         }
@@ -181,13 +191,13 @@ impl Sealer<'_> {
         snapshot: &dyn Snapshot,
         pinned: &mut Vec<ChunkId>,
     ) -> Result<Sealed, CutError> {
-        let profile = Profile::choose(size);
-        if profile == Profile::Inline {
+        if size <= INLINE_BYTES_MAX as u64 {
             let mut bytes = vec![0; usize::try_from(size).map_err(|_| CutError::TooLong)?];
             snapshot.read(0, &mut bytes).map_err(CutError::Read)?;
-            return Ok(Sealed { body: Body::Inline(bytes), entries: Vec::new() });
+            return Ok(Sealed { body: Body::Inline(bytes), entries: Vec::new(), ahead: BTreeSet::new() });
         }
-        let manifests = Manifests::new(self.cache, snapshot, previous);
+        let moved = Moved::new();
+        let manifests = Manifests::new(self.cache, snapshot, previous, &moved);
         let cek = self.cek(previous);
         let (keyring, cache) = (self.keyring, self.cache);
         let mut new_nodes = Vec::new();
@@ -201,23 +211,21 @@ impl Sealer<'_> {
         });
         let mut plain_hash = keyring.content_hasher();
         let mut entries = Vec::new();
-        let mut pieces = profile.pieces(size).peekable();
-        while pieces.peek().is_some() {
-            let window: Vec<Plan> = pieces
-                .by_ref()
-                .take(WINDOW_PIECES)
-                .map(|(offset, len)| plan(&manifests, snapshot, offset, len))
-                .collect();
-            for made in self.bench().make(&window, snapshot, pinned)? {
+        let mut walk = Walk::new(self.cutting, size, previous, snapshot, &manifests);
+        let mut window = walk.window()?;
+        while !window.is_empty() {
+            let (made, next) = self.bench(&moved).make(&window, snapshot, pinned, || walk.window());
+            for made in made? {
                 if made.is_new {
                     remember(&mut entries, &made.entry);
                 }
                 // Over the pieces' own hashes, so that unchanged ones need not be read. Devices cut
-                // equal contents alike: the profile follows from the size.
+                // equal contents alike as long as they choose the same profile.
                 plain_hash.update(&made.entry.h);
                 plain_hash.update(&made.entry.plain_len.to_be_bytes());
                 builder.push(made.entry).map_err(build_error)?;
             }
+            window = next?;
         }
         let root = builder.finish().map_err(build_error);
         pinned.append(&mut new_nodes);
@@ -225,17 +233,17 @@ impl Sealer<'_> {
         keep(cache, &sealed.id, &sealed.bytes, pinned)?;
         let body = Body::Chunked(Chunked {
             size,
-            profile: profile.number(),
+            profile: walk.profile().number(),
             root: sealed.id,
             root_salt: sealed.salt,
             cek,
             plain_hash: plain_hash.finish(),
         });
-        Ok(Sealed { body, entries })
+        Ok(Sealed { body, entries, ahead: walk.taken_ahead() })
     }
 
-    const fn bench(&self) -> Bench<'_> {
-        Bench { keyring: self.keyring, cache: self.cache, known: self.known }
+    const fn bench<'a>(&'a self, moved: &'a Moved) -> Bench<'a> {
+        Bench { keyring: self.keyring, cache: self.cache, known: self.known, moved }
     }
 
     /// Seals a piece of a file that is still being written. Its chunk is pinned, unless a version has it.
@@ -243,7 +251,7 @@ impl Sealer<'_> {
     /// # Errors
     /// [`CutError`].
     pub(crate) fn ahead(&self, plain: &[u8]) -> Result<AheadPiece, CutError> {
-        let Made { entry, is_new } = self.bench().piece(plain, None)?;
+        let Made { entry, is_new } = self.bench(&Moved::new()).piece(plain, None)?;
         Ok(AheadPiece { entry, is_named: !is_new })
     }
 
@@ -255,23 +263,6 @@ impl Sealer<'_> {
             Some(content) if self.keyring.current_generation() == 1 => content.cek.clone(),
             _ => Cek::random(self.entropy),
         }
-    }
-}
-
-/// How a piece comes to its manifest entry: it has one, or is read and sealed unless it equals this one.
-fn plan(manifests: &Manifests<'_>, snapshot: &dyn Snapshot, offset: u64, len: u64) -> Plan {
-    if let Some(AheadPiece { entry, is_named }) = snapshot.sealed_ahead(offset, len)
-        && (is_named || manifests.pins(&entry.chunk))
-    {
-        return Plan::Ready(Made { entry, is_new: !is_named });
-    }
-    // A piece that is, unread, exactly a piece of a version.
-    let unchanged = snapshot.clean_run(offset, len).and_then(|(content, at)| {
-        manifests.entry_of(&content, at).filter(|entry| u64::from(entry.plain_len) == len)
-    });
-    match unchanged {
-        Some(entry) => Plan::Ready(Made { entry, is_new: false }),
-        None => Plan::Seal { offset, len, before: manifests.entry_before(offset) },
     }
 }
 

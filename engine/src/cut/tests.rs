@@ -1,8 +1,14 @@
 //! Sealing against a real cache: every byte comes back, and nothing unchanged is sealed or read again.
+//!
+//! Here the machine has no fast AES, so files are cut in fixed blocks; [`by_content`] has the chunker's cuts.
 
+mod by_content;
+mod delta;
+
+use super::cutting::{Cutting, Shape};
 use super::known::Known;
 use super::refs::manifest_refs;
-use super::seal::{Sealed, Sealer, Snapshot};
+use super::seal::{Run, Sealed, Sealer, Snapshot};
 use crate::FsError;
 use crate::body::AheadPieces;
 use crate::body::ahead::AheadPiece;
@@ -12,7 +18,7 @@ use freehold_model::{ChunkId, VaultId};
 use freehold_store::{CacheOptions, CacheStore};
 use freehold_vault::compress::unfold;
 use freehold_vault::manifest::{Node, Target};
-use freehold_vault::{Body, Chunked};
+use freehold_vault::{Body, Chunked, Profile};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 
@@ -23,29 +29,43 @@ struct Bench {
     keyring: VaultKeyring,
     cache: CacheStore,
     known: Known,
+    cutting: Cutting,
 }
 
 /// Content in memory; ranges of it may be part of a version.
 struct Plain<'a> {
     bytes: &'a [u8],
-    clean: Option<(&'a Chunked, std::ops::Range<u64>)>,
+    clean: Option<&'a Chunked>,
+    /// Where `clean` shows, in order, each range at its own offset.
+    runs: Vec<std::ops::Range<u64>>,
     ahead: AheadPieces,
-    reads: Mutex<Vec<u64>>,
+    shape: Shape,
+    reads: Mutex<Vec<(u64, usize)>>,
 }
 
 impl Snapshot for Plain<'_> {
-    fn clean_run(&self, offset: u64, len: u64) -> Option<(Chunked, u64)> {
-        let (content, range) = self.clean.as_ref()?;
-        (range.start <= offset && offset + len <= range.end).then(|| ((*content).clone(), offset))
+    fn shape(&self) -> Shape {
+        self.shape
     }
 
-    fn sealed_ahead(&self, offset: u64, len: u64) -> Option<AheadPiece> {
-        let piece = self.ahead.get(&offset)?;
-        (u64::from(piece.entry.plain_len) == len).then(|| piece.clone())
+    fn run_at(&self, offset: u64, max: u64) -> Run {
+        let end = (offset + max).min(self.bytes.len() as u64);
+        match self.runs.iter().find(|range| range.end > offset) {
+            Some(range) if range.start <= offset => {
+                let content = self.clean.expect("runs show a version");
+                Run { len: range.end.min(end) - offset, clean: Some((content.clone(), offset)) }
+            }
+            Some(range) => Run { len: range.start.min(end) - offset, clean: None },
+            None => Run { len: end - offset, clean: None },
+        }
+    }
+
+    fn sealed_ahead(&self, offset: u64) -> Option<AheadPiece> {
+        self.ahead.get(&offset).cloned()
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FsError> {
-        self.reads.lock().push(offset);
+        self.reads.lock().push((offset, buffer.len()));
         let start = usize::try_from(offset).map_err(|_| FsError::Invalid)?;
         let found = self.bytes.get(start..start + buffer.len()).ok_or(FsError::Invalid)?;
         buffer.copy_from_slice(found);
@@ -60,25 +80,40 @@ impl Snapshot for Plain<'_> {
 impl Plain<'_> {
     /// Where it was read, in order of the offsets: pieces are read side by side.
     fn reads(&self) -> Vec<u64> {
-        let mut reads = self.reads.lock().clone();
+        let mut reads: Vec<u64> = self.reads.lock().iter().map(|(offset, _)| *offset).collect();
         reads.sort_unstable();
         reads
+    }
+
+    fn bytes_read(&self) -> usize {
+        self.reads.lock().iter().map(|(_, len)| len).sum()
     }
 }
 
 impl Bench {
+    /// A machine without fast AES.
     fn new() -> Self {
+        let bench = Self::with_fast_aes();
+        Self { cutting: Cutting { has_fast_aes: false, ..bench.cutting }, ..bench }
+    }
+
+    fn with_fast_aes() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let key = VaultKey::from_parts(1, Secret32::from_bytes([7; 32]));
         let keyring = VaultKeyring::new(VaultId::from_bytes([1; 16]), vec![key]).expect("complete");
         let (cache, _) = CacheStore::open(dir.path(), CacheOptions::with_cap(1 << 30)).expect("a new cache");
-        Self { _dir: dir, keyring, cache, known: Known::new() }
+        let cutting = Cutting { has_fast_aes: true, ..Cutting::new(&keyring) };
+        Self { _dir: dir, keyring, cache, known: Known::new(), cutting }
+    }
+
+    fn sealer<'a>(&'a self, entropy: &'a mut OsEntropy) -> Sealer<'a> {
+        let Self { cutting, keyring, cache, known, .. } = self;
+        Sealer { cutting, keyring, cache, known, entropy }
     }
 
     fn seal(&self, snapshot: &Plain<'_>, previous: Option<&Chunked>) -> (Sealed, Vec<ChunkId>) {
         let mut entropy = OsEntropy;
-        let mut sealer =
-            Sealer { keyring: &self.keyring, cache: &self.cache, known: &self.known, entropy: &mut entropy };
+        let mut sealer = self.sealer(&mut entropy);
         let mut pinned = Vec::new();
         let size = snapshot.bytes.len() as u64;
         let sealed = sealer.seal(size, previous, snapshot, &mut pinned).expect("a healthy cache");
@@ -87,9 +122,7 @@ impl Bench {
 
     fn ahead(&self, plain: &[u8]) -> AheadPiece {
         let mut entropy = OsEntropy;
-        let sealer =
-            Sealer { keyring: &self.keyring, cache: &self.cache, known: &self.known, entropy: &mut entropy };
-        sealer.ahead(plain).expect("a healthy cache")
+        self.sealer(&mut entropy).ahead(plain).expect("a healthy cache")
     }
 
     /// Reads a sealed content back through its manifest.
@@ -121,7 +154,8 @@ impl Bench {
 }
 
 fn plain(bytes: &[u8]) -> Plain<'_> {
-    Plain { bytes, clean: None, ahead: AheadPieces::default(), reads: Mutex::default() }
+    let (ahead, shape) = (AheadPieces::default(), Shape::default());
+    Plain { bytes, clean: None, runs: Vec::new(), ahead, shape, reads: Mutex::default() }
 }
 
 fn noise(len: usize, seed: u8) -> Vec<u8> {
@@ -174,8 +208,8 @@ fn an_edit_seals_its_piece_and_the_root_and_reads_nothing_else() {
     let (before, _) = bench.seal(&plain(&bytes), None);
     bytes[2 * BLOCK + 5] ^= 1;
     // The edit split the version's run: what is before and after it is still clean.
-    let edited =
-        Plain { clean: Some((chunked(&before), 3 * BLOCK as u64..6 * BLOCK as u64)), ..plain(&bytes) };
+    let unchanged = 3 * BLOCK as u64..6 * BLOCK as u64;
+    let edited = Plain { clean: Some(chunked(&before)), runs: vec![unchanged], ..plain(&bytes) };
     let (after, pinned) = bench.seal(&edited, Some(chunked(&before)));
     assert!(bench.open(chunked(&after)) == bytes);
     assert_eq!(edited.reads(), [0, BLOCK as u64, 2 * BLOCK as u64]);
@@ -196,7 +230,8 @@ fn what_was_sealed_ahead_is_neither_read_nor_sealed_again_and_is_pinned_unless_n
         piece.is_named = at == 2;
         ahead.insert((at * BLOCK) as u64, piece);
     }
-    let snapshot = Plain { ahead, ..plain(&bytes) };
+    let shape = Shape { ahead: Some(Profile::Fixed256K), ..Shape::default() };
+    let snapshot = Plain { ahead, shape, ..plain(&bytes) };
     let (sealed, pinned) = other.seal(&snapshot, None);
     assert!(other.open(chunked(&sealed)) == bytes);
     assert_eq!(snapshot.reads(), [0, 3 * BLOCK as u64]);

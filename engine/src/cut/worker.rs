@@ -1,7 +1,8 @@
 //! The thread that cuts, and how it is woken, hurried and stopped.
 
+use super::cutting::{Cutting, Shape};
 use super::known::Known;
-use super::seal::{CutError, Sealed, Sealer, Snapshot};
+use super::seal::{CutError, Run, Sealed, Sealer, Snapshot};
 use crate::body::ahead::AheadPiece;
 use crate::entropy::OsEntropy;
 use crate::journal::Segment;
@@ -16,7 +17,6 @@ use freehold_crypto::VaultKeyring;
 use freehold_model::ChunkId;
 use freehold_net::Class;
 use freehold_store::CacheStore;
-use freehold_vault::limits::FIXED_BLOCK_BYTES;
 use freehold_vault::{Body, Chunked};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
@@ -121,7 +121,8 @@ impl CutWorker {
         let control = Arc::new(Control::default());
         let shared = Arc::clone(&control);
         let thread = std::thread::Builder::new().name("freehold-cut".into()).spawn(move || {
-            Worker { parts, control: shared, known: Known::new() }.run();
+            let cutting = Cutting::new(&parts.keyring);
+            Worker { parts, control: shared, known: Known::new(), cutting }.run();
         })?;
         Ok(Self { control, thread: Mutex::new(Some(thread)) })
     }
@@ -161,6 +162,7 @@ struct Worker {
     parts: CutParts,
     control: Arc<Control>,
     known: Known,
+    cutting: Cutting,
 }
 
 impl Worker {
@@ -182,7 +184,8 @@ impl Worker {
 
     /// Seals a few pieces of a file that is still being written; whether there were any.
     fn ahead(&self, done: &mut Done) -> bool {
-        let Some(AheadJob { ino, offsets, reader }) = self.parts.volume.next_ahead() else {
+        let job = self.parts.volume.next_ahead(|before| self.cutting.of_growing(before));
+        let Some(AheadJob { ino, range, profile, reader }) = job else {
             // A segment that is held here stays on the disk.
             done.read.clear();
             return false;
@@ -192,20 +195,18 @@ impl Worker {
             self.parts.volume.drop_ahead(ino);
             return true;
         }
+        done.unflushed_bytes += range.end - range.start;
         let mut entropy = OsEntropy;
-        let sealer = self.sealer(&mut entropy);
-        let mut buffer = vec![0; FIXED_BLOCK_BYTES as usize];
-        let seal = |offset: u64| {
-            // Whatever is wrong is told by the cut.
-            reader.read_at(offset, &mut buffer).ok()?;
-            Some((offset, sealer.ahead(&buffer).ok()?))
+        let read = |offset, buffer: &mut [u8]| {
+            // All of it was written here: nothing of it is missing.
+            let failed = |blocked: Result<_, FsError>| CutError::Read(blocked.err().unwrap_or(FsError::Io));
+            reader.read_at(offset, buffer).map_err(failed)
         };
-        let wanted = offsets.len();
-        let pieces: Vec<_> = offsets.into_iter().map_while(seal).collect();
-        let is_whole = pieces.len() == wanted;
-        done.unflushed_bytes += FIXED_BLOCK_BYTES * pieces.len() as u64;
+        // Whatever is wrong is told by the cut.
+        let sealed = self.sealer(&mut entropy).seal_ahead(profile, range, read).ok();
         done.read.append(&mut reader.segments());
-        self.parts.volume.keep_ahead(ino, pieces);
+        let is_sealed = sealed.is_some();
+        self.parts.volume.keep_ahead(ino, sealed.unwrap_or_default());
         // The newest one is still being filled.
         if let Some(newest) = done.read.last_key_value().map(|(number, _)| *number) {
             let newest = done.read.split_off(&newest);
@@ -216,14 +217,15 @@ impl Worker {
             done.unflushed_bytes = 0;
             is_kept = self.parts.cache.sync().is_ok();
         }
-        if !is_whole || !is_kept {
+        if !is_sealed || !is_kept {
             self.parts.volume.drop_ahead(ino);
         }
         true
     }
 
     fn sealer<'a>(&'a self, entropy: &'a mut OsEntropy) -> Sealer<'a> {
-        Sealer { keyring: &self.parts.keyring, cache: &self.parts.cache, known: &self.known, entropy }
+        let (cutting, known) = (&self.cutting, &self.known);
+        Sealer { cutting, keyring: &self.parts.keyring, cache: &self.parts.cache, known, entropy }
     }
 
     fn stopped(&self) -> bool {
@@ -282,7 +284,8 @@ impl Worker {
             return false;
         }
         let installed = !ready.is_empty();
-        for Ready { token, sealed: Sealed { body, entries }, pins } in ready {
+        for Ready { token, sealed: Sealed { body, entries, ahead }, pins } in ready {
+            self.parts.volume.taken_ahead(&token, ahead);
             match self.parts.volume.finish_cut(&token, body, pins.clone()) {
                 CutOutcome::Installed | CutOutcome::InstalledWithNewer => {
                     self.known.add(entries);
@@ -335,21 +338,45 @@ struct JobView<'a> {
 }
 
 impl Snapshot for JobView<'_> {
-    fn clean_run(&self, offset: u64, len: u64) -> Option<(Chunked, u64)> {
-        let runs = self.job.reader.runs(offset, len);
-        match runs.as_slice() {
-            [(start, covered, RunKind::Clean { content, offset: at })]
-                if (*start, *covered) == (offset, len) =>
-            {
-                Some((chunked(content)?.clone(), *at))
-            }
-            _ => None,
+    fn shape(&self) -> Shape {
+        let CutJob { ahead_profile, is_rewritten, size, reader, .. } = &self.job;
+        let mut shape = Shape { ahead: *ahead_profile, is_rewritten: *is_rewritten, ..Shape::default() };
+        let mut was_changed = false;
+        for (_, len, kind) in reader.runs(0, *size) {
+            let is_clean = matches!(kind, RunKind::Clean { .. });
+            shape.patches += usize::from(is_clean && was_changed);
+            shape.hole_bytes += if matches!(kind, RunKind::Hole) { len } else { 0 };
+            was_changed = !is_clean;
         }
+        shape
     }
 
-    fn sealed_ahead(&self, offset: u64, len: u64) -> Option<AheadPiece> {
-        let piece = self.job.ahead.get(&offset)?;
-        (u64::from(piece.entry.plain_len) == len).then(|| piece.clone())
+    fn run_at(&self, offset: u64, max: u64) -> Run {
+        let mut found = Run { len: 0, clean: None };
+        for (_, len, kind) in self.job.reader.runs(offset, max) {
+            let clean = match &kind {
+                RunKind::Clean { content, offset } => chunked(content).map(|content| (content, *offset)),
+                RunKind::Hole | RunKind::Dirty => None,
+            };
+            let goes_on = match (&found.clean, clean) {
+                _ if found.len == 0 => true,
+                (None, None) => true,
+                (Some((shown, from)), Some((next, at))) => shown.root == next.root && from + found.len == at,
+                _ => false,
+            };
+            if !goes_on {
+                break;
+            }
+            if found.len == 0 {
+                found.clean = clean.map(|(content, at)| (content.clone(), at));
+            }
+            found.len += len;
+        }
+        found
+    }
+
+    fn sealed_ahead(&self, offset: u64) -> Option<AheadPiece> {
+        self.job.ahead.get(&offset).cloned()
     }
 
     fn read(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FsError> {

@@ -8,13 +8,13 @@ use super::replica::Replica;
 use super::server::reachable;
 use super::world::World;
 use crate::body::ahead::AheadPiece;
+use crate::cut::cutting::{Cutting, Shape};
 use crate::cut::known::Known;
-use crate::cut::seal::{Sealed, Sealer, Snapshot};
+use crate::cut::seal::{Run, Sealed, Sealer, Snapshot};
 use crate::testing::{TraceDisk, file};
 use crate::{ChunkSource, CutJob, FetchDone, FetchError, FsError, ROOT};
 use freehold_model::{ChunkId, Entropy, VaultTag, VersionHash};
 use freehold_store::{CacheStore, NodeOptions, NodeStore, Pin, PutStatus};
-use freehold_vault::Chunked;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -74,11 +74,15 @@ impl ChunkSource for FromNode {
 struct View(CutJob);
 
 impl Snapshot for View {
-    fn clean_run(&self, _offset: u64, _len: u64) -> Option<(Chunked, u64)> {
-        None
+    fn shape(&self) -> Shape {
+        Shape::default()
     }
 
-    fn sealed_ahead(&self, _: u64, _: u64) -> Option<AheadPiece> {
+    fn run_at(&self, _offset: u64, max: u64) -> Run {
+        Run { len: max, clean: None }
+    }
+
+    fn sealed_ahead(&self, _: u64) -> Option<AheadPiece> {
         None
     }
 
@@ -103,11 +107,12 @@ impl Entropy for Drawn<'_> {
 /// Cuts every changed file as the cutting thread does.
 fn cut(replica: &Replica, dice: &mut Dice) {
     let (volume, cache) = (&replica.local.volume, &replica.local.cache);
+    let cutting = Cutting::new(&replica.local.keyring);
     while let Some(job) = volume.next_cut(true) {
         let (token, size, mut pins) = (job.token, job.size, Vec::new());
         let (known, mut entropy) = (Known::new(), Drawn(dice));
-        let mut sealer =
-            Sealer { keyring: &replica.local.keyring, cache, known: &known, entropy: &mut entropy };
+        let (keyring, known) = (&replica.local.keyring, &known);
+        let mut sealer = Sealer { cutting: &cutting, keyring, cache, known, entropy: &mut entropy };
         let Sealed { body, .. } =
             sealer.seal(size, None, &View(job), &mut pins).expect("all of it is on a healthy disk");
         cache.sync().expect("a healthy disk");

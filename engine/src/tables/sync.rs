@@ -10,8 +10,10 @@ use crate::tables::Tables;
 use crate::tables::node::{Node, record_time};
 use crate::{Ino, Kind, Notice, Time, limits};
 use freehold_model::{ChunkId, CommitHash, FileId, VersionHash};
+use freehold_vault::Profile;
 use freehold_vault::record::{self, Record};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// One record of a batch.
 #[derive(Clone, Debug)]
@@ -132,17 +134,24 @@ impl Tables {
         })
     }
 
-    /// A body that is still being written, and pieces of it to seal.
-    pub(crate) fn due_ahead(&mut self) -> Option<(Ino, Vec<u64>)> {
+    /// A body that is still being written, a range of it to seal, and what that is cut by: `choose` says it for a file
+    /// whose content before was cut by a profile.
+    pub(crate) fn due_ahead(
+        &mut self,
+        choose: impl Fn(Option<Profile>) -> Profile,
+    ) -> Option<(Ino, Range<u64>, Profile)> {
         for ino in &self.uncut {
             let Some(node) = self.nodes.get_mut(ino) else { continue };
-            let body = &mut node.body;
-            if body.is_closed || body.in_cut {
+            if node.body.is_closed || node.body.in_cut {
                 continue;
             }
-            let pieces = body.ahead.begin(&body.extents);
-            if !pieces.is_empty() {
-                return Some((*ino, pieces));
+            let before = node.record.newest_content().and_then(|content| match &content.body {
+                record::Body::Chunked(chunked) => Profile::from_number(chunked.profile),
+                record::Body::Inline(_) => None,
+            });
+            let (body, profile) = (&mut node.body, choose(before));
+            if let Some(range) = body.ahead.begin(&body.extents, profile) {
+                return Some((*ino, range, profile));
             }
         }
         None

@@ -15,9 +15,10 @@ use crate::volume::Volume;
 use crate::volume::meta::MetaKey;
 use crate::{FsError, Ino, Time};
 use freehold_model::{ChunkId, CommitHash, FileId, VersionHash};
-use freehold_vault::limits::FIXED_BLOCK_BYTES;
+use freehold_vault::Profile;
 use freehold_vault::record;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// A snapshot of a body that is due for cutting.
@@ -34,15 +35,21 @@ pub struct CutJob {
     pub previous: Option<record::Content>,
     /// Pieces of the snapshot that are sealed already.
     pub(crate) ahead: AheadPieces,
+    /// What they are cut by.
+    pub(crate) ahead_profile: Option<Profile>,
+    /// It was changed behind its growing end again and again.
+    pub(crate) is_rewritten: bool,
     /// Reads the snapshot.
     pub reader: BodyReader,
 }
 
-/// Pieces of a body that can be sealed while it is still being written.
+/// Bytes of a body that can be sealed while it is still being written.
 pub(crate) struct AheadJob {
     pub(crate) ino: Ino,
-    /// Where they begin.
-    pub(crate) offsets: Vec<u64>,
+    /// Where they lie.
+    pub(crate) range: Range<u64>,
+    /// What they are cut by.
+    pub(crate) profile: Profile,
     /// Reads them as they were.
     pub(crate) reader: BodyReader,
 }
@@ -159,25 +166,30 @@ impl Volume {
             mtime,
             previous: node.record.newest_content().cloned(),
             ahead: node.body.ahead.sealed().clone(),
+            ahead_profile: node.body.ahead.profile(),
+            is_rewritten: node.body.ahead.is_rewritten(),
             reader: BodyReader { volume: Arc::clone(self), extents, size },
         })
     }
 
-    /// Pieces to seal of a body that is still being written; hand them to
-    /// [`keep_ahead`](Self::keep_ahead) or [`drop_ahead`](Self::drop_ahead).
-    pub(crate) fn next_ahead(self: &Arc<Self>) -> Option<AheadJob> {
+    /// Bytes to seal of a body that is still being written, cut as `choose` says for the profile of its content
+    /// before; hand what comes of it to [`keep_ahead`](Self::keep_ahead) or [`drop_ahead`](Self::drop_ahead).
+    pub(crate) fn next_ahead(
+        self: &Arc<Self>,
+        choose: impl Fn(Option<Profile>) -> Profile,
+    ) -> Option<AheadJob> {
         let mut tables = self.lock();
-        let (ino, offsets) = tables.due_ahead()?;
+        let (ino, range, profile) = tables.due_ahead(choose)?;
         let body = &tables.nodes.get(&ino)?.body;
         // Only what is read: copying the whole map for every few pieces of a large file adds up.
         let mut extents = ExtentMap::default();
-        for stretch in offsets.iter().flat_map(|at| body.extents.stretches(*at, FIXED_BLOCK_BYTES)) {
+        for stretch in body.extents.stretches(range.start, range.end - range.start) {
             if let Some(source) = stretch.source {
                 extents.insert(stretch.offset, stretch.len, source);
             }
         }
         let reader = BodyReader { volume: Arc::clone(self), extents, size: body.size };
-        Some(AheadJob { ino, offsets, reader })
+        Some(AheadJob { ino, range, profile, reader })
     }
 
     /// Keeps sealed pieces for the cut, as far as nothing was written there meanwhile. Their chunks must
@@ -185,6 +197,13 @@ impl Volume {
     pub(crate) fn keep_ahead(&self, ino: Ino, pieces: Vec<(u64, AheadPiece)>) {
         if let Some(node) = self.lock().nodes.get_mut(&ino) {
             node.body.ahead.keep(pieces);
+        }
+    }
+
+    /// Notes which pieces sealed ahead are in the version that a job makes; say it before that is installed.
+    pub(crate) fn taken_ahead(&self, token: &CutToken, offsets: BTreeSet<u64>) {
+        if let Some(node) = self.lock().nodes.get_mut(&token.ino) {
+            node.body.ahead.taken(offsets);
         }
     }
 

@@ -8,6 +8,7 @@ use crate::{
 };
 use freehold_crypto::ChunkKey;
 use freehold_model::{ChunkId, CommitHash, VersionHash};
+use freehold_vault::Profile;
 use freehold_vault::limits::FIXED_BLOCK_BYTES;
 use freehold_vault::manifest::ManifestEntry;
 use freehold_vault::record::Body;
@@ -59,17 +60,19 @@ fn pieces_sealed_while_a_file_grows_are_in_its_cut_unless_they_were_written_over
     let volume = Rig::new().open();
     let ino = volume.lock().insert(ROOT, b"film", file()).expect("free");
     let block = usize::try_from(FIXED_BLOCK_BYTES).expect("small");
-    for at in 0..32_u8 {
+    for at in 0..96_u8 {
         volume.write(ino, u64::from(at) * FIXED_BLOCK_BYTES, &vec![at; block]).expect("room");
     }
-    let job = volume.next_ahead().expect("it is large");
-    assert!(volume.next_ahead().is_none(), "one job of a file at a time");
+    let job = volume.next_ahead(medium).expect("it is large");
+    assert_eq!((job.range.start, job.profile), (0, Profile::Medium));
+    assert!(volume.next_ahead(medium).is_none(), "one job of a file at a time");
     volume.write(ino, 2 * FIXED_BLOCK_BYTES + 1, b"patched").expect("room");
     let mut sealed = Vec::new();
-    for offset in &job.offsets {
+    for number in 0..8_u8 {
+        let offset = u64::from(number) * FIXED_BLOCK_BYTES;
+        assert!(offset + FIXED_BLOCK_BYTES <= job.range.end);
         let mut bytes = vec![0; block];
-        job.reader.read_at(*offset, &mut bytes).expect("as it was");
-        let number = u8::try_from(offset / FIXED_BLOCK_BYTES).expect("small");
+        job.reader.read_at(offset, &mut bytes).expect("as it was");
         assert!(bytes.iter().all(|byte| *byte == number), "the reader shows the moment of the job");
         let entry = ManifestEntry {
             chunk: ChunkId::from_bytes([number; 32]),
@@ -77,16 +80,47 @@ fn pieces_sealed_while_a_file_grows_are_in_its_cut_unless_they_were_written_over
             h: [number; 16],
             plain_len: u32::try_from(block).expect("small"),
         };
-        sealed.push((*offset, AheadPiece { entry, is_named: false }));
+        sealed.push((offset, AheadPiece { entry, is_named: false }));
     }
     volume.keep_ahead(job.ino, sealed);
     volume.truncate(ino, 3 * FIXED_BLOCK_BYTES + 5).expect("room");
     let cut = volume.next_cut(true).expect("dirty");
     let ahead: Vec<u64> = cut.ahead.keys().map(|offset| offset / FIXED_BLOCK_BYTES).collect();
     assert_eq!(ahead, [0, 1], "2 was patched, 3 is cut off in its middle");
+    assert_eq!(cut.ahead_profile, Some(Profile::Medium));
     volume.drop_cut(&cut.token);
     let again = volume.next_cut(true).expect("still due");
     assert!(again.ahead.is_empty(), "the pins went with the cut that was given up");
+}
+
+const fn medium(_before: Option<Profile>) -> Profile {
+    Profile::Medium
+}
+
+#[test]
+fn pieces_sealed_ahead_are_named_by_a_version_only_when_its_cut_has_taken_them() {
+    let volume = Rig::new().open();
+    let ino = volume.lock().insert(ROOT, b"film", file()).expect("free");
+    for at in 0..96_u64 {
+        volume.write(ino, at * FIXED_BLOCK_BYTES, &[7; FIXED_BLOCK_BYTES as usize]).expect("room");
+    }
+    let job = volume.next_ahead(medium).expect("it is large");
+    let entry = ManifestEntry {
+        chunk: ChunkId::from_bytes([1; 32]),
+        key: ChunkKey::from_bytes([1; 32]),
+        h: [1; 16],
+        plain_len: 100_000,
+    };
+    let sealed = |at| (at, AheadPiece { entry: entry.clone(), is_named: false });
+    volume.keep_ahead(job.ino, vec![sealed(0), sealed(100_000), sealed(200_000)]);
+    let cut = volume.next_cut(true).expect("dirty");
+    volume.write(ino, 90 * FIXED_BLOCK_BYTES, b"written on").expect("room");
+    volume.taken_ahead(&cut.token, [0, 200_000].into());
+    let outcome = volume.finish_cut(&cut.token, Body::Inline(b"some content".to_vec()), Vec::new());
+    assert_eq!(outcome, CutOutcome::InstalledWithNewer);
+    let next = volume.next_cut(true).expect("written on");
+    assert_eq!(next.ahead.keys().copied().collect::<Vec<_>>(), [0, 200_000]);
+    assert!(next.ahead.values().all(|piece| piece.is_named));
 }
 
 /// A file that another device may know, and a new one that takes its name.
