@@ -30,6 +30,8 @@ mod keyring;
 mod labels;
 pub mod limits;
 mod local;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod measure;
 mod padded;
 mod recovery;
 mod secret;

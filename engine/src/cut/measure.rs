@@ -4,6 +4,7 @@
 //! is used again is found through the manifest of the version before.
 
 use super::cutting::{Cutting, Shape};
+use super::job::chunked;
 use super::known::Known;
 use super::seal::{CutError, Run, Sealer, Snapshot};
 use crate::FsError;
@@ -12,7 +13,7 @@ use crate::entropy::OsEntropy;
 use freehold_crypto::{Secret32, VaultKey, VaultKeyring};
 use freehold_model::{ChunkId, DeviceId, Dot, FileId, Hlc, LinkId, Stamp, VaultId};
 use freehold_store::{CacheOptions, CacheStore};
-use freehold_vault::{Body, Chunked, NewNode, Owner, Place as FilePlace, ROOT, Record, Time};
+use freehold_vault::{Body, NewNode, Owner, Place as FilePlace, ROOT, Record, Time};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
@@ -166,12 +167,5 @@ impl Snapshot for Memory<'_> {
 
     fn fetch(&self, _chunks: &[ChunkId]) -> Result<(), FsError> {
         Err(FsError::Unreachable)
-    }
-}
-
-const fn chunked(body: &Body) -> Option<&Chunked> {
-    match body {
-        Body::Chunked(chunked) => Some(chunked),
-        Body::Inline(_) => None,
     }
 }

@@ -4,6 +4,7 @@
 
 mod by_content;
 mod delta;
+mod on_a_volume;
 
 use super::cutting::{Cutting, Shape};
 use super::known::Known;

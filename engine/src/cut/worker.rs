@@ -1,6 +1,7 @@
 //! The thread that cuts, and how it is woken, hurried and stopped.
 
 use super::cutting::{Cutting, Shape};
+use super::job::chunked;
 use super::known::Known;
 use super::seal::{CutError, Run, Sealed, Sealer, Snapshot};
 use crate::body::ahead::AheadPiece;
@@ -12,12 +13,11 @@ use crate::sync::task::Signals;
 use crate::transfer::download::Downloads;
 use crate::transfer::upload::Uploads;
 use crate::volume::AheadJob;
-use crate::{CutJob, CutOutcome, CutToken, FsError, RunKind, Volume};
+use crate::{CutJob, CutOutcome, CutToken, FsError, Volume};
 use freehold_crypto::VaultKeyring;
 use freehold_model::ChunkId;
 use freehold_net::Class;
 use freehold_store::CacheStore;
-use freehold_vault::{Body, Chunked};
 use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -339,40 +339,11 @@ struct JobView<'a> {
 
 impl Snapshot for JobView<'_> {
     fn shape(&self) -> Shape {
-        let CutJob { ahead_profile, is_rewritten, size, reader, .. } = &self.job;
-        let mut shape = Shape { ahead: *ahead_profile, is_rewritten: *is_rewritten, ..Shape::default() };
-        let mut was_changed = false;
-        for (_, len, kind) in reader.runs(0, *size) {
-            let is_clean = matches!(kind, RunKind::Clean { .. });
-            shape.patches += usize::from(is_clean && was_changed);
-            shape.hole_bytes += if matches!(kind, RunKind::Hole) { len } else { 0 };
-            was_changed = !is_clean;
-        }
-        shape
+        self.job.shape()
     }
 
     fn run_at(&self, offset: u64, max: u64) -> Run {
-        let mut found = Run { len: 0, clean: None };
-        for (_, len, kind) in self.job.reader.runs(offset, max) {
-            let clean = match &kind {
-                RunKind::Clean { content, offset } => chunked(content).map(|content| (content, *offset)),
-                RunKind::Hole | RunKind::Dirty => None,
-            };
-            let goes_on = match (&found.clean, clean) {
-                _ if found.len == 0 => true,
-                (None, None) => true,
-                (Some((shown, from)), Some((next, at))) => shown.root == next.root && from + found.len == at,
-                _ => false,
-            };
-            if !goes_on {
-                break;
-            }
-            if found.len == 0 {
-                found.clean = clean.map(|(content, at)| (content.clone(), at));
-            }
-            found.len += len;
-        }
-        found
+        self.job.run_at(offset, max)
     }
 
     fn sealed_ahead(&self, offset: u64) -> Option<AheadPiece> {
@@ -398,12 +369,5 @@ impl Snapshot for JobView<'_> {
         let done = Box::new(move |result| told.send(result).unwrap_or_default());
         self.downloads.want(chunks, Instant::now() + FETCH, Class::Bulk, done);
         hear.recv().map_err(|_| FsError::Closed)?.map_err(FsError::from)
-    }
-}
-
-const fn chunked(body: &Body) -> Option<&Chunked> {
-    match body {
-        Body::Chunked(chunked) => Some(chunked),
-        Body::Inline(_) => None,
     }
 }

@@ -4,8 +4,12 @@
 //! is asserted: the table stands beside the target and says which was met. `--json` prints one object instead.
 
 mod contender;
+mod core;
+mod delta;
 mod freehold;
 mod net;
+mod part;
+mod peers;
 mod process;
 mod report;
 mod sync;
@@ -23,9 +27,13 @@ pub(crate) enum Bench {
     Sync(Options),
     /// FHP beside quinn, TLS over TCP and TCP: goodput and processor time over loopback.
     Net(Options),
+    /// What one byte put into a large file sends; with `--peers` beside restic and rsync.
+    Delta(part::Options),
+    /// Ciphers, chunker and the whole sealing path; with `--peers` beside restic and gocryptfs.
+    Core(part::Options),
 }
 
-/// Options of every benchmark.
+/// Options of the benchmarks of running systems.
 #[derive(Args)]
 pub(crate) struct Options {
     /// Prints one JSON object on standard output.
@@ -47,5 +55,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Sync(options) => sync::run(options),
         Bench::Net(options) => net::run(options),
+        Bench::Delta(options) => delta::run(options),
+        Bench::Core(options) => core::run(options),
     }
 }

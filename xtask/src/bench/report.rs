@@ -7,15 +7,27 @@ use serde_json::{Map, Value, json};
 pub(super) enum Target {
     /// Our figure is at most this.
     AtMost(f64),
-    /// The best peer's figure is at least so many times ours.
+    /// Our figure is at least this.
+    AtLeast(f64),
+    /// We are at least so many times better than the best peer.
     Times(f64),
 }
 
-/// One figure of every contender, ours first. Less is better.
+/// Which way a figure counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Better {
+    /// Times, sizes.
+    Less,
+    /// Rates.
+    More,
+}
+
+/// One figure of every contender, ours first. Not a number stands for who has no such figure.
 #[derive(Clone, Debug)]
 pub(super) struct Row {
-    pub(super) name: &'static str,
+    pub(super) name: String,
     pub(super) unit: &'static str,
+    pub(super) better: Better,
     pub(super) target: Option<Target>,
     pub(super) figures: Vec<f64>,
 }
@@ -35,13 +47,17 @@ impl Row {
 
     /// How many times better than the best peer we are; none without a peer.
     fn ratio(&self) -> Option<f64> {
-        let best = self.figures.iter().skip(1).copied().reduce(f64::min)?;
-        Some(best / self.ours())
+        let peers = self.figures.iter().skip(1).copied().filter(|figure| !figure.is_nan());
+        match self.better {
+            Better::Less => Some(peers.reduce(f64::min)? / self.ours()),
+            Better::More => Some(self.ours() / peers.reduce(f64::max)?),
+        }
     }
 
     fn is_met(&self) -> Option<bool> {
         match self.target? {
             Target::AtMost(most) => Some(self.ours() <= most),
+            Target::AtLeast(least) => Some(self.ours() >= least),
             Target::Times(least) => self.ratio().map(|ratio| ratio >= least),
         }
     }
@@ -60,7 +76,7 @@ impl Report {
     fn json(&self) -> Value {
         let rows: Vec<Value> = self.rows.iter().map(|row| self.json_row(row)).collect();
         let ratios: Map<String, Value> =
-            self.rows.iter().filter_map(|row| Some((row.name.to_owned(), json!(row.ratio()?)))).collect();
+            self.rows.iter().filter_map(|row| Some((row.name.clone(), json!(row.ratio()?)))).collect();
         json!({ "schema": 1, "title": self.title, "rows": rows, "ratios": ratios })
     }
 
@@ -97,7 +113,7 @@ impl Report {
             };
             lines.push_str(&format!(" {ratio:>7}  {target}\n"));
         }
-        lines.push_str("\nratio: the best peer's figure divided by ours; above 1 we are better.\n");
+        lines.push_str("\nratio: how many times better than the best peer; below 1 we are worse.\n");
         lines
     }
 }
@@ -106,12 +122,16 @@ impl std::fmt::Display for Target {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::AtMost(most) => write!(f, "<= {most}"),
+            Self::AtLeast(least) => write!(f, ">= {least}"),
             Self::Times(least) => write!(f, "ratio >= {least}"),
         }
     }
 }
 
 fn number(figure: f64) -> String {
+    if figure.is_nan() {
+        return "-".to_owned();
+    }
     if figure >= 100.0 { format!("{figure:.0}") } else { format!("{figure:.3}") }
 }
 
@@ -120,13 +140,17 @@ mod tests {
     use super::*;
 
     fn row(figures: &[f64]) -> Row {
-        Row { name: "time", unit: "s", target: Some(Target::AtMost(5.0)), figures: figures.to_vec() }
+        let (name, target) = ("time".to_owned(), Some(Target::AtMost(5.0)));
+        Row { name, unit: "s", better: Better::Less, target, figures: figures.to_vec() }
     }
 
     #[test]
     fn the_ratio_is_against_the_best_peer() {
         assert_eq!(row(&[2.0, 10.0, 6.0]).ratio(), Some(3.0));
         assert_eq!(row(&[2.0]).ratio(), None);
+        assert_eq!(row(&[2.0, f64::NAN, 6.0]).ratio(), Some(3.0), "not everybody has every figure");
+        let rate = Row { better: Better::More, ..row(&[600.0, 200.0, 300.0]) };
+        assert_eq!(rate.ratio(), Some(2.0));
     }
 
     #[test]

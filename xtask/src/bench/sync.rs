@@ -6,7 +6,7 @@
 use super::Options;
 use super::contender::Contender;
 use super::freehold::Freehold;
-use super::report::{Report, Row, Target};
+use super::report::{Better, Report, Row, Target};
 use super::syncthing::{Delay, Syncthing};
 use super::work::{Measured, Scale, measure};
 use crate::build;
@@ -53,8 +53,9 @@ pub(super) fn run(options: &Options) -> Result<()> {
     }
     let names = columns.iter().map(|(name, _)| *name).collect();
     let rows = KINDS.map(|(name, unit, target, figure)| Row {
-        name,
+        name: name.to_owned(),
         unit,
+        better: Better::Less,
         target,
         figures: columns.iter().map(|(_, measured)| figure(measured)).collect(),
     });

@@ -8,7 +8,6 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 mod aws_lc;
-#[cfg(any(test, target_arch = "wasm32"))]
 mod rust_crypto;
 #[cfg(test)]
 mod tests;
@@ -18,9 +17,13 @@ use crate::limits::TAG_LEN;
 use crate::secret::Secret32;
 
 #[cfg(not(target_arch = "wasm32"))]
-type Default = aws_lc::AwsLc;
+pub(crate) use aws_lc::AwsLc;
+pub(crate) use rust_crypto::RustCrypto;
+
+#[cfg(not(target_arch = "wasm32"))]
+type Default = AwsLc;
 #[cfg(target_arch = "wasm32")]
-type Default = rust_crypto::RustCrypto;
+type Default = RustCrypto;
 
 /// ChaCha20-Poly1305 (RFC 8439) under one key.
 pub(crate) trait ChaChaPoly {
