@@ -31,6 +31,16 @@ fn a_compressible_sample_of_an_incompressible_piece_does_not_grow_it() {
 }
 
 #[test]
+fn a_body_is_compressed_only_when_more_than_a_twentieth_is_saved() {
+    // Zeros at the begin of every 100 bytes: their share is what a compressor saves at most.
+    for (zeros, expected) in [(4, Compression::None), (30, Compression::Zstd)] {
+        let mut piece = noise(256 * 1024);
+        piece.chunks_exact_mut(100).for_each(|part| part[..zeros].fill(0));
+        assert_eq!(maybe_compress(&piece).compression, expected, "{zeros} %");
+    }
+}
+
+#[test]
 fn a_bomb_is_stopped_at_the_named_length() {
     let bomb = maybe_compress(&vec![0; 4 * 1024 * 1024]).body.into_owned();
     assert!(bomb.len() < 2_000);
