@@ -1,4 +1,4 @@
-//! Arithmetic in GF(2)[x] modulo a secret irreducible polynomial of degree 64.
+//! Arithmetic with polynomials over GF(2), modulo a secret irreducible one of degree 64.
 //!
 //! A residue is a `u64`: bit i is the coefficient of x^i. The modulus is x^64 + the lower coefficients kept
 //! here, so its top bit needs no room. Rabin, "Fingerprinting by random polynomials", 1981.
