@@ -51,7 +51,11 @@ pub struct LocalKey {
 
 impl LocalKey {
     /// Bytes a sealed message is longer than its plaintext.
-    pub const OVERHEAD: usize = 2 + 24 + TAG_LEN;
+    pub const OVERHEAD: usize = Self::HEAD + Self::TAG;
+    /// Bytes before the ciphertext.
+    pub const HEAD: usize = 2 + 24;
+    /// Bytes behind it.
+    pub const TAG: usize = TAG_LEN;
 
     pub(crate) fn new(key: &Secret32) -> Self {
         Self {
@@ -103,15 +107,32 @@ impl LocalKey {
     /// # Errors
     /// `Refused` when it is damaged, or another purpose's, place's or device's.
     pub fn open(&self, purpose: LocalPurpose, aad: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
-        let (header, rest) = sealed.split_first_chunk::<2>().ok_or(OpenError::Refused)?;
-        let (nonce, rest) = rest.split_first_chunk::<24>().ok_or(OpenError::Refused)?;
+        let (head, rest) = sealed.split_first_chunk::<{ Self::HEAD }>().ok_or(OpenError::Refused)?;
         let (data, tag) = rest.split_last_chunk::<TAG_LEN>().ok_or(OpenError::Refused)?;
+        let mut plain = data.to_vec();
+        self.open_in_place(purpose, aad, head, &mut plain, tag)?;
+        Ok(plain)
+    }
+
+    /// As [`open`](Self::open), of a message in its three parts: `data` is the ciphertext before and the plaintext
+    /// after. On an error it holds anything.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn open_in_place(
+        &self,
+        purpose: LocalPurpose,
+        aad: &[u8],
+        head: &[u8; Self::HEAD],
+        data: &mut [u8],
+        tag: &[u8; Self::TAG],
+    ) -> Result<(), OpenError> {
+        let (header, nonce) = head.split_first_chunk::<2>().ok_or(OpenError::Refused)?;
+        let nonce = nonce.first_chunk::<24>().ok_or(OpenError::Refused)?;
         if *header != [SUITE, purpose.code()] || data.len() > LOCAL_PLAIN_BYTES_MAX {
             return Err(OpenError::Refused);
         }
-        let mut plain = data.to_vec();
-        aead::open(self.key(purpose), nonce, &full_aad(purpose, aad), &mut plain, tag)?;
-        Ok(plain)
+        aead::open(self.key(purpose), nonce, &full_aad(purpose, aad), data, tag)
     }
 
     const fn key(&self, purpose: LocalPurpose) -> &Secret32 {

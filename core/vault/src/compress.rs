@@ -40,21 +40,31 @@ pub fn unfold(payload: ChunkPayload<'_>, plain_len: u32) -> Result<Vec<u8>, Malf
 
 #[cfg(not(target_arch = "wasm32"))]
 mod backend {
+    use std::cell::RefCell;
+    use zstd::bulk::Compressor;
+
     const LEVEL: i32 = 1;
     const SAMPLE_BYTES: usize = 4 * 1024;
     /// Below this a zstd frame's header eats what could be won.
     const MIN_BYTES: usize = 64;
 
+    thread_local! {
+        /// Making one costs a third of a trial; `None` where there was no memory for it.
+        static ZSTD: RefCell<Option<Compressor<'static>>> = RefCell::new(Compressor::new(LEVEL).ok());
+    }
+
     pub(super) fn compress(plain: &[u8]) -> Option<Vec<u8>> {
         if plain.len() < MIN_BYTES {
             return None;
         }
-        let mut zstd = zstd::bulk::Compressor::new(LEVEL).ok()?;
-        if let Some(sample) = sample(plain) {
-            pays(sample.len(), zstd.compress(&sample).ok()?.len()).then_some(())?;
-        }
-        let body = zstd.compress(plain).ok()?;
-        pays(plain.len(), body.len()).then_some(body)
+        ZSTD.with_borrow_mut(|zstd| {
+            let zstd = zstd.as_mut()?;
+            if let Some(sample) = sample(plain) {
+                pays(sample.len(), zstd.compress(&sample).ok()?.len()).then_some(())?;
+            }
+            let body = zstd.compress(plain).ok()?;
+            pays(plain.len(), body.len()).then_some(body)
+        })
     }
 
     /// Three slices from start, middle and end; `None` where trying the whole costs no more.

@@ -15,6 +15,7 @@ pub(crate) mod refs;
 pub(crate) mod seal;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod worker;
 
 pub(crate) use worker::{CutParts, CutWorker};

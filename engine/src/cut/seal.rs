@@ -8,6 +8,7 @@
 use super::cutting::{Cutting, Shape};
 use super::known::{Known, Manifests, Moved};
 use super::plan::{Plan, Walk};
+use super::threads::while_doing;
 use crate::FsError;
 use crate::body::ahead::AheadPiece;
 use freehold_crypto::{Cek, ChunkPayload, Compression, SealedChunk, VaultKeyring};
@@ -19,16 +20,11 @@ use freehold_vault::manifest::{BuildError, Builder, ManifestEntry, Node};
 use freehold_vault::{Body, Chunked};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::available_parallelism;
 
 /// New entries remembered of one file: as many as [`Known`] holds.
 const ENTRIES_MAX: usize = 65_536;
-
-/// Threads that seal one file: each holds a piece and its sealed form.
-const THREADS_MAX: usize = 4;
 
 /// Why a file was not cut.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -94,7 +90,7 @@ pub(super) struct Bench<'a> {
     keyring: &'a VaultKeyring,
     cache: &'a CacheStore,
     known: &'a Known,
-    moved: &'a Moved,
+    moved: Option<&'a Moved>,
 }
 
 /// A sealed content.
@@ -121,7 +117,6 @@ impl Bench<'_> {
         meanwhile: impl FnOnce() -> T,
     ) -> (Result<Vec<Made>, CutError>, T) {
         let work = window.iter().filter(|plan| plan.is_work()).count();
-        let helpers = available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX).min(work + 1);
         let results: Vec<OnceLock<Result<Made, CutError>>> = window.iter().map(|_| OnceLock::new()).collect();
         let next = AtomicUsize::new(0);
         let run = || {
@@ -133,14 +128,7 @@ impl Bench<'_> {
                 let _ = result.set(self.follow(plan, snapshot, &mut buffer));
             }
         };
-        let other = std::thread::scope(|scope| {
-            for _ in 1..helpers {
-                scope.spawn(run);
-            }
-            let other = meanwhile();
-            run();
-            other
-        });
+        let other = while_doing(work, run, meanwhile);
         let results = results.into_iter().filter_map(OnceLock::into_inner);
         let (made, failed): (Vec<_>, Vec<_>) = results.partition(Result::is_ok);
         let made: Vec<Made> = made.into_iter().flatten().collect();
@@ -166,7 +154,7 @@ impl Bench<'_> {
     /// The entry of a piece with this content: one known already, or that of a newly sealed chunk.
     pub(super) fn piece(self, plain: &[u8], before: Option<&ManifestEntry>) -> Result<Made, CutError> {
         let h = self.keyring.dedup_hash(plain);
-        let moved = || self.moved.get().and_then(|moved| moved.get(&h));
+        let moved = || self.moved.and_then(Moved::get).and_then(|moved| moved.get(&h));
         let again = before.filter(|old| old.h == h).or_else(moved).cloned().or_else(|| self.known.find(&h));
         if let Some(entry) = again.filter(|old| old.plain_len as usize == plain.len()) {
             return Ok(Made { entry, is_new: false });
@@ -174,6 +162,12 @@ impl Bench<'_> {
         let sealed = self.keyring.seal_chunk(&maybe_compress(plain));
         keep(self.cache, &sealed.id, &sealed.bytes, &mut Vec::new())?;
         Ok(Made { entry: entry(sealed, h, plain.len()), is_new: true })
+    }
+
+    /// Seals a piece of a file that is still being written. Its chunk is pinned, unless a version has it.
+    pub(super) fn ahead(self, plain: &[u8]) -> Result<AheadPiece, CutError> {
+        let Made { entry, is_new } = self.piece(plain, None)?;
+        Ok(AheadPiece { entry, is_named: !is_new })
     }
 }
 
@@ -214,7 +208,7 @@ impl Sealer<'_> {
         let mut walk = Walk::new(self.cutting, size, previous, snapshot, &manifests);
         let mut window = walk.window()?;
         while !window.is_empty() {
-            let (made, next) = self.bench(&moved).make(&window, snapshot, pinned, || walk.window());
+            let (made, next) = self.bench(Some(&moved)).make(&window, snapshot, pinned, || walk.window());
             for made in made? {
                 if made.is_new {
                     remember(&mut entries, &made.entry);
@@ -242,17 +236,13 @@ impl Sealer<'_> {
         Ok(Sealed { body, entries, ahead: walk.taken_ahead() })
     }
 
-    const fn bench<'a>(&'a self, moved: &'a Moved) -> Bench<'a> {
+    const fn bench<'a>(&'a self, moved: Option<&'a Moved>) -> Bench<'a> {
         Bench { keyring: self.keyring, cache: self.cache, known: self.known, moved }
     }
 
-    /// Seals a piece of a file that is still being written. Its chunk is pinned, unless a version has it.
-    ///
-    /// # Errors
-    /// [`CutError`].
-    pub(crate) fn ahead(&self, plain: &[u8]) -> Result<AheadPiece, CutError> {
-        let Made { entry, is_new } = self.bench(&Moved::new()).piece(plain, None)?;
-        Ok(AheadPiece { entry, is_named: !is_new })
+    /// What pieces of a file are sealed with that is still being written.
+    pub(super) fn ahead_bench(&self) -> Bench<'_> {
+        self.bench(None)
     }
 
     /// A file keeps its key as long as nobody who has it was shut out. Which generation an old key is

@@ -93,6 +93,8 @@ struct Done {
     unflushed_bytes: u64,
     /// The segments it was read from.
     read: BTreeMap<u64, Arc<Segment>>,
+    /// Room for what is read next.
+    bytes: Vec<u8>,
 }
 
 /// A sealed file that waits for the cache's flush.
@@ -188,6 +190,7 @@ impl Worker {
         let Some(AheadJob { ino, range, profile, reader }) = job else {
             // A segment that is held here stays on the disk.
             done.read.clear();
+            done.bytes = Vec::new();
             return false;
         };
         if !self.parts.cache.room_bytes().is_ok_and(|room| room / AHEAD_ROOM_TIMES >= reader.size()) {
@@ -203,7 +206,7 @@ impl Worker {
             reader.read_at(offset, buffer).map_err(failed)
         };
         // Whatever is wrong is told by the cut.
-        let sealed = self.sealer(&mut entropy).seal_ahead(profile, range, read).ok();
+        let sealed = self.sealer(&mut entropy).seal_ahead(profile, range, &mut done.bytes, read).ok();
         done.read.append(&mut reader.segments());
         let is_sealed = sealed.is_some();
         self.parts.volume.keep_ahead(ino, sealed.unwrap_or_default());

@@ -30,6 +30,8 @@ pub(crate) mod writer;
 pub(crate) use seal::Sealer;
 pub(crate) use segment::{Segment, SegmentKind, Segments};
 
+use crate::FsError;
+use freehold_crypto::LocalKey;
 use std::sync::Arc;
 
 /// Where a sealed piece lies; holding it keeps the segment from being deleted.
@@ -44,19 +46,34 @@ pub(crate) struct Loc {
 
 impl Loc {
     /// Reads and opens the piece.
-    pub(crate) fn read(&self, sealer: &Sealer) -> Result<Vec<u8>, crate::FsError> {
-        let len = usize::try_from(self.sealed_len).map_err(|_| crate::FsError::Damaged)?;
+    pub(crate) fn read(&self, sealer: &Sealer) -> Result<Vec<u8>, FsError> {
+        let len = usize::try_from(self.sealed_len).map_err(|_| FsError::Damaged)?;
         if len > crate::limits::SEALED_PIECE_BYTES_MAX {
-            return Err(crate::FsError::Damaged);
+            return Err(FsError::Damaged);
         }
-        let mut sealed = vec![0; len];
-        match self.segment.file.read_exact_at(self.offset, &mut sealed) {
-            Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
-                return Err(crate::FsError::Damaged);
-            }
-            Err(_) => return Err(crate::FsError::Io),
+        let mut plain = vec![0; len.checked_sub(LocalKey::OVERHEAD).ok_or(FsError::Damaged)?];
+        self.read_into(sealer, &mut plain)?;
+        Ok(plain)
+    }
+
+    /// Reads the piece and opens it where it is to be; `plain` has its length.
+    pub(crate) fn read_into(&self, sealer: &Sealer, plain: &mut [u8]) -> Result<(), FsError> {
+        let sealed_len = Sealer::sealed_piece_len(plain.len());
+        if u64::from(self.sealed_len) != sealed_len as u64 {
+            return Err(FsError::Damaged);
         }
-        sealer.open_piece(&self.segment, self.offset, &sealed).ok_or(crate::FsError::Damaged)
+        let (mut head, mut tag) = ([0; LocalKey::HEAD], [0; LocalKey::TAG]);
+        let body = self.offset + head.len() as u64;
+        self.read_at(self.offset, &mut head)?;
+        self.read_at(body, plain)?;
+        self.read_at(body + plain.len() as u64, &mut tag)?;
+        sealer.open_piece(&self.segment, self.offset, &head, plain, &tag).ok_or(FsError::Damaged)
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), FsError> {
+        self.segment.file.read_exact_at(offset, buffer).map_err(|error| match error.kind() {
+            std::io::ErrorKind::UnexpectedEof => FsError::Damaged,
+            _ => FsError::Io,
+        })
     }
 }

@@ -30,9 +30,17 @@ impl Sealer {
         self.key.seal(LocalPurpose::StagingExtent, &piece_place(segment, offset), plain, &mut OsEntropy)
     }
 
-    /// Opens a piece read from a place.
-    pub(crate) fn open_piece(&self, segment: &Segment, offset: u64, sealed: &[u8]) -> Option<Vec<u8>> {
-        self.key.open(LocalPurpose::StagingExtent, &piece_place(segment, offset), sealed).ok()
+    /// Opens a piece read from a place, in its buffer; on `None` that holds anything.
+    pub(crate) fn open_piece(
+        &self,
+        segment: &Segment,
+        offset: u64,
+        head: &[u8; LocalKey::HEAD],
+        data: &mut [u8],
+        tag: &[u8; LocalKey::TAG],
+    ) -> Option<()> {
+        let place = piece_place(segment, offset);
+        self.key.open_in_place(LocalPurpose::StagingExtent, &place, head, data, tag).ok()
     }
 
     /// Bytes a state frame's items take on disk, without the frame header.

@@ -113,11 +113,8 @@ impl BodyReader {
         if offset.checked_add(len).is_none_or(|end| end > self.size) {
             return Err(Err(FsError::Invalid));
         }
-        match self.volume.reader.read_once(&self.extents.stretches(offset, len)) {
-            Ok(bytes) => {
-                buffer.copy_from_slice(&bytes);
-                Ok(())
-            }
+        match self.volume.reader.fill(&self.extents.stretches(offset, len), buffer) {
+            Ok(()) => Ok(()),
             Err(Blocked::Missing(ids)) => Err(Ok(ids)),
             Err(Blocked::Failed(error)) => Err(Err(error)),
         }

@@ -60,7 +60,9 @@ fn sealed_while_growing(bench: &Bench, bytes: &[u8], jobs: &[Range<u64>]) -> Ahe
         // Each goes on at the last cut, unless a hole lies between.
         let from = if job.start <= end { next } else { job.start };
         end = job.end;
-        let sealed = sealer.seal_ahead(Profile::Medium, from..job.end, read).expect("a healthy cache");
+        let sealed = sealer
+            .seal_ahead(Profile::Medium, from..job.end, &mut Vec::new(), read)
+            .expect("a healthy cache");
         next = sealed.last().map_or(from, |(at, piece)| at + u64::from(piece.entry.plain_len));
         pieces.extend(sealed);
     }

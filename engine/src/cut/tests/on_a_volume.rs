@@ -87,7 +87,8 @@ impl Device {
                 job.reader.read_at(offset, buffer).expect("written here");
                 Ok(())
             };
-            let pieces = self.sealer(&mut entropy).seal_ahead(job.profile, job.range.clone(), read);
+            let sealer = self.sealer(&mut entropy);
+            let pieces = sealer.seal_ahead(job.profile, job.range.clone(), &mut Vec::new(), read);
             self.volume.keep_ahead(job.ino, pieces.expect("a healthy cache"));
         }
     }
