@@ -14,7 +14,7 @@ use freehold_model::codec::{DecodeError, from_slice, to_vec};
 use freehold_model::limits::{BATCH_BYTES_MAX, CHUNK_SEALED_BYTES_MAX};
 use freehold_model::{ChunkId, NodeId, VaultTag};
 use freehold_store::{NodeStore, PutStatus, Slice, StoreError};
-use freehold_trust::{HolderHash, Ops, PublicKey, Receipt, SignKey, SignedReceipt};
+use freehold_trust::{HolderHash, Ops, PublicKey, Receipt, ReceivedChunk, SignKey, SignedReceipt};
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -109,9 +109,11 @@ impl Shared {
         self.budgets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn receipt(&self, vault_tag: VaultTag, chunk: ChunkId, len_bytes: u32, now: u64) -> Vec<u8> {
-        let receipt = Receipt { node: self.node, vault_tag, chunk, len_bytes, time: now };
-        SignedReceipt::sign(receipt, &self.sign).to_bytes()
+    fn receipt(&self, vault_tag: VaultTag, chunks: Vec<ReceivedChunk>, now: u64) -> Vec<u8> {
+        if chunks.is_empty() {
+            return Vec::new();
+        }
+        SignedReceipt::sign(Receipt { node: self.node, vault_tag, time: now, chunks }, &self.sign).to_bytes()
     }
 }
 
@@ -199,12 +201,12 @@ impl Put {
         let chunks: Vec<Bytes> = self.request.items.iter().map(|item| item.len_bytes).map(split).collect();
         let items = self.request.items.iter().zip(chunks).map(|(item, bytes)| (tag, item.id, bytes));
         let statuses = store.put(items.collect());
-        let (mut outcomes, mut unused_bytes) = (Vec::with_capacity(statuses.len()), 0_u64);
+        let (mut outcomes, mut received, mut unused_bytes) =
+            (Vec::with_capacity(statuses.len()), Vec::new(), 0_u64);
         for (item, status) in self.request.items.iter().zip(statuses) {
-            let receipt = || shared.receipt(tag, item.id, item.len_bytes, now);
             let outcome = match status {
-                PutStatus::Stored => PutOutcome::Stored(receipt()),
-                PutStatus::Present => PutOutcome::Present(receipt()),
+                PutStatus::Stored => PutOutcome::Stored,
+                PutStatus::Present => PutOutcome::Present,
                 PutStatus::WrongId => PutOutcome::WrongId,
                 PutStatus::TooLarge => PutOutcome::TooLarge,
                 PutStatus::NoSpace => PutOutcome::NoSpace,
@@ -213,10 +215,13 @@ impl Put {
             if status != PutStatus::Stored {
                 unused_bytes = unused_bytes.saturating_add(u64::from(item.len_bytes));
             }
+            if matches!(outcome, PutOutcome::Stored | PutOutcome::Present) {
+                received.push(ReceivedChunk { id: item.id, len_bytes: item.len_bytes });
+            }
             outcomes.push(outcome);
         }
         shared.budgets().refund(&self.serial, unused_bytes);
-        Ok(to_vec(&PutResponse { outcomes }))
+        Ok(to_vec(&PutResponse { outcomes, receipt: shared.receipt(tag, received, now) }))
     }
 
     /// Gives up: the body did not come.

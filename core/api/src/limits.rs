@@ -46,11 +46,11 @@ pub const VERSIONS_MAX: usize = 1_024;
 /// Bytes of ciphertext in one answer to a version request: the answer ends early, never empty.
 pub const VERSIONS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// Receipts in one request.
-pub const RECEIPTS_MAX: usize = 4_096;
+/// Receipts in one request, each of up to [`BATCH_ITEMS_MAX`](freehold_model::limits::BATCH_ITEMS_MAX) chunks.
+pub const RECEIPTS_MAX: usize = 4;
 
-/// Bytes of one encoded receipt.
-pub const RECEIPT_BYTES_MAX: usize = 256;
+/// Bytes of one encoded receipt: 36 for each chunk, and what names node, vault and time.
+pub const RECEIPT_BYTES_MAX: usize = 256 + 36 * freehold_model::limits::BATCH_ITEMS_MAX;
 
 /// Boxes in one message: one for each of 256 live devices, the password and the recovery key.
 pub const BOXES_MAX: usize = 258;

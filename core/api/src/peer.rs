@@ -12,13 +12,13 @@
 //! AUTH  head  capability, as signed                        ->  head  empty
 //! HAVE  head  vault_tag 16 · count 4 · id 32 *             ->  head  count 4 · 0|1 *
 //! PUT   head  vault_tag 16 · count 4 · (id 32 · len 4) *   ->  head  empty
-//!       body  the chunks                                       body  count 4 · outcome *
+//!       body  the chunks                                       body  count 4 · outcome * · len 4 · receipt
 //! GET   head  vault_tag 16 · count 4 · (id 32 · from 4     ->  head  count 4 · outcome *
 //!             · len 4) *                                       body  the bytes found
 //! ```
 //!
-//! An outcome is one status byte; a receipt (length 2 · bytes) follows `stored` and `present`, the
-//! chunk's length 4 and the answered length 4 follow `found`.
+//! An outcome is one status byte; the chunk's length 4 and the answered length 4 follow `found`. One
+//! receipt serves everything a `PUT` stored.
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
@@ -45,7 +45,7 @@ pub const CAPABILITY_BYTES_MAX: usize = 256;
 
 /// Bytes of an encoded [`PutResponse`].
 pub const PUT_RESPONSE_BYTES_MAX: usize =
-    4_usize.saturating_add(BATCH_ITEMS_MAX.saturating_mul(RECEIPT_BYTES_MAX));
+    8_usize.saturating_add(BATCH_ITEMS_MAX).saturating_add(RECEIPT_BYTES_MAX);
 
 macro_rules! peer_errors {
     ($($name:ident = $number:literal, $title:literal;)+) => {
@@ -161,15 +161,17 @@ pub struct PutItem {
 pub struct PutResponse {
     /// What became of each chunk.
     pub outcomes: Vec<PutOutcome>,
+    /// The node's signed receipt for those stored and present, in their order; empty when there are none.
+    pub receipt: Vec<u8>,
 }
 
 /// What became of one chunk.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PutOutcome {
-    /// It is on stable storage; the node's signed receipt.
-    Stored(Vec<u8>),
-    /// It already was; the node's signed receipt.
-    Present(Vec<u8>),
+    /// It is on stable storage.
+    Stored,
+    /// It already was.
+    Present,
     /// The bytes do not hash to the id.
     WrongId,
     /// It is longer than any chunk can be.
@@ -325,20 +327,22 @@ impl Decode for PutItem {
 impl Encode for PutResponse {
     fn encode(&self, out: &mut Writer) {
         put_all(out, &self.outcomes);
+        out.var_bytes(&self.receipt);
     }
 }
 
 impl Decode for PutResponse {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
-        Ok(Self { outcomes: take_all(input, 1)? })
+        let outcomes = take_all(input, 1)?;
+        Ok(Self { outcomes, receipt: input.var_bytes(RECEIPT_BYTES_MAX)?.to_vec() })
     }
 }
 
 impl Encode for PutOutcome {
     fn encode(&self, out: &mut Writer) {
         match self {
-            Self::Stored(receipt) => out.u8(0).short_bytes(receipt),
-            Self::Present(receipt) => out.u8(1).short_bytes(receipt),
+            Self::Stored => out.u8(0),
+            Self::Present => out.u8(1),
             Self::WrongId => out.u8(2),
             Self::TooLarge => out.u8(3),
             Self::NoSpace => out.u8(4),
@@ -350,8 +354,8 @@ impl Encode for PutOutcome {
 impl Decode for PutOutcome {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         match input.u8()? {
-            0 => Ok(Self::Stored(input.short_bytes(RECEIPT_BYTES_MAX)?.to_vec())),
-            1 => Ok(Self::Present(input.short_bytes(RECEIPT_BYTES_MAX)?.to_vec())),
+            0 => Ok(Self::Stored),
+            1 => Ok(Self::Present),
             2 => Ok(Self::WrongId),
             3 => Ok(Self::TooLarge),
             4 => Ok(Self::NoSpace),

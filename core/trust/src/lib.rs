@@ -45,7 +45,7 @@ pub use heartbeat::{Heartbeat, SignedHeartbeat};
 pub use kdf_params::{KdfError, KdfParams};
 pub use layout::{Layout, LayoutNode, SignedLayout};
 pub use node_cert::{NodeCert, SignedNodeCert};
-pub use receipt::{Receipt, SignedReceipt};
+pub use receipt::{Receipt, ReceivedChunk, SignedReceipt};
 pub use session::{RecoveryProof, SessionProof, SignedRecoveryProof, SignedSessionProof};
 pub use sign::{BadSignature, Label, PublicKey, SignKey, Signature};
 pub use statement::{Signed, Statement};

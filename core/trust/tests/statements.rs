@@ -13,8 +13,8 @@ use freehold_trust::account_log::{
 use freehold_trust::commit::{Commit, CommitEntry, CommitPlace};
 use freehold_trust::{
     Capability, CapabilityError, DeviceCert, DeviceName, Heartbeat, HolderHash, KdfParams, Layout,
-    LayoutNode, NodeCert, Ops, PublicKey, Receipt, RecoveryProof, SessionProof, SignKey, Signed,
-    SignedCapability, Statement, Use, XWingPublic, limits,
+    LayoutNode, NodeCert, Ops, PublicKey, Receipt, ReceivedChunk, RecoveryProof, SessionProof, SignKey,
+    Signed, SignedCapability, Statement, Use, XWingPublic, limits,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -289,14 +289,13 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn receipt()(node: [u8; 16], tag: [u8; 16], chunk: [u8; 32], len_bytes: u32, time: u64) -> Receipt {
-        Receipt {
-            node: NodeId::from_bytes(node),
-            vault_tag: VaultTag::from_bytes(tag),
-            chunk: ChunkId::from_bytes(chunk),
-            len_bytes,
-            time,
-        }
+    fn receipt()(
+        node: [u8; 16], tag: [u8; 16], time: u64,
+        chunks in prop::collection::vec((any::<[u8; 32]>(), any::<u32>()), 1..6),
+    ) -> Receipt {
+        let chunk = |(id, len_bytes)| ReceivedChunk { id: ChunkId::from_bytes(id), len_bytes };
+        let chunks = chunks.into_iter().map(chunk).collect();
+        Receipt { node: NodeId::from_bytes(node), vault_tag: VaultTag::from_bytes(tag), time, chunks }
     }
 }
 

@@ -16,8 +16,8 @@ use freehold_trust::commit::{Commit, CommitEntry, CommitPlace};
 use freehold_trust::opaque::{Login, Parties, Registration, ServerSetup, login_finish};
 use freehold_trust::{
     Capability, DeviceAddresses, DeviceCert, DeviceName, Heartbeat, HolderHash, KdfParams, Label, Layout,
-    LayoutNode, NodeCert, Ops, Receipt, RecoveryProof, SessionProof, SignKey, Signed, SignedDeviceCert,
-    XWingPublic, limits,
+    LayoutNode, NodeCert, Ops, Receipt, ReceivedChunk, RecoveryProof, SessionProof, SignKey, Signed,
+    SignedDeviceCert, XWingPublic, limits,
 };
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -62,8 +62,9 @@ fn statements_match_their_vectors() {
         not_after: TIME + 3_600,
         holder: HolderHash::of(&tls),
     };
-    let chunk = ChunkId::from_bytes([0xe0; 32]);
-    let receipt = Receipt { node: NODE, vault_tag, chunk, len_bytes: 262_184, time: TIME };
+    let received = |n, len_bytes| ReceivedChunk { id: ChunkId::from_bytes([n; 32]), len_bytes };
+    let chunks = vec![received(0xe0, 262_184), received(0xe1, 1_064)];
+    let receipt = Receipt { node: NODE, vault_tag, time: TIME, chunks };
     let layout = Layout::new(3, TIME, 2, 1, vec![LayoutNode { weight: 100, cert: cert.clone() }]);
     let beat =
         Heartbeat::new(NODE, TIME, 4_096, 1 << 40, vec!["node.example:4433".into(), "[::1]:4433".into()]);

@@ -20,7 +20,7 @@ use freehold_model::codec::{from_slice, to_vec};
 use freehold_model::{ChunkId, NodeId, VaultId};
 use freehold_net::Class;
 use freehold_store::CacheStore;
-use freehold_trust::SignedReceipt;
+use freehold_trust::{Receipt, ReceivedChunk, SignedReceipt};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -58,8 +58,10 @@ struct State {
 }
 
 /// A receipt that was checked against its node's certificate.
+#[derive(Default)]
 struct Checked {
-    chunk: ChunkId,
+    chunks: Vec<ChunkId>,
+    /// Empty where there is none.
     bytes: Vec<u8>,
 }
 
@@ -248,11 +250,12 @@ impl Uploads {
         };
         let (checked, full) = self.check(outcome.batch.node, &items, answer);
         outcome.full = full;
-        outcome.failed = checked.is_empty();
-        match self.book(&checked).await {
-            Ok(()) => outcome.booked = checked.into_iter().map(|receipt| receipt.chunk).collect(),
+        outcome.failed = checked.chunks.is_empty();
+        let chunks = checked.chunks;
+        match self.book(checked.bytes).await {
+            Ok(()) => outcome.booked = chunks,
             Err(error) => {
-                tracing::debug!(%error, "receipts were not booked");
+                tracing::debug!(%error, "a receipt was not booked");
                 outcome.failed = true;
             }
         }
@@ -313,47 +316,42 @@ impl Uploads {
         if answer.outcomes.len() == items.len() { Ok(answer) } else { Err(PeerFailure::Malformed) }
     }
 
-    /// Keeps the receipts that are what they should be.
-    fn check(&self, node: NodeId, items: &[PutItem], answer: PutResponse) -> (Vec<Checked>, bool) {
-        let Some((cert, vault_tag)) = self.nodes.receipt_terms(&node) else { return (Vec::new(), false) };
-        let mut full = false;
-        let mut checked = Vec::with_capacity(items.len());
-        for (item, outcome) in items.iter().zip(answer.outcomes) {
-            let bytes = match outcome {
-                PutOutcome::Stored(bytes) | PutOutcome::Present(bytes) => bytes,
-                PutOutcome::NoSpace | PutOutcome::ReadOnly => {
-                    full = true;
-                    continue;
+    /// The receipt of an answer if it is what it should be, and whether the node is full.
+    fn check(&self, node: NodeId, items: &[PutItem], answer: PutResponse) -> (Checked, bool) {
+        let Some((cert, vault_tag)) = self.nodes.receipt_terms(&node) else { return Default::default() };
+        let (mut full, mut stored) = (false, Vec::with_capacity(items.len()));
+        for (item, outcome) in items.iter().zip(&answer.outcomes) {
+            match outcome {
+                PutOutcome::Stored | PutOutcome::Present => {
+                    stored.push(ReceivedChunk { id: item.id, len_bytes: item.len_bytes });
                 }
+                PutOutcome::NoSpace | PutOutcome::ReadOnly => full = true,
                 PutOutcome::WrongId | PutOutcome::TooLarge => {
                     tracing::error!(?node, chunk = ?item.id, "a node refuses a chunk that is sound here");
-                    continue;
                 }
-            };
-            let signed = SignedReceipt::from_bytes(&bytes).ok();
-            let sound =
-                signed.as_ref().and_then(|signed| signed.verify(&cert.sign_pk).ok()).is_some_and(|receipt| {
-                    receipt.node == node
-                        && receipt.vault_tag == vault_tag
-                        && receipt.chunk == item.id
-                        && receipt.len_bytes == item.len_bytes
-                });
-            if sound {
-                checked.push(Checked { chunk: item.id, bytes });
-            } else {
-                tracing::error!(?node, chunk = ?item.id, "a node's receipt is not good; the chunk counts as not stored");
             }
         }
-        (checked, full)
+        if stored.is_empty() {
+            return (Checked::default(), full);
+        }
+        let signed = SignedReceipt::from_bytes(&answer.receipt).ok();
+        let receipt = signed.as_ref().and_then(|signed| signed.verify(&cert.sign_pk).ok());
+        let is_sound = |receipt: &Receipt| {
+            receipt.node == node && receipt.vault_tag == vault_tag && receipt.chunks == stored
+        };
+        if !receipt.is_some_and(is_sound) {
+            tracing::error!(?node, "a node's receipt is not good; its chunks count as not stored");
+            return (Checked::default(), full);
+        }
+        let chunks = stored.iter().map(|chunk| chunk.id).collect();
+        (Checked { chunks, bytes: answer.receipt }, full)
     }
 
-    async fn book(&self, checked: &[Checked]) -> Result<(), freehold_net::coord::CoordError> {
-        if checked.is_empty() {
+    async fn book(&self, receipt: Vec<u8>) -> Result<(), freehold_net::coord::CoordError> {
+        if receipt.is_empty() {
             return Ok(());
         }
-        let vault = self.vault;
-        let request =
-            &ReceiptsRequest { receipts: checked.iter().map(|receipt| receipt.bytes.clone()).collect() };
+        let (vault, request) = (self.vault, &ReceiptsRequest { receipts: vec![receipt] });
         self.server.ask(|client| async move { client.receipts(&vault, request).await }).await.map(drop)
     }
 

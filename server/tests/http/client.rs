@@ -18,8 +18,8 @@ use freehold_trust::account_log::{self, Genesis, LogEntry, LogStatement};
 use freehold_trust::commit::{Commit, CommitEntry, CommitPlace};
 use freehold_trust::opaque::{Login, OpaqueError, Parties, Registration};
 use freehold_trust::{
-    DeviceCert, DeviceName, KdfParams, PublicKey, Receipt, SessionProof, SignKey, SignedDeviceCert,
-    SignedReceipt, SignedSessionProof, XWingPublic,
+    DeviceCert, DeviceName, KdfParams, PublicKey, Receipt, ReceivedChunk, SessionProof, SignKey,
+    SignedDeviceCert, SignedReceipt, SignedSessionProof, XWingPublic,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -187,8 +187,12 @@ pub(crate) struct Node {
 
 impl Node {
     pub(crate) fn receipt(&self, vault_tag: VaultTag, chunk: ChunkId) -> Vec<u8> {
-        let receipt = Receipt { node: self.id, vault_tag, chunk, len_bytes: 9, time: 1 };
-        SignedReceipt::sign(receipt, &self.key).to_bytes()
+        self.receipt_of(vault_tag, &[chunk])
+    }
+
+    pub(crate) fn receipt_of(&self, vault_tag: VaultTag, chunks: &[ChunkId]) -> Vec<u8> {
+        let chunks = chunks.iter().map(|id| ReceivedChunk { id: *id, len_bytes: 9 }).collect();
+        SignedReceipt::sign(Receipt { node: self.id, vault_tag, time: 1, chunks }, &self.key).to_bytes()
     }
 }
 

@@ -58,8 +58,8 @@ async fn receive_all(server: &Server, user: &User, node: &Node, round: u32) -> u
     let tag = server.app.keys().vault_tag(&user.vault, &node.id);
     let mut placed = 0;
     for kind in ["data", "root"] {
-        let of = |n| node.receipt(tag, chunk(kind, n));
-        let receipts = (round * FILES..(round + 1) * FILES).map(of).collect();
+        let chunks: Vec<ChunkId> = (round * FILES..(round + 1) * FILES).map(|n| chunk(kind, n)).collect();
+        let receipts = chunks.chunks(1_000).map(|chunks| node.receipt_of(tag, chunks)).collect();
         let accepted: ReceiptsAccepted = user.send_receipts(server, receipts).await.json();
         assert_eq!(accepted.accepted, u64::from(FILES));
         placed += accepted.placed_versions;

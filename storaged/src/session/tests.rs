@@ -106,10 +106,10 @@ fn have_head() -> Vec<u8> {
     to_vec(&HaveRequest { vault_tag: tag(), ids: vec![id_of(b"a")] })
 }
 
-fn put(session: &Session, shared: &Shared, store: &Memory, bytes: &'static [u8]) -> PutOutcome {
+fn put(session: &Session, shared: &Shared, store: &Memory, bytes: &'static [u8]) -> PutResponse {
     let put = session.begin_put(&put_head(&[(id_of(bytes), bytes.len())]), NOW, shared).unwrap();
     let answer = put.finish(Bytes::from_static(bytes), NOW, shared, store).unwrap();
-    from_slice::<PutResponse>(&answer).unwrap().outcomes.remove(0)
+    from_slice(&answer).unwrap()
 }
 
 fn get(session: &Session, store: &Memory, items: Vec<GetItem>, credit: u64) -> (Vec<GetOutcome>, Vec<Bytes>) {
@@ -182,23 +182,31 @@ fn a_link_shows_only_so_many_vaults() {
 #[test]
 fn a_stored_chunk_yields_a_receipt_that_verifies() {
     let (session, shared, store) = (admitted(), shared(), Memory::default());
-    let PutOutcome::Stored(receipt) = put(&session, &shared, &store, b"chunk") else { panic!("not stored") };
-    let receipt = SignedReceipt::from_bytes(&receipt).unwrap();
+    let answer = put(&session, &shared, &store, b"chunk");
+    assert_eq!(answer.outcomes, [PutOutcome::Stored]);
+    let receipt = SignedReceipt::from_bytes(&answer.receipt).unwrap();
     let key = SignKey::from_seed(&[5; 32]).public();
-    let expected =
-        Receipt { node: node(), vault_tag: tag(), chunk: id_of(b"chunk"), len_bytes: 5, time: NOW };
+    let chunks = vec![ReceivedChunk { id: id_of(b"chunk"), len_bytes: 5 }];
+    let expected = Receipt { node: node(), vault_tag: tag(), time: NOW, chunks };
     assert_eq!(receipt.verify(&key), Ok(&expected));
-    assert!(matches!(put(&session, &shared, &store, b"chunk"), PutOutcome::Present(_)));
+    let again = put(&session, &shared, &store, b"chunk");
+    assert_eq!(
+        (again.outcomes.as_slice(), again.receipt),
+        ([PutOutcome::Present].as_slice(), answer.receipt)
+    );
 }
 
 #[test]
-fn one_wrong_chunk_fails_alone() {
+fn one_wrong_chunk_fails_alone_and_is_not_in_the_receipt() {
     let (session, shared, store) = (admitted(), shared(), Memory::default());
     let head = put_head(&[(id_of(b"one"), 3), (id_of(b"other"), 3), (id_of(b"two"), 3)]);
     let put = session.begin_put(&head, NOW, &shared).unwrap();
     let answer = put.finish(Bytes::from_static(b"onexxxtwo"), NOW, &shared, &store).unwrap();
-    let outcomes = from_slice::<PutResponse>(&answer).unwrap().outcomes;
-    assert!(matches!(outcomes[..], [PutOutcome::Stored(_), PutOutcome::WrongId, PutOutcome::Stored(_)]));
+    let PutResponse { outcomes, receipt } = from_slice(&answer).unwrap();
+    assert_eq!(outcomes, [PutOutcome::Stored, PutOutcome::WrongId, PutOutcome::Stored]);
+    let receipt = SignedReceipt::from_bytes(&receipt).unwrap();
+    let received: Vec<_> = receipt.unverified().chunks.iter().map(|chunk| chunk.id).collect();
+    assert_eq!(received, [id_of(b"one"), id_of(b"two")]);
 }
 
 #[test]

@@ -79,13 +79,14 @@ pub(crate) fn stored(exchanges: &[Exchange], node: &PublicKey) -> Result<Vec<Sto
     for exchange in exchanges.iter().filter(|exchange| exchange.path.ends_with("/receipts")) {
         let request: ReceiptsRequest = from_slice(&exchange.request)?;
         for receipt in request.receipts {
-            let receipt = *SignedReceipt::from_bytes(&receipt)?.verify(node)?;
-            all.push(StoredChunk {
+            let receipt = SignedReceipt::from_bytes(&receipt)?;
+            let receipt = receipt.verify(node)?;
+            all.extend(receipt.chunks.iter().map(|chunk| StoredChunk {
                 place: exchange.place,
                 tag: receipt.vault_tag,
-                chunk: receipt.chunk,
-                len_bytes: receipt.len_bytes,
-            });
+                chunk: chunk.id,
+                len_bytes: chunk.len_bytes,
+            }));
         }
     }
     Ok(all)

@@ -1,19 +1,19 @@
 //! `POST /api/v1/vaults/{vault}/receipts`: node-signed receipts, as the nodes gave them.
 //!
 //! ```text
-//! "FHQ1" | count u32 | (len u16 | receipt bytes)*
+//! "FHQ2" | count u32 | (len u32 | receipt bytes)*
 //! ```
 
 use super::put_count;
 use crate::limits;
 use freehold_model::codec::{Decode, DecodeError, Encode, Reader, Writer};
 
-const MAGIC: &[u8; 4] = b"FHQ1";
+const MAGIC: &[u8; 4] = b"FHQ2";
 
 /// Receipts to book.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReceiptsRequest {
-    /// Encoded receipts (`freehold-trust`), at most 4,096.
+    /// Encoded receipts (`freehold-trust`), at most 4.
     pub receipts: Vec<Vec<u8>>,
 }
 
@@ -22,7 +22,7 @@ impl Encode for ReceiptsRequest {
         out.raw(MAGIC);
         put_count(out, self.receipts.len());
         for receipt in &self.receipts {
-            out.short_bytes(receipt);
+            out.var_bytes(receipt);
         }
     }
 }
@@ -30,10 +30,10 @@ impl Encode for ReceiptsRequest {
 impl Decode for ReceiptsRequest {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         input.expect(MAGIC, "receipts request")?;
-        let count = input.count(limits::RECEIPTS_MAX, 2)?;
+        let count = input.count(limits::RECEIPTS_MAX, 4)?;
         let mut receipts = Vec::with_capacity(count);
         for _ in 0..count {
-            receipts.push(input.short_bytes(limits::RECEIPT_BYTES_MAX)?.to_vec());
+            receipts.push(input.var_bytes(limits::RECEIPT_BYTES_MAX)?.to_vec());
         }
         Ok(Self { receipts })
     }
