@@ -23,6 +23,8 @@ mod scan;
 mod stream;
 #[cfg(test)]
 mod tests;
+#[cfg_attr(not(target_arch = "x86_64"), path = "no_vaes.rs")]
+mod vaes;
 
 pub use rule::Rule;
 pub use stream::Cutter;
@@ -33,6 +35,7 @@ use freehold_crypto::Secret32;
 use polynomial::Polynomial;
 use roll::Roll;
 use scan::{Masks, Scan};
+use vaes::Vaes;
 use zeroize::Zeroize;
 
 /// Cuts the contents of one vault.
@@ -41,6 +44,7 @@ use zeroize::Zeroize;
 pub struct Chunker {
     roll: Roll,
     aes: Aes128,
+    vaes: Option<Vaes>,
 }
 
 impl Chunker {
@@ -57,11 +61,11 @@ impl Chunker {
             stream.fill(&mut bytes);
             u64::from_be_bytes(bytes)
         });
-        let aes = Aes128::new(&Array(cipher_key));
+        let (aes, vaes) = (Aes128::new(&Array(cipher_key)), Vaes::new(&cipher_key));
         cipher_key.zeroize();
         stream.zeroize();
         hasher.zeroize();
-        Self { roll: Roll::new(polynomial), aes }
+        Self { roll: Roll::new(polynomial), aes, vaes }
     }
 
     /// The length of the first piece of `data`, which begins at a cut. `None` while `data` holds no cut: more must
@@ -91,7 +95,7 @@ impl Chunker {
     }
 
     fn scan(&self) -> Scan<'_> {
-        Scan::new(&self.roll, &self.aes)
+        Scan::new(&self.roll, &self.aes, self.vaes.as_ref())
     }
 }
 

@@ -2,18 +2,20 @@
 //!
 //! A fingerprint depends on 64 bytes only, so eight stretches of 1 KiB are rolled at once: one alone waits for its
 //! own table looks (500 MB/s measured, eight reach 1,700). Their fingerprints are encrypted in one call, since each
-//! call pays for the change into vector code (456 M blocks a second at 32 blocks a call, 826 M at 512).
+//! call pays for the change into vector code (456 M blocks a second at 32 blocks a call, 826 M at 512). Where the
+//! processor has AES over 512 bits, [`super::vaes`] keeps the blocks in registers.
 
 use super::roll::{Roll, WINDOW};
+use super::vaes::Vaes;
 use aes::cipher::BlockCipherEncrypt;
 use aes::{Aes128, Block};
 use std::ops::Range;
 
 /// Stretches rolled side by side.
-const LANES: usize = 8;
+pub(super) const LANES: usize = 8;
 
 /// Positions of one stretch.
-const LANE_BYTES: usize = 1024;
+pub(super) const LANE_BYTES: usize = 1024;
 
 /// Positions of each lane that are encrypted in one call.
 const ROWS: usize = 64;
@@ -22,7 +24,7 @@ const ROWS: usize = 64;
 const BLOCKS: usize = LANES * ROWS;
 
 /// Positions searched in one go.
-const SPAN: usize = LANES * LANE_BYTES;
+pub(super) const SPAN: usize = LANES * LANE_BYTES;
 
 /// Which outputs cut: the masked bits must all be zero.
 #[derive(Clone, Copy)]
@@ -44,14 +46,15 @@ impl Masks {
 pub(super) struct Scan<'a> {
     roll: &'a Roll,
     aes: &'a Aes128,
+    vaes: Option<&'a Vaes>,
     /// Fingerprints and zeros, row by row.
     prints: [Block; BLOCKS],
     outputs: [Block; BLOCKS],
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn new(roll: &'a Roll, aes: &'a Aes128) -> Self {
-        Self { roll, aes, prints: [Block::default(); BLOCKS], outputs: [Block::default(); BLOCKS] }
+    pub(super) fn new(roll: &'a Roll, aes: &'a Aes128, vaes: Option<&'a Vaes>) -> Self {
+        Self { roll, aes, vaes, prints: [Block::default(); BLOCKS], outputs: [Block::default(); BLOCKS] }
     }
 
     /// The first position of a range that cuts. Position p stands before byte p and looks at the 64 bytes before
@@ -59,7 +62,11 @@ impl<'a> Scan<'a> {
     pub(super) fn first(&mut self, data: &[u8], range: Range<usize>, masks: Masks) -> Option<usize> {
         let Range { mut start, end } = range;
         while let Some(span) = spans(data, start, end) {
-            if let Some(found) = self.lanes(span, start, masks) {
+            let found = match self.vaes {
+                Some(vaes) => self.wide(vaes, span, start, masks),
+                None => self.lanes(span, start, masks),
+            };
+            if let Some(found) = found {
                 return Some(found);
             }
             start += SPAN;
@@ -99,6 +106,19 @@ impl<'a> Scan<'a> {
             }
         }
         first
+    }
+
+    /// As [`lanes`](Self::lanes), with the processor's widest instructions.
+    fn wide(&mut self, vaes: &Vaes, span: &[u8], start: usize, masks: Masks) -> Option<usize> {
+        vaes.lanes(self.roll, span, masks.easy, |group, row| {
+            for (block, print) in self.prints.iter_mut().zip(group.as_flattened()) {
+                put(block, *print);
+            }
+            let count = group.as_flattened().len();
+            self.encrypt(count, masks.easy);
+            let place = |block: usize| start + block % LANES * LANE_BYTES + row + block / LANES;
+            self.cuts(count, masks, place).min()
+        })
     }
 
     /// The first cut of a few positions, rolled one after the other.
