@@ -163,13 +163,13 @@ impl CacheStore {
         self.read(id, |location| self.log.read_range(&key(*id), location, range.clone()))
     }
 
-    /// As [`Self::get_range`], for a reader that is not likely to come back for it: the system need not
-    /// keep the range in memory, where what the reader made of it mostly is.
+    /// As [`Self::get_range`], for a reader that is not likely to come back for `done`: the system need not
+    /// keep that in memory, where what the reader made of it mostly is.
     #[must_use]
-    pub fn get_range_once(&self, id: &ChunkId, range: Range<u32>) -> Option<Vec<u8>> {
+    pub fn get_range_once(&self, id: &ChunkId, range: Range<u32>, done: Range<u32>) -> Option<Vec<u8>> {
         self.read(id, |location| {
             let bytes = self.log.read_range(&key(*id), location, range.clone())?;
-            self.log.release(location, range.clone());
+            self.log.release(location, done.clone());
             Ok(bytes)
         })
     }

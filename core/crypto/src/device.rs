@@ -6,6 +6,7 @@
 
 use crate::kdf::kdf;
 use crate::labels;
+#[cfg(not(target_arch = "wasm32"))]
 use crate::local::LocalKey;
 use crate::secret::Secret32;
 use crate::xwing::XWingPair;
@@ -53,6 +54,7 @@ impl DeviceSecret {
         XWingPair::from_seed(kdf(labels::DEVICE_XWING, self.expose(), &[]))
     }
 
+    #[cfg(not(target_arch = "wasm32"))]
     /// Seals what this device keeps on its own disk.
     #[must_use]
     pub fn local_key(&self) -> LocalKey {

@@ -5,7 +5,11 @@
 
 macro_rules! labels {
     ($($(#[$doc:meta])* $name:ident = $text:literal;)+) => {
-        $($(#[$doc])* pub(crate) const $name: &str = concat!("freehold v1 ", $text);)+
+        $(
+            $(#[$doc])*
+            #[cfg_attr(target_arch = "wasm32", allow(dead_code, reason = "browsers keep nothing on a disk"))]
+            pub(crate) const $name: &str = concat!("freehold v1 ", $text);
+        )+
 
         #[cfg(test)]
         pub(crate) const ALL: &[&str] = &[$($name),+];
@@ -35,6 +39,8 @@ labels! {
     LOCAL_JOURNAL = "local/journal";
     /// The local key to staged extents.
     LOCAL_STAGING = "local/staging";
+    /// The local key to what derives a key for each staged extent sealed with AES-256-GCM.
+    LOCAL_STAGING_GCM = "local/staging-gcm";
     /// The local key to index rows.
     LOCAL_ROW = "local/row";
     /// The local key to state files.

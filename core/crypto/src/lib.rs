@@ -29,6 +29,7 @@ mod keybox;
 mod keyring;
 mod labels;
 pub mod limits;
+#[cfg(not(target_arch = "wasm32"))]
 mod local;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod measure;
@@ -52,7 +53,8 @@ pub use device::DeviceSecret;
 pub use error::{KeyringError, OpenError, RecoveryWordsError};
 pub use keybox::{KeyBoxHeader, KeyBoxKind};
 pub use keyring::{CommitContext, ContentHasher, VaultKeyring};
-pub use local::{LocalKey, LocalPurpose};
+#[cfg(not(target_arch = "wasm32"))]
+pub use local::{LocalCipher, LocalKey, LocalPurpose};
 pub use recovery::RecoveryKey;
 pub use secret::{Secret32, SecretBytes};
 pub use unlock::UnlockKeys;

@@ -1,17 +1,20 @@
 //! What a device seals on its own disk: journal frames, staged extents, index rows, state files.
 //!
 //! ```text
-//! suite u8 | purpose u8 | nonce[24] | ciphertext | tag[16]        42 B more than the plaintext
-//! AAD = suite | purpose | the caller's AAD                        one key per purpose
+//! cipher u8 | purpose u8 | nonce[24] | ciphertext | tag[16]       42 B more than the plaintext
+//! AAD = cipher | purpose | the caller's AAD                       one key per purpose and cipher
 //! ```
 //!
 //! The nonce is random and 24 bytes long: no counter that a crash, a restored snapshot or a cloned
 //! disk could make repeat (2^-96 after 2^48 messages). The caller's AAD names the place (segment
 //! and frame, table and row key), so that rows and frames cannot be swapped.
+//!
+//! Staged extents are sealed with AES-256-GCM where the processor has AES ([`LocalCipher`]): every byte of a large
+//! file passes here twice. Browsers keep nothing on a disk, so this module is not built for them.
 
 use crate::aead;
 use crate::error::OpenError;
-use crate::kdf::kdf;
+use crate::kdf::{kdf, prf};
 use crate::labels;
 use crate::limits::{LOCAL_PLAIN_BYTES_MAX, SUITE, TAG_LEN};
 use crate::secret::Secret32;
@@ -41,10 +44,35 @@ impl LocalPurpose {
     }
 }
 
+/// What staged extents are sealed with. Both are opened everywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LocalCipher {
+    /// XChaCha20-Poly1305, as everything else.
+    XChaCha,
+    /// AES-256-GCM under a key derived from the nonce.
+    AesGcm,
+}
+
+impl LocalCipher {
+    const fn code(self) -> u8 {
+        match self {
+            Self::XChaCha => SUITE,
+            Self::AesGcm => 0x02,
+        }
+    }
+
+    /// The faster one on this machine.
+    fn fastest() -> Self {
+        if aead::gcm::is_fast() { Self::AesGcm } else { Self::XChaCha }
+    }
+}
+
 /// Seals and opens what stays on one device.
 pub struct LocalKey {
     journal: Secret32,
     staging: Secret32,
+    staging_gcm: Secret32,
+    staging_cipher: LocalCipher,
     row: Secret32,
     state: Secret32,
 }
@@ -61,9 +89,17 @@ impl LocalKey {
         Self {
             journal: kdf(labels::LOCAL_JOURNAL, key.expose(), &[]),
             staging: kdf(labels::LOCAL_STAGING, key.expose(), &[]),
+            staging_gcm: kdf(labels::LOCAL_STAGING_GCM, key.expose(), &[]),
+            staging_cipher: LocalCipher::fastest(),
             row: kdf(labels::LOCAL_ROW, key.expose(), &[]),
             state: kdf(labels::LOCAL_STATE, key.expose(), &[]),
         }
+    }
+
+    /// Seals staged extents with this cipher, whatever the machine.
+    #[must_use]
+    pub fn with_staging_cipher(self, staging_cipher: LocalCipher) -> Self {
+        Self { staging_cipher, ..self }
     }
 
     /// Seals a message for the place `aad` names.
@@ -94,11 +130,20 @@ impl LocalKey {
         assert!(plain.len() <= LOCAL_PLAIN_BYTES_MAX, "writers cut their frames before that");
         let mut nonce = [0; 24];
         entropy.fill(&mut nonce);
-        out.extend_from_slice(&[SUITE, purpose.code()]);
+        let cipher = match purpose {
+            LocalPurpose::StagingExtent => self.staging_cipher,
+            _ => LocalCipher::XChaCha,
+        };
+        let header = [cipher.code(), purpose.code()];
+        out.extend_from_slice(&header);
         out.extend_from_slice(&nonce);
         let start = out.len();
         out.extend_from_slice(plain);
-        let tag = aead::seal(self.key(purpose), &nonce, &full_aad(purpose, aad), &mut out[start..]);
+        let (aad, data) = ([&header, aad].concat(), &mut out[start..]);
+        let tag = match cipher {
+            LocalCipher::XChaCha => aead::seal(self.key(purpose), &nonce, &aad, data),
+            LocalCipher::AesGcm => self.seal_gcm(&nonce, &aad, data),
+        };
         out.extend_from_slice(&tag);
     }
 
@@ -129,10 +174,39 @@ impl LocalKey {
     ) -> Result<(), OpenError> {
         let (header, nonce) = head.split_first_chunk::<2>().ok_or(OpenError::Refused)?;
         let nonce = nonce.first_chunk::<24>().ok_or(OpenError::Refused)?;
-        if *header != [SUITE, purpose.code()] || data.len() > LOCAL_PLAIN_BYTES_MAX {
+        let [cipher, of] = *header;
+        if of != purpose.code() || data.len() > LOCAL_PLAIN_BYTES_MAX {
             return Err(OpenError::Refused);
         }
-        aead::open(self.key(purpose), nonce, &full_aad(purpose, aad), data, tag)
+        let aad = [header, aad].concat();
+        if cipher == LocalCipher::XChaCha.code() {
+            return aead::open(self.key(purpose), nonce, &aad, data, tag);
+        }
+        match purpose {
+            LocalPurpose::StagingExtent if cipher == LocalCipher::AesGcm.code() => {
+                self.open_gcm(nonce, &aad, data, tag)
+            }
+            _ => Err(OpenError::Refused),
+        }
+    }
+
+    fn seal_gcm(&self, nonce: &[u8; 24], aad: &[u8], data: &mut [u8]) -> [u8; TAG_LEN] {
+        aead::gcm::seal(&self.gcm_key(nonce), aad, data)
+    }
+
+    fn open_gcm(
+        &self,
+        nonce: &[u8; 24],
+        aad: &[u8],
+        data: &mut [u8],
+        tag: &[u8; TAG_LEN],
+    ) -> Result<(), OpenError> {
+        aead::gcm::open(&self.gcm_key(nonce), aad, data, tag)
+    }
+
+    /// The key of one message.
+    fn gcm_key(&self, nonce: &[u8; 24]) -> Secret32 {
+        Secret32::from_bytes(prf(&self.staging_gcm, &[nonce]))
     }
 
     const fn key(&self, purpose: LocalPurpose) -> &Secret32 {
@@ -149,10 +223,6 @@ impl std::fmt::Debug for LocalKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("LocalKey(..)")
     }
-}
-
-fn full_aad(purpose: LocalPurpose, aad: &[u8]) -> Vec<u8> {
-    [&[SUITE, purpose.code()], aad].concat()
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@
 
 use freehold_crypto::{
     AccountRoot, Cek, ChunkKey, ChunkPayload, CommitContext, Compression, DeviceSecret, KeyBoxHeader,
-    LocalPurpose, RecoveryKey, RootKey, Secret32, UnlockBox, UnlockContent, UnlockKeys, VaultKey,
-    VaultKeyring, open_chunk, seal_user,
+    LocalCipher, LocalPurpose, RecoveryKey, RootKey, Secret32, UnlockBox, UnlockContent, UnlockKeys,
+    VaultKey, VaultKeyring, open_chunk, seal_user,
 };
 use freehold_model::{AccountId, DeviceId, Entropy, FileId, LogHash, VaultId};
 use freehold_trust::account_log::PathId;
@@ -229,14 +229,15 @@ fn unlock_vectors_hold() {
 #[test]
 fn device_and_local_vectors_hold() {
     let device = DeviceSecret::from_bytes([0x88; 32]);
-    let local = device.local_key();
     let purposes = [
-        ("journal frame", LocalPurpose::JournalFrame),
-        ("staging extent", LocalPurpose::StagingExtent),
-        ("index row", LocalPurpose::IndexRow),
-        ("state file", LocalPurpose::StateFile),
+        ("journal frame", LocalPurpose::JournalFrame, LocalCipher::XChaCha),
+        ("staging extent", LocalPurpose::StagingExtent, LocalCipher::XChaCha),
+        ("staging extent, AES-256-GCM", LocalPurpose::StagingExtent, LocalCipher::AesGcm),
+        ("index row", LocalPurpose::IndexRow, LocalCipher::XChaCha),
+        ("state file", LocalPurpose::StateFile, LocalCipher::XChaCha),
     ];
-    let cases = purposes.map(|(what, purpose)| {
+    let cases = purposes.map(|(what, purpose, cipher)| {
+        let local = device.local_key().with_staging_cipher(cipher);
         let sealed = local.seal(purpose, b"place", b"plaintext", &mut entropy("local"));
         assert_eq!(local.open(purpose, b"place", &sealed).as_deref(), Ok(&b"plaintext"[..]));
         json!({ "purpose": what, "aad": "place", "plain": "plaintext", "sealed": output(&sealed) })

@@ -175,9 +175,16 @@ impl CleanReader {
         let first = frames.start;
         if frames.len() >= MANY_FRAMES {
             // The kernel keeps what a long read brings: one read, one opening, nothing kept here.
+            // A frame of which the rest is read next stays in the system's memory.
+            let is_whole = piece.range.end == piece.entry.plain_len
+                || (piece.range.end as usize).is_multiple_of(FRAME_LEN);
+            let done = opener.sealed_range(first..frames.end - u32::from(!is_whole));
             let sealed = opener.sealed_range(frames);
-            let sealed = narrow(sealed.start as u64)?..narrow(sealed.end as u64)?;
-            let sealed = self.chunks.get_range_once(&id, sealed).ok_or_else(|| Blocked::Missing(vec![id]))?;
+            let narrow = |range: Range<usize>| {
+                Ok::<_, FsError>(narrow(range.start as u64)?..narrow(range.end as u64)?)
+            };
+            let sealed = self.chunks.get_range_once(&id, narrow(sealed)?, narrow(done)?);
+            let sealed = sealed.ok_or_else(|| Blocked::Missing(vec![id]))?;
             let opened = opener.open_range(piece.range.clone(), &sealed).map_err(|_| self.judge(&id))?;
             out.extend_from_slice(&opened);
             return Ok(());

@@ -8,6 +8,8 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 mod aws_lc;
+#[cfg(not(target_arch = "wasm32"))]
+pub(crate) mod gcm;
 mod rust_crypto;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Local messages open for their purpose, place and device only.
 
-use super::{LocalKey, LocalPurpose};
+use super::{LocalCipher, LocalKey, LocalPurpose};
 use crate::device::DeviceSecret;
 use crate::error::OpenError;
 use crate::testing::{Seeded, bit_flips};
@@ -16,14 +16,34 @@ fn key(byte: u8) -> LocalKey {
     DeviceSecret::from_bytes([byte; 32]).local_key()
 }
 
+fn both_ciphers() -> [LocalKey; 2] {
+    [LocalCipher::XChaCha, LocalCipher::AesGcm].map(|cipher| key(1).with_staging_cipher(cipher))
+}
+
 #[test]
 fn every_length_comes_back() {
     let mut entropy = Seeded::new("local");
-    for len in [0, 1, 255, 16_383, 16_384, 16_385, 1 << 20] {
-        let plain = entropy.bytes(len);
-        let sealed = key(1).seal(LocalPurpose::JournalFrame, b"frame 1", &plain, &mut entropy);
-        assert_eq!(sealed.len(), len + LocalKey::OVERHEAD);
-        assert_eq!(key(1).open(LocalPurpose::JournalFrame, b"frame 1", &sealed), Ok(plain));
+    for (key, purpose) in both_ciphers().iter().flat_map(|key| PURPOSES.map(|purpose| (key, purpose))) {
+        for len in [0, 1, 255, 16_383, 16_384, 16_385, 1 << 20] {
+            let plain = entropy.bytes(len);
+            let sealed = key.seal(purpose, b"place 1", &plain, &mut entropy);
+            assert_eq!(sealed.len(), len + LocalKey::OVERHEAD);
+            assert_eq!(key.open(purpose, b"place 1", &sealed), Ok(plain));
+        }
+    }
+}
+
+#[test]
+fn a_staged_extent_opens_whatever_cipher_the_machine_seals_with() {
+    let [chacha, gcm] = both_ciphers();
+    for (sealer, opener) in [(&chacha, &gcm), (&gcm, &chacha)] {
+        let mut sealed =
+            sealer.seal(LocalPurpose::StagingExtent, b"place", b"plain", &mut Seeded::new("local"));
+        let opened = opener.open(LocalPurpose::StagingExtent, b"place", &sealed);
+        assert_eq!(opened.as_deref(), Ok(&b"plain"[..]));
+        sealed[0] ^= 3;
+        let opened = opener.open(LocalPurpose::StagingExtent, b"place", &sealed);
+        assert_eq!(opened, Err(OpenError::Refused), "one cipher's as the other's");
     }
 }
 
@@ -52,12 +72,14 @@ fn another_purpose_place_or_device_is_refused() {
 
 #[test]
 fn any_flipped_bit_or_truncation_is_refused() {
-    let sealed = key(1).seal(LocalPurpose::StateFile, b"place", b"plain", &mut Seeded::new("local"));
-    for flipped in bit_flips(&sealed) {
-        assert_eq!(key(1).open(LocalPurpose::StateFile, b"place", &flipped), Err(OpenError::Refused));
-    }
-    for len in 0..sealed.len() {
-        assert_eq!(key(1).open(LocalPurpose::StateFile, b"place", &sealed[..len]), Err(OpenError::Refused));
+    for (key, purpose) in both_ciphers().iter().flat_map(|key| PURPOSES.map(|purpose| (key, purpose))) {
+        let sealed = key.seal(purpose, b"place", b"plain", &mut Seeded::new("local"));
+        for flipped in bit_flips(&sealed) {
+            assert_eq!(key.open(purpose, b"place", &flipped), Err(OpenError::Refused));
+        }
+        for len in 0..sealed.len() {
+            assert_eq!(key.open(purpose, b"place", &sealed[..len]), Err(OpenError::Refused));
+        }
     }
 }
 

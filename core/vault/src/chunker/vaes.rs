@@ -39,10 +39,10 @@ impl Vaes {
             && is_x86_feature_detected!("avx512bw");
         #[expect(unsafe_code, reason = "a function for some processors only")]
         // SAFETY: the processor was asked.
-        can.then(|| unsafe { Self::expand(u128::from_le_bytes(*key)) })
+        can.then(|| unsafe { Self::expand(u128::from_be_bytes(*key).swap_bytes()) })
     }
 
-    /// The key schedule (FIPS 197, §5.2).
+    /// The key schedule (FIPS 197, §5.2); the key's first byte is the lowest.
     #[target_feature(enable = "aes")]
     fn expand(key: u128) -> Self {
         let words = |shift: u32| (key >> shift) as i64;
