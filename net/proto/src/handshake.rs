@@ -130,6 +130,12 @@ impl Assembly {
         &self.bytes
     }
 
+    /// Bytes held, in order or not.
+    #[cfg(feature = "probe")]
+    pub(crate) fn held(&self) -> usize {
+        self.bytes.len() + self.ahead.as_ref().map_or(0, |(_, bytes)| bytes.len())
+    }
+
     /// Whether a whole TLS handshake message is there: its first four bytes say how long it is.
     pub(crate) fn has_message(&self) -> bool {
         let Some([_, a, b, c]) = self.bytes.first_chunk::<4>() else { return false };

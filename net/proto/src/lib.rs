@@ -22,6 +22,8 @@ pub mod limits;
 mod mtu;
 mod pacer;
 mod params;
+#[cfg(feature = "probe")]
+pub mod probe;
 mod ranges;
 mod received;
 mod rtt;

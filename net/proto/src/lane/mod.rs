@@ -393,6 +393,14 @@ impl Lanes {
         Ok(())
     }
 
+    /// See [`crate::probe::Held`].
+    #[cfg(feature = "probe")]
+    pub(crate) fn held(&self) -> crate::probe::Held {
+        let unread = self.lanes.values().filter_map(|lane| lane.recv.as_ref()).map(RecvHalf::unread);
+        let (lanes, control) = (self.lanes.len(), self.control.len());
+        crate::probe::Held { lanes, unread: unread.sum(), kept: self.kept, control }
+    }
+
     fn count(&mut self, fresh: u64, is_stopped: bool) -> Result<(), Violation> {
         self.came += fresh;
         if self.came > self.recv_limit {

@@ -6,6 +6,8 @@
 //! [`transmit`] what goes out, [`timers`] what happens when nothing does.
 
 pub(crate) mod connect;
+#[cfg(feature = "probe")]
+pub(crate) mod forge;
 mod receive;
 mod timers;
 mod transmit;
