@@ -75,6 +75,10 @@ pub const GRANULARITY: Duration = Duration::from_millis(1);
 /// Round trip before one was measured (RFC 9002 §6.2.2).
 pub const INITIAL_RTT: Duration = Duration::from_millis(333);
 
+/// Longest round trip that is believed: what took longer was asleep, or its clock jumped. One such sample would else
+/// put off the search for losses by minutes, and what was lost would be missing as long.
+pub const RTT_MAX: Duration = Duration::from_secs(4);
+
 /// Probe timeouts in a row after which the window starts from its minimum (RFC 9002 §7.6).
 pub const PERSISTENT_PROBES: u32 = 3;
 

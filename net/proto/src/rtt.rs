@@ -1,6 +1,6 @@
 //! Round trip times (RFC 9002 §5).
 
-use crate::limits::{ACK_DELAY_MAX, GRANULARITY, INITIAL_RTT};
+use crate::limits::{ACK_DELAY_MAX, GRANULARITY, INITIAL_RTT, RTT_MAX};
 use std::time::Duration;
 
 /// What is known of the path's round trip.
@@ -21,6 +21,7 @@ impl Default for Rtt {
 impl Rtt {
     /// Takes in a measurement and how long the other side says it waited.
     pub(crate) fn sample(&mut self, sample: Duration, ack_delay: Duration) {
+        let sample = sample.min(RTT_MAX);
         self.latest = sample;
         let Some(minimum) = self.minimum else {
             (self.smoothed, self.variation, self.minimum) = (sample, sample / 2, Some(sample));

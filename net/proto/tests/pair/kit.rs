@@ -205,7 +205,16 @@ pub(crate) struct Machine {
     pub(crate) echoes: bool,
     /// It leaves what comes unread.
     pub(crate) is_slow: bool,
+    /// How far its clock is ahead of the pair's.
+    pub(crate) ahead: Duration,
+    /// It is suspended: nothing of it runs, and what arrives waits in its socket.
+    pub(crate) is_asleep: bool,
+    /// What waits there.
+    pub(crate) socket: VecDeque<(SocketAddr, Vec<u8>)>,
 }
+
+/// Datagrams that wait in the socket of a machine that is suspended; more are lost.
+const SOCKET_DATAGRAMS: usize = 300;
 
 impl Machine {
     fn new(number: u8, accepts: Option<Arc<ServerConfig>>, config: SessionConfig) -> Self {
@@ -223,6 +232,9 @@ impl Machine {
             to_write: BTreeMap::new(),
             echoes: false,
             is_slow: false,
+            ahead: Duration::ZERO,
+            is_asleep: false,
+            socket: VecDeque::new(),
         }
     }
 
@@ -236,6 +248,49 @@ impl Machine {
         let id = *id;
         self.endpoint.touched(id);
         self.endpoint.session(id).expect("not forgotten")
+    }
+
+    /// Whether there is a session that frames may flow in.
+    pub(crate) fn is_open(&mut self) -> bool {
+        let id = self.established.as_ref().map(|(id, ..)| *id);
+        id.and_then(|id| self.endpoint.session(id)).is_some_and(|session| session.is_open())
+    }
+
+    /// Reads everything that was left unread.
+    pub(crate) fn catch_up(&mut self) {
+        self.is_slow = false;
+        for lane in self.opened.clone() {
+            self.read(lane);
+        }
+    }
+
+    /// When its endpoint wants to be looked at, on the pair's clock, whose time is now.
+    fn deadline(&self, now: Time) -> Option<Time> {
+        let deadline = self.endpoint.deadline().filter(|_| !self.is_asleep)?;
+        Some(now + deadline.since(now + self.ahead))
+    }
+
+    fn expire(&mut self, now: Time) {
+        if !self.is_asleep {
+            self.endpoint.expire(now + self.ahead);
+        }
+    }
+
+    fn arrived(&mut self, from: SocketAddr, mut datagram: Vec<u8>, now: Time) {
+        if !self.is_asleep {
+            self.endpoint.handle(from, &mut datagram, now + self.ahead);
+        } else if self.socket.len() < SOCKET_DATAGRAMS {
+            self.socket.push_back((from, datagram));
+        }
+    }
+
+    /// It runs again: it finds what came meanwhile, and its timers late.
+    pub(crate) fn wake(&mut self, now: Time) {
+        self.is_asleep = false;
+        for (from, datagram) in std::mem::take(&mut self.socket) {
+            self.arrived(from, datagram, now);
+        }
+        self.expire(now);
     }
 
     /// Opens a lane and writes all of this to it, with its end.
@@ -377,27 +432,27 @@ impl Pair {
             if is_enough(self) {
                 return true;
             }
-            let next =
-                [self.client.endpoint.deadline(), self.server.endpoint.deadline(), self.network.next()];
+            let next = [self.client.deadline(self.now), self.server.deadline(self.now), self.network.next()];
             let Some(next) = next.into_iter().flatten().min().filter(|next| *next < end) else {
                 self.now = end;
                 return is_enough(self);
             };
             self.now = self.now.max(next);
-            self.client.endpoint.expire(self.now);
-            self.server.endpoint.expire(self.now);
+            self.client.expire(self.now);
+            self.server.expire(self.now);
         }
     }
 
     /// What lies in the network for now arrives, and what is to be said is said.
     pub(crate) fn exchange(&mut self) {
-        while let Some((from, to, mut datagram)) = self.network.arrive(self.now) {
+        while let Some((from, to, datagram)) = self.network.arrive(self.now) {
             let machine = if to == self.client.addr { &mut self.client } else { &mut self.server };
-            machine.endpoint.handle(from, &mut datagram, self.now);
+            machine.arrived(from, datagram, self.now);
         }
-        for machine in [&mut self.client, &mut self.server] {
+        for machine in [&mut self.client, &mut self.server].into_iter().filter(|machine| !machine.is_asleep) {
             machine.take_events();
-            while let Some(transmit) = machine.endpoint.transmit(self.now, &mut self.room) {
+            let its_now = self.now + machine.ahead;
+            while let Some(transmit) = machine.endpoint.transmit(its_now, &mut self.room) {
                 for datagram in self.room[..transmit.len].chunks(transmit.segment) {
                     self.network.send(machine.addr, transmit.to, datagram.to_vec(), self.now);
                 }
