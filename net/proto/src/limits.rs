@@ -23,6 +23,11 @@ pub const BLACK_HOLE_LOSSES: u32 = 3;
 /// A path's size is tried again after so long (RFC 8899 §5.1.1, `PMTU_RAISE_TIMER`).
 pub const PROBE_AGAIN: Duration = Duration::from_mins(10);
 
+/// After a black hole sizes are tried again so soon (RFC 8899 §4.4, §5.3.3), from the smallest up: a burst of other
+/// losses is over by then. Twice as long after each that follows within [`PROBE_AGAIN`], up to that, so that a path
+/// that lets probes through and nothing else of their size does not make the size go up and down.
+pub const SEARCH_AGAIN: Duration = Duration::from_secs(1);
+
 /// Bytes of one side's handshake at one level: a hybrid ClientHello has 1,349, a server's flight 1,178 + 228.
 pub const HANDSHAKE_BYTES_MAX: usize = 4_096;
 

@@ -1,9 +1,13 @@
 //! Finding how large a datagram the path carries (RFC 8899).
 //!
 //! Sizes are tried one after the other with padded packets whose loss counts for nothing else. What was
-//! found holds until full-size packets are lost in a row while smaller ones arrive.
+//! found holds until full-size packets are lost in a row while smaller ones arrive. Then what every path
+//! carries is sent, at once, and the search begins anew a moment later, from below (§4.4): it ends at the next
+//! smaller size that works.
 
-use crate::limits::{BLACK_HOLE_LOSSES, DATAGRAM_BYTES_MIN, PROBE_AGAIN, PROBE_SIZES, PROBES_MAX};
+use crate::limits::{
+    BLACK_HOLE_LOSSES, DATAGRAM_BYTES_MIN, PROBE_AGAIN, PROBE_SIZES, PROBES_MAX, SEARCH_AGAIN,
+};
 use crate::time::Time;
 
 /// What is known of the path's size.
@@ -20,13 +24,17 @@ pub(crate) struct PathSize {
     not_before: Option<Time>,
     /// Full-size packets lost since one arrived.
     full_lost: u32,
+    /// Until when nothing was tried after the last black hole, and how many were before it, each less than
+    /// [`PROBE_AGAIN`] after the search that followed another.
+    hole: Option<(Time, u32)>,
 }
 
 impl PathSize {
     /// A path of which nothing is known. `most` is the largest size both sides take.
     pub(crate) fn new(most: usize) -> Self {
         let most = most.max(DATAGRAM_BYTES_MIN);
-        Self { current: DATAGRAM_BYTES_MIN, most, probing: None, lost: 0, not_before: None, full_lost: 0 }
+        let (current, probing, not_before, hole) = (DATAGRAM_BYTES_MIN, None, None, None);
+        Self { current, most, probing, lost: 0, not_before, full_lost: 0, hole }
     }
 
     /// Bytes of a full datagram.
@@ -89,7 +97,10 @@ impl PathSize {
             return false;
         }
         (self.current, self.probing, self.lost, self.full_lost) = (DATAGRAM_BYTES_MIN, None, 0, 0);
-        self.not_before = Some(now + PROBE_AGAIN);
+        let recent = self.hole.filter(|(until, _)| now.since(*until) < PROBE_AGAIN);
+        let before = recent.map_or(0, |(_, before)| before + 1);
+        let until = now + (SEARCH_AGAIN * 2_u32.pow(before.min(16))).min(PROBE_AGAIN);
+        (self.hole, self.not_before) = (Some((until, before)), Some(until));
         true
     }
 }
@@ -122,18 +133,54 @@ mod tests {
         assert_eq!(find(65_507, 1_300), 1_300);
     }
 
-    #[test]
-    fn a_path_that_shrinks_is_noticed_and_tried_again_later() {
-        let now = Time::default();
-        let mut size = PathSize::new(1_452);
+    /// Lets every size through up to one, and the path's size afterwards.
+    fn search(size: &mut PathSize, carries: usize, now: Time) -> usize {
         while let Some(probe) = size.probe(now) {
-            size.probe_acked(probe);
+            if probe <= carries {
+                size.probe_acked(probe);
+            } else {
+                size.probe_lost(probe, now);
+            }
         }
+        size.bytes()
+    }
+
+    #[test]
+    fn a_path_that_shrinks_is_noticed_and_the_next_smaller_size_is_found_soon() {
+        let now = Time::default();
+        let mut size = PathSize::new(9_000);
+        assert_eq!(search(&mut size, 9_000, now), 9_000);
         assert!(!size.is_black_hole(2, now));
         size.acked(1_452);
         assert!(!size.is_black_hole(2, now));
         assert!(size.is_black_hole(1, now));
         assert_eq!((size.bytes(), size.probe(now)), (1_200, None));
-        assert_eq!(size.probe(now + PROBE_AGAIN), Some(1_280));
+        let soon = now + SEARCH_AGAIN;
+        assert_eq!(search(&mut size, 1_400, soon), 1_392);
+        assert_eq!(size.probe(soon + PROBE_AGAIN / 2), None, "what is too large is left alone");
+        assert_eq!(size.probe(soon + PROBE_AGAIN), Some(1_452));
+    }
+
+    #[test]
+    fn black_holes_that_come_again_are_searched_ever_later() {
+        let (mut now, mut size) = (Time::default(), PathSize::new(1_452));
+        let mut waits = Vec::new();
+        for _ in 0..14 {
+            assert_eq!(search(&mut size, 1_452, now), 1_452);
+            assert!(size.is_black_hole(BLACK_HOLE_LOSSES, now));
+            let began = now;
+            while size.probe(now).is_none() {
+                now = now + SEARCH_AGAIN;
+            }
+            size.probe_acked(1_280);
+            waits.push(now.since(began));
+        }
+        assert!(waits[..10].windows(2).all(|two| two[1] == two[0] * 2), "{waits:?}");
+        assert_eq!((waits[0], waits[13]), (SEARCH_AGAIN, PROBE_AGAIN));
+        size.acked(1_452);
+        now = now + PROBE_AGAIN;
+        search(&mut size, 1_452, now);
+        size.is_black_hole(BLACK_HOLE_LOSSES, now);
+        assert_eq!(size.probe(now + SEARCH_AGAIN), Some(1_280), "a quiet time makes up for it");
     }
 }

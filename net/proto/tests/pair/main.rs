@@ -5,4 +5,5 @@ mod hostile;
 mod kit;
 mod network;
 mod random;
+mod size;
 mod transfer;

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+/// The first byte of a packet that tries a size.
+const PROBE: u8 = 0x87;
+
 /// A network and everything on its way through it.
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
@@ -19,6 +22,8 @@ pub(crate) struct Network {
     pub(crate) burst: u64,
     /// Larger ones never pass.
     pub(crate) carries: usize,
+    /// Larger ones pass only when they are probes of a size.
+    pub(crate) carries_data: usize,
     /// Bytes per second each way, and how many may wait.
     pub(crate) rate: Option<(u64, usize)>,
     /// Nothing passes.
@@ -45,6 +50,7 @@ impl Network {
             late: 0,
             burst: 0,
             carries: 65_535,
+            carries_data: 65_535,
             rate: None,
             is_cut: false,
             state: 99,
@@ -77,7 +83,9 @@ impl Network {
         (self.bytes, self.datagrams) = (self.bytes + datagram.len() as u64, self.datagrams + 1);
         let odds = if self.in_burst { self.burst } else { self.lost };
         self.in_burst = self.dice(odds);
-        if self.is_cut || self.in_burst || datagram.len() > self.carries {
+        let is_too_large = datagram.len() > self.carries
+            || (datagram.len() > self.carries_data && datagram.first() != Some(&PROBE));
+        if self.is_cut || self.in_burst || is_too_large {
             return;
         }
         let Some(leaves) = self.leaves(from, datagram.len(), now) else { return };

@@ -48,7 +48,8 @@ fn a_path_that_carries_less_is_found_and_one_that_shrinks_recovers() {
     pair.network.carries = 1_300;
     let lane = pair.client.send(3, &content(200_000));
     assert!(pair.run(Duration::from_secs(60), |pair| pair.client.came.get(&lane).is_some_and(|came| came.1)));
-    assert_eq!(pair.client.session().stats().datagram_bytes, 1_200);
+    let is_found = |pair: &mut Pair| pair.client.session().stats().datagram_bytes == 1_280;
+    assert!((0..30).any(|_| pair.run(Duration::from_secs(1), |_| false) || is_found(&mut pair)));
     let mut narrow = Network::perfect(DELAY);
     narrow.carries = 1_400;
     let mut pair = echo(narrow, 400_000, Duration::from_secs(60));
