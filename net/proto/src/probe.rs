@@ -31,6 +31,10 @@ pub fn read_frames(content: &[u8], largest: u64) -> Option<Reading> {
     let mut reading = Reading { frames: Vec::new(), bytes: Vec::new(), acked: Vec::new() };
     for frame in Frames::new(content, largest) {
         let frame = frame.ok()?;
+        // Padding behind padding is the same padding.
+        if frame == Frame::Padding && reading.frames.last().is_some_and(|last| *last == format!("{frame:?}")) {
+            continue;
+        }
         reading.frames.push(format!("{frame:?}"));
         reading.bytes.extend(write_frame(&frame));
         if let Frame::Ack(acked) = &frame {

@@ -3,6 +3,14 @@
 //! Each target takes raw bytes, and also the golden vectors with random edits, so that inputs get past magic and
 //! version. Under `cargo test` bolero draws random inputs; `cargo bolero test TARGET` fuzzes with coverage.
 
+mod fhp;
+#[path = "../../../net/proto/tests/pair/kit.rs"]
+#[expect(dead_code, reason = "the protocol's own tests use all of it")]
+mod kit;
+#[path = "../../../net/proto/tests/pair/network.rs"]
+#[expect(dead_code, reason = "the protocol's own tests use all of it")]
+mod network;
+
 use bolero::check;
 use freehold_api::bulk::{CommitPage, PushRequest, ReceiptsRequest, VersionsRequest, VersionsResponse};
 use freehold_api::control::{ChangePassword, Credentials, DeviceList, Recover, RevokeDevice, Status};
