@@ -12,7 +12,7 @@ use tokio::time::timeout;
 
 use crate::config::{LinkConfig, Transport};
 use crate::fhp::carrier::FhpCarrier;
-use crate::fhp::{self, Fhp};
+use crate::fhp::{self, Fhp, FhpCounts};
 use crate::identity::{Identity, PeerKey};
 use crate::limits::{FHP_HEAD_START, HALF_OPEN_MAX, LINKS_MAX};
 use crate::link::carrier::{Carrier, CloseCode};
@@ -117,6 +117,12 @@ impl Endpoint {
     #[must_use]
     pub fn public_key(&self) -> PeerKey {
         self.0.identity.public_key()
+    }
+
+    /// What FHP has sent on this socket and holds; `None` where links are carried by QUIC alone.
+    #[must_use]
+    pub fn fhp_counts(&self) -> Option<FhpCounts> {
+        self.0.fhp.as_ref().map(Fhp::counts)
     }
 
     /// Connects to the machine that holds `peer`, and returns once that machine has judged our key.

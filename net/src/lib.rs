@@ -19,6 +19,8 @@ pub mod wire;
 
 pub use config::{LinkConfig, Transport};
 pub use endpoint::{Endpoint, Incoming};
+pub use fhp::{FhpCounts, Sends};
+pub use freehold_net_proto::Dropped;
 pub use identity::{Identity, PeerKey};
 pub use lan::{Found, LAN_TAG_BYTES, Lan, LanError};
 pub use link::{

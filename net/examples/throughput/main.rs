@@ -52,16 +52,17 @@ fn main() {
             let addr: SocketAddr = addr.parse().expect("an address");
             let bytes: u64 = bytes.parse().expect("bytes");
             let (before, started) = (cpu_seconds(), Instant::now());
-            let got = match contender {
+            let (got, calls) = match contender {
                 Contender::Fhp | Contender::QuicLink => {
                     runtime.block_on(link::fetch(contender, datagram, addr, bytes))
                 }
-                Contender::Quinn => runtime.block_on(quic::fetch(datagram, addr, bytes)),
-                Contender::Tls | Contender::Tcp => tcp::fetch(contender, addr, bytes),
+                Contender::Quinn => (runtime.block_on(quic::fetch(datagram, addr, bytes)), None),
+                Contender::Tls | Contender::Tcp => (tcp::fetch(contender, addr, bytes), None),
             };
             assert_eq!(got, bytes, "all of it came");
             let (seconds, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds() - before);
-            println!("{{\"seconds\":{seconds},\"cpu_seconds\":{cpu}}}");
+            let calls = calls.map(|calls| format!(",\"send_calls\":{calls}")).unwrap_or_default();
+            println!("{{\"seconds\":{seconds},\"cpu_seconds\":{cpu}{calls}}}");
         }
         _ => panic!("serve CONTENDER DATAGRAM, or fetch CONTENDER DATAGRAM ADDR BYTES"),
     }

@@ -14,7 +14,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use freehold_net_proto::{
-    Closed, Endpoint, Event, LaneEvent, LaneId, Session, SessionConfig, SessionId, Time, Transmit,
+    Closed, Dropped, Endpoint, Event, LaneEvent, LaneId, Session, SessionConfig, SessionId, Time, Transmit,
 };
 use parking_lot::Mutex;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
@@ -314,6 +314,11 @@ impl State {
                 session.close(0, now);
             }
         }
+    }
+
+    /// Sessions, newcomers, and what was dropped before either saw it.
+    pub(super) fn held(&self) -> (usize, usize, Dropped) {
+        (self.endpoint.sessions().count(), self.endpoint.newcomers(), self.endpoint.dropped())
     }
 
     pub(super) fn limit_sessions(&mut self, most: usize) {

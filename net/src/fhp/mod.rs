@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use freehold_model::Entropy;
 use freehold_model::codec;
-use freehold_net_proto::{Endpoint, SessionConfig, Windows};
+use freehold_net_proto::{Dropped, Endpoint, SessionConfig, Windows};
 
 use crate::config::LinkConfig;
 use crate::identity::{Identity, PeerKey};
@@ -21,10 +21,24 @@ use crate::tls::{self, Accept};
 pub(crate) use beside::SharedSocket;
 use carrier::FhpCarrier;
 use driver::Driver;
+pub use socket::Sends;
 use socket::Socket;
 
 /// Protocol name in the handshake; quinn has its own, so that neither's flights fit the other.
 pub(crate) const ALPN: &[u8] = b"freehold-fhp/1";
+
+/// What FHP does on a socket and holds for others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FhpCounts {
+    /// What it has sent.
+    pub sends: Sends,
+    /// Sessions, handshakes under way included.
+    pub sessions: usize,
+    /// Newcomers whose hello is not whole.
+    pub newcomers: usize,
+    /// Datagrams dropped before a session saw them.
+    pub dropped: Dropped,
+}
 
 /// FHP's side of an endpoint.
 #[derive(Debug)]
@@ -84,6 +98,12 @@ impl Fhp {
         let session = self.driver.shared().with(|state, now| state.connect(addr, tls, config, now));
         let session = session.map_err(|_| LinkError::Unreachable)?;
         Ok(FhpCarrier::new(&self.driver, session))
+    }
+
+    pub(crate) fn counts(&self) -> FhpCounts {
+        let shared = self.driver.shared();
+        let (sessions, newcomers, dropped) = shared.with_held(|state| state.held());
+        FhpCounts { sends: shared.socket.sends(), sessions, newcomers, dropped }
     }
 
     /// Ends every session; the other sides are told.

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, IoSliceMut};
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use freehold_net_proto::Transmit;
 use quinn::udp::{self, RecvMeta, UdpSockRef, UdpSocketState};
@@ -16,6 +17,20 @@ const BUFFER_BYTES: usize = 64 * 1024;
 pub(crate) struct Socket {
     udp: UdpSocket,
     state: UdpSocketState,
+    calls: AtomicU64,
+    datagrams: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// What a socket has sent of FHP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sends {
+    /// Calls to the kernel, also those it refused.
+    pub calls: u64,
+    /// Datagrams that it took.
+    pub datagrams: u64,
+    /// Bytes in them.
+    pub bytes: u64,
 }
 
 /// What became of a send.
@@ -49,7 +64,8 @@ impl Socket {
                 tracing::debug!(%error, "the socket keeps its small buffers");
             }
         }
-        Ok(Self { udp, state })
+        let (calls, datagrams, bytes) = Default::default();
+        Ok(Self { udp, state, calls, datagrams, bytes })
     }
 
     pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -73,8 +89,13 @@ impl Socket {
                 segment_size,
                 src_ip: None,
             };
+            self.calls.fetch_add(1, Ordering::Relaxed);
             match self.state.try_send(UdpSockRef::from(&self.udp), &datagrams) {
-                Ok(()) => {}
+                Ok(()) => {
+                    let count = part.len().div_ceil(transmit.segment.max(1));
+                    self.datagrams.fetch_add(count as u64, Ordering::Relaxed);
+                    self.bytes.fetch_add(part.len() as u64, Ordering::Relaxed);
+                }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Sent::Full,
                 Err(error) if is_too_large(&error) => return Sent::TooLarge,
                 // Unreachable networks and the like: the datagrams are lost, and found to be.
@@ -82,6 +103,12 @@ impl Socket {
             }
         }
         Sent::Done
+    }
+
+    /// What was sent by [`Self::send`].
+    pub(crate) fn sends(&self) -> Sends {
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Sends { calls: read(&self.calls), datagrams: read(&self.datagrams), bytes: read(&self.bytes) }
     }
 
     /// Sends for somebody else on the same socket.

@@ -28,6 +28,21 @@ const GIB: f64 = 1024.0 * 1024.0 * 1024.0;
 /// The goodput and processor time that FHP is to have beside quinn with 1,452-byte datagrams.
 const BAR: (f64, f64) = (1.3, 0.8);
 
+/// The calls to the kernel that sending a MiB by FHP is to take at most.
+const BAR_SEND_CALLS: f64 = 20.0;
+
+const MIB: f64 = 1024.0 * 1024.0;
+
+/// What one transfer took.
+#[derive(Clone, Copy)]
+struct Figures {
+    seconds: f64,
+    /// Processor time of both sides.
+    cpu_seconds: f64,
+    /// Calls by which it was sent, where they are counted.
+    send_calls: Option<f64>,
+}
+
 /// One contender's medians.
 struct Row {
     datagrams: &'static str,
@@ -35,6 +50,7 @@ struct Row {
     name: &'static str,
     gbit_per_sec: f64,
     cpu_seconds_per_gib: f64,
+    send_calls_per_mib: Option<f64>,
     runs: usize,
 }
 
@@ -70,10 +86,20 @@ pub(super) fn run(options: &Options) -> Result<()> {
         }
         for ((contender, name, _), figures) in contenders.into_iter().zip(measured) {
             let gib = bytes as f64 / GIB;
-            let seconds = median(figures.iter().map(|(seconds, _)| *seconds).collect());
-            let cpu = median(figures.iter().map(|(_, cpu)| *cpu).collect());
+            let of = |figure: fn(&Figures) -> f64| median(figures.iter().map(figure).collect());
+            let (seconds, cpu) = (of(|run| run.seconds), of(|run| run.cpu_seconds));
             let (gbit_per_sec, cpu_seconds_per_gib) = (bytes as f64 * 8.0 / seconds / 1e9, cpu / gib);
-            rows.push(Row { datagrams, contender, name, gbit_per_sec, cpu_seconds_per_gib, runs });
+            let calls: Option<Vec<f64>> = figures.iter().map(|run| run.send_calls).collect();
+            let send_calls_per_mib = calls.map(|calls| median(calls) / (bytes as f64 / MIB));
+            rows.push(Row {
+                datagrams,
+                contender,
+                name,
+                gbit_per_sec,
+                cpu_seconds_per_gib,
+                send_calls_per_mib,
+                runs,
+            });
         }
     }
     print(&rows, &lossy()?, options.json);
@@ -109,8 +135,8 @@ fn lossy() -> Result<Vec<Lossy>> {
     Ok(vec![of("fhp"), of("quinn")])
 }
 
-/// One transfer: seconds, and processor seconds of both sides.
-fn transfer(program: &Path, dir: &Path, contender: &str, datagram: u16, bytes: u64) -> Result<(f64, f64)> {
+/// One transfer.
+fn transfer(program: &Path, dir: &Path, contender: &str, datagram: u16, bytes: u64) -> Result<Figures> {
     let log = dir.join(format!("{contender}.log"));
     let datagram = datagram.to_string();
     let mut command = Command::new(program);
@@ -125,7 +151,11 @@ fn transfer(program: &Path, dir: &Path, contender: &str, datagram: u16, bytes: u
     let theirs: Value = serde_json::from_slice(&fetch.stdout).context("its answer")?;
     let of_server = server.usage().cpu_seconds - before;
     let number = |name: &str| theirs[name].as_f64().with_context(|| format!("{name} in its answer"));
-    Ok((number("seconds")?, number("cpu_seconds")? + of_server))
+    Ok(Figures {
+        seconds: number("seconds")?,
+        cpu_seconds: number("cpu_seconds")? + of_server,
+        send_calls: theirs["send_calls"].as_f64(),
+    })
 }
 
 fn median(mut figures: Vec<f64>) -> f64 {
@@ -153,6 +183,7 @@ fn print(rows: &[Row], lossy: &[Lossy], as_json: bool) {
                     "name": format!("loopback_{}_{}", row.datagrams, row.contender),
                     "gbit_per_sec": row.gbit_per_sec,
                     "cpu_seconds_per_gib": row.cpu_seconds_per_gib,
+                    "send_calls_per_mib": row.send_calls_per_mib,
                     "runs": row.runs,
                 })
             })
@@ -167,6 +198,13 @@ fn print(rows: &[Row], lossy: &[Lossy], as_json: bool) {
     for row in rows {
         let Row { datagrams, name, gbit_per_sec, cpu_seconds_per_gib, .. } = row;
         println!("{datagrams:<10} {name:<14} {gbit_per_sec:>10.2} {cpu_seconds_per_gib:>12.2}");
+    }
+    for row in rows {
+        if let Some(calls) = row.send_calls_per_mib {
+            let verdict = if calls <= BAR_SEND_CALLS { "met" } else { "MISSED" };
+            let name = format!("{} {}, send calls per MiB", row.datagrams, row.name);
+            println!("{name:<34} {calls:>6.1}   at most {BAR_SEND_CALLS}: {verdict}");
+        }
     }
     println!("\n1 % loss, 50 ms {:>16} {:>12}", "Mbit/s", "sent again");
     for Lossy { contender, mbit_per_sec, resent_share } in lossy {
@@ -208,7 +246,15 @@ mod tests {
     use super::*;
 
     fn row(contender: &'static str, gbit_per_sec: f64, cpu_seconds_per_gib: f64) -> Row {
-        Row { datagrams: "1452", contender, name: contender, gbit_per_sec, cpu_seconds_per_gib, runs: 1 }
+        Row {
+            datagrams: "1452",
+            contender,
+            name: contender,
+            gbit_per_sec,
+            cpu_seconds_per_gib,
+            send_calls_per_mib: None,
+            runs: 1,
+        }
     }
 
     #[test]
