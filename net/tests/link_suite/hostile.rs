@@ -12,7 +12,7 @@ use crate::kit::{
     serve, wanting,
 };
 
-const HELLO: [u8; 20] = *b"FHLK\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00";
+pub(crate) const HELLO: [u8; 20] = *b"FHLK\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00";
 const OPEN: u64 = u64::MAX;
 
 pub(crate) async fn malformed_requests_close_the_link_as_protocol_errors<K: Kind>() {
@@ -29,8 +29,7 @@ pub(crate) async fn malformed_requests_close_the_link_as_protocol_errors<K: Kind
         ("a head cut short", [&request_head(3, method::ECHO, 0, 0, 10)[..], b"123456789"].concat()),
     ];
     for (what, bytes) in cases {
-        let raw = K::raw_connect(addr, key, RawTls::Good(5)).await.expect("a good key");
-        raw.say_hello(&HELLO).await;
+        let raw = K::raw_connect_saying(addr, key, RawTls::Good(5), &HELLO).await.expect("a good key");
         let mut lane = raw.open_lane().await;
         lane.write(&bytes).await;
         lane.end();
@@ -81,8 +80,8 @@ pub(crate) async fn malformed_hellos_are_refused<K: Kind>() {
     for (what, bytes) in cases {
         let accepted = async { server.accept().await.expect("open").establish().await };
         let raw = async {
-            let raw = K::raw_connect(addr, key_of(1), RawTls::Good(5)).await.expect("a good key");
-            raw.say_hello(&bytes).await;
+            let raw =
+                K::raw_connect_saying(addr, key_of(1), RawTls::Good(5), &bytes).await.expect("a good key");
             assert_eq!(raw.close_code().await, Some(CLOSE_PROTOCOL), "{what}");
         };
         let (link, ()) = tokio::join!(accepted, raw);
@@ -103,8 +102,7 @@ pub(crate) async fn missing_hello_times_out<K: Kind>() {
 pub(crate) async fn oversized_request_announcement_is_refused<K: Kind>() {
     let (addr, key, _bell) =
         serve::<K>(1, Accept::AnyKey, LinkConfig { max_body_bytes: 1_000, ..LinkConfig::default() });
-    let raw = K::raw_connect(addr, key, RawTls::Good(5)).await.expect("a good key");
-    raw.say_hello(&HELLO).await;
+    let raw = K::raw_connect_saying(addr, key, RawTls::Good(5), &HELLO).await.expect("a good key");
     let mut lane = raw.open_lane().await;
     lane.write(&request_head(3, method::ECHO, 0, 1_001, 0)).await;
     assert_eq!(lane.read_all().await.expect("a refusal"), response_head(1, 0xff03, 0, 0));
@@ -114,8 +112,7 @@ pub(crate) async fn request_longer_than_announced_is_a_protocol_error<K: Kind>()
     let (addr, key, mut bell) =
         serve::<K>(1, Accept::AnyKey, LinkConfig { max_body_bytes: 1_000, ..LinkConfig::default() });
     for (announced, sent) in [(10, 11), (OPEN, 1_001)] {
-        let raw = K::raw_connect(addr, key, RawTls::Good(5)).await.expect("a good key");
-        raw.say_hello(&HELLO).await;
+        let raw = K::raw_connect_saying(addr, key, RawTls::Good(5), &HELLO).await.expect("a good key");
         let mut lane = raw.open_lane().await;
         lane.write(&request_head(3, method::REPORT, 0, announced, 0)).await;
         lane.write(&vec![1; sent]).await;
@@ -128,8 +125,7 @@ pub(crate) async fn request_longer_than_announced_is_a_protocol_error<K: Kind>()
 
 pub(crate) async fn request_shorter_than_announced_is_a_protocol_error<K: Kind>() {
     let (addr, key, mut bell) = serve::<K>(1, Accept::AnyKey, LinkConfig::default());
-    let raw = K::raw_connect(addr, key, RawTls::Good(5)).await.expect("a good key");
-    raw.say_hello(&HELLO).await;
+    let raw = K::raw_connect_saying(addr, key, RawTls::Good(5), &HELLO).await.expect("a good key");
     let mut lane = raw.open_lane().await;
     lane.write(&request_head(3, method::REPORT, 0, 10, 0)).await;
     lane.write(b"123456789").await;
@@ -161,8 +157,7 @@ pub(crate) async fn response_over_credit_is_a_protocol_error<K: Kind>() {
 pub(crate) async fn hostile_link_does_not_disturb_another<K: Kind>() {
     let (addr, key, mut bell) = serve::<K>(1, Accept::AnyKey, LinkConfig::default());
     let link = connect::<K>(addr, key, LinkConfig::default()).await;
-    let raw = K::raw_connect(addr, key, RawTls::Good(5)).await.expect("a good key");
-    raw.say_hello(&HELLO).await;
+    let raw = K::raw_connect_saying(addr, key, RawTls::Good(5), &HELLO).await.expect("a good key");
     // As many requests as are allowed, none of them whole, none of them ever answered.
     let mut lanes = Vec::new();
     for _ in 0..200 {
@@ -193,7 +188,7 @@ async fn raw_pair<K: Kind>(
     tokio::join!(client.connect(server.addr(), key_of(1)), raw)
 }
 
-fn request_head(class: u8, method: u16, credit: u64, body: u64, head: u32) -> Vec<u8> {
+pub(crate) fn request_head(class: u8, method: u16, credit: u64, body: u64, head: u32) -> Vec<u8> {
     let mut bytes = vec![1, class];
     bytes.extend_from_slice(&method.to_be_bytes());
     bytes.extend_from_slice(&credit.to_be_bytes());
@@ -218,8 +213,7 @@ fn with(bytes: &[u8], index: usize, value: u8) -> Vec<u8> {
 
 pub(crate) async fn a_stranger_may_leave_little_unread_until_it_is_admitted<K: Kind>() {
     let (addr, key, _bell) = serve::<K>(1, Accept::AnyKey, LinkConfig::default());
-    let raw = K::raw_connect(addr, key, RawTls::Good(5)).await.expect("a good key");
-    raw.say_hello(&HELLO).await;
+    let raw = K::raw_connect_saying(addr, key, RawTls::Good(5), &HELLO).await.expect("a good key");
     let much = vec![0x55; 8 << 20];
     let mut admit = raw.open_lane().await;
     admit.write(&request_head(3, method::ADMIT, 0, 0, 0)).await;

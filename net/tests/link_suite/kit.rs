@@ -27,6 +27,17 @@ pub(crate) trait Kind: 'static {
     }
     /// Connects a raw client; `Err` when the handshake itself is refused.
     async fn raw_connect(addr: SocketAddr, server: PeerKey, tls: RawTls) -> Result<Self::Raw, String>;
+    /// Connects a raw client that says this for a hello.
+    async fn raw_connect_saying(
+        addr: SocketAddr,
+        server: PeerKey,
+        tls: RawTls,
+        hello: &[u8],
+    ) -> Result<Self::Raw, String> {
+        let raw = Self::raw_connect(addr, server, tls).await?;
+        raw.say_hello(hello).await;
+        Ok(raw)
+    }
     /// Listens for links and answers them raw.
     fn raw_listen(seed: u8, tls: RawTls) -> Self::RawServer;
 }

@@ -7,6 +7,8 @@
 mod auto;
 mod behaviour;
 mod cancellation;
+mod datagrams;
+mod fhp;
 mod hostile;
 mod identity;
 mod kit;
@@ -98,4 +100,54 @@ mod over_fhp_beside_quic {
     use super::{auto, behaviour, cancellation, hostile, identity, limits};
 
     whole_suite! { auto::Auto }
+}
+
+/// FHP alone; raw peers speak it too. A hello is part of its handshake, so none can be missing.
+mod over_fhp {
+    use super::{fhp, hostile, identity};
+
+    suite! { fhp::Fhp:
+        identity::{
+            any_key_is_admitted_and_shown_to_the_handler,
+            pinned_keys_are_admitted_and_others_refused_at_both_sides,
+            wrong_server_key_is_refused_at_both_sides,
+            peer_without_the_hybrid_key_exchange_is_refused_at_both_sides,
+            client_that_shows_no_key_is_refused,
+            silent_address_times_out,
+        }
+        hostile::{
+            malformed_requests_close_the_link_as_protocol_errors,
+            malformed_responses_close_the_link_as_protocol_errors,
+            malformed_hellos_are_refused,
+            oversized_request_announcement_is_refused,
+            request_longer_than_announced_is_a_protocol_error,
+            request_shorter_than_announced_is_a_protocol_error,
+            response_over_credit_is_a_protocol_error,
+            hostile_link_does_not_disturb_another,
+            a_stranger_may_leave_little_unread_until_it_is_admitted,
+        }
+    }
+}
+
+/// Datagrams that only FHP knows.
+mod fhp_datagrams {
+    use super::datagrams;
+
+    macro_rules! tests {
+        ($($name:ident),* $(,)?) => {$(
+            #[tokio::test]
+            async fn $name() {
+                crate::kit::within(datagrams::$name()).await;
+            }
+        )*};
+    }
+
+    tests! {
+        repeated_and_flipped_datagrams_of_a_link_change_nothing,
+        datagrams_of_a_link_from_elsewhere_cost_a_moment_and_no_link,
+        a_flood_of_hellos_is_held_to_its_limit_and_honest_machines_get_in,
+        frames_that_break_a_rule_end_their_link_and_no_other,
+        who_falls_silent_in_the_middle_is_forgotten_with_its_requests,
+        who_opens_all_lanes_and_says_nothing_waits_and_others_do_not,
+    }
 }

@@ -32,14 +32,14 @@ impl Kind for Quic {
     }
 
     async fn raw_connect(addr: SocketAddr, _server: PeerKey, tls: RawTls) -> Result<QuicRaw, String> {
-        let quic = QuicClientConfig::with_initial(client_tls(tls), initial()).expect("fits QUIC");
+        let quic = QuicClientConfig::with_initial(client_tls(tls, ALPN), initial()).expect("fits QUIC");
         let endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
         let connecting = endpoint.connect_with(quinn::ClientConfig::new(Arc::new(quic)), addr, "x");
         connecting.expect("a good address").await.map(QuicRaw).map_err(|error| error.to_string())
     }
 
     fn raw_listen(_seed: u8, tls: RawTls) -> QuicRawServer {
-        let quic = QuicServerConfig::with_initial(server_tls(tls), initial()).expect("fits QUIC");
+        let quic = QuicServerConfig::with_initial(server_tls(tls, ALPN), initial()).expect("fits QUIC");
         let config = quinn::ServerConfig::with_crypto(Arc::new(quic));
         QuicRawServer(quinn::Endpoint::server(config, (Ipv4Addr::LOCALHOST, 0).into()).expect("a free port"))
     }
@@ -129,7 +129,8 @@ fn certified(seed: u8) -> Arc<CertifiedKey> {
     Arc::new(CertifiedKey::new(vec![CertificateDer::from(spki)], key))
 }
 
-fn client_tls(tls: RawTls) -> Arc<rustls::ClientConfig> {
+/// The TLS of a raw client: it believes any server.
+pub(crate) fn client_tls(tls: RawTls, alpn: &[u8]) -> Arc<rustls::ClientConfig> {
     let builder = rustls::ClientConfig::builder_with_provider(provider(tls))
         .with_protocol_versions(&[&version::TLS13])
         .expect("TLS 1.3")
@@ -141,11 +142,12 @@ fn client_tls(tls: RawTls) -> Arc<rustls::ClientConfig> {
         )),
         RawTls::Anonymous => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![alpn.to_vec()];
     Arc::new(config)
 }
 
-fn server_tls(tls: RawTls) -> Arc<rustls::ServerConfig> {
+/// The TLS of a raw server: it believes any client.
+pub(crate) fn server_tls(tls: RawTls, alpn: &[u8]) -> Arc<rustls::ServerConfig> {
     let (RawTls::Good(seed) | RawTls::Classical(seed)) = tls else { panic!("a server always has a key") };
     let mut config = rustls::ServerConfig::builder_with_provider(provider(tls))
         .with_protocol_versions(&[&version::TLS13])
@@ -154,7 +156,7 @@ fn server_tls(tls: RawTls) -> Arc<rustls::ServerConfig> {
         .with_cert_resolver(Arc::new(rustls::server::AlwaysResolvesServerRawPublicKeys::new(certified(
             seed,
         ))));
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![alpn.to_vec()];
     Arc::new(config)
 }
 

@@ -398,7 +398,8 @@ impl Lanes {
     pub(crate) fn held(&self) -> crate::probe::Held {
         let unread = self.lanes.values().filter_map(|lane| lane.recv.as_ref()).map(RecvHalf::unread);
         let (lanes, control) = (self.lanes.len(), self.control.len());
-        crate::probe::Held { lanes, unread: unread.sum(), kept: self.kept, control }
+        let credit = self.send_limit.saturating_sub(self.sent);
+        crate::probe::Held { lanes, unread: unread.sum(), kept: self.kept, control, credit }
     }
 
     fn count(&mut self, fresh: u64, is_stopped: bool) -> Result<(), Violation> {

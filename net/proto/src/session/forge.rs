@@ -19,6 +19,8 @@ pub struct Held {
     pub kept: u64,
     /// Small frames that wait to be sent.
     pub control: usize,
+    /// Bytes that the other side still takes, of all lanes.
+    pub credit: u64,
 }
 
 impl Session {
