@@ -77,6 +77,8 @@ pub struct Endpoint {
     /// Sessions that others began and nobody has asked for.
     fresh: VecDeque<SessionId>,
     sessions_max: usize,
+    /// Sessions note what they do.
+    traces: bool,
     dropped: Dropped,
 }
 
@@ -109,6 +111,7 @@ impl Endpoint {
             accepts,
             fresh: VecDeque::new(),
             sessions_max: SESSIONS_MAX,
+            traces: false,
             dropped: Dropped::default(),
         }
     }
@@ -126,7 +129,7 @@ impl Endpoint {
     ) -> Result<SessionId, rustls::Error> {
         let id = self.fresh_id();
         let session = Session::connect(config, tls, (id, addr), self.minter.token(id), now)?;
-        self.insert(id, session);
+        self.insert(id, session, now);
         Ok(id)
     }
 
@@ -141,7 +144,10 @@ impl Endpoint {
         }
     }
 
-    fn insert(&mut self, id: SessionId, session: Session) {
+    fn insert(&mut self, id: SessionId, mut session: Session, now: Time) {
+        if self.traces {
+            session.start_trace(now);
+        }
         self.sessions.insert(id, session);
         self.touched(id);
     }
@@ -246,7 +252,7 @@ impl Endpoint {
         session.hello(newcomer.hello.bytes(), now);
         self.begun.insert(who, id);
         self.fresh.push_back(id);
-        self.insert(id, session);
+        self.insert(id, session, now);
     }
 
     /// Handshakes of others that have not proven their address.
@@ -348,6 +354,9 @@ impl Endpoint {
                 continue;
             };
             if let Some(transmit) = session.transmit(now, out) {
+                if self.traces {
+                    self.changed.insert(id);
+                }
                 return Some(transmit);
             }
             self.ready.remove(&id);
@@ -416,6 +425,12 @@ impl Endpoint {
     #[must_use]
     pub fn newcomers(&self) -> usize {
         self.newcomers.len()
+    }
+
+    /// Lets every session from here on note what it does ([`Session::poll_trace`]); one that has sent counts as
+    /// changed then.
+    pub const fn trace_sessions(&mut self) {
+        self.traces = true;
     }
 
     /// Lets in no more sessions than this.

@@ -210,6 +210,11 @@ impl Handshake {
         keys.remote.packet.decrypt_in_place(header.seq.into(), aad, payload).ok()
     }
 
+    /// The number of the packet that was written last.
+    pub(crate) const fn last_number(&self) -> u32 {
+        self.number
+    }
+
     /// Whether the other side has to be answered no more: TLS is through.
     pub(crate) fn is_finished(&self) -> bool {
         !self.tls.is_handshaking()

@@ -8,7 +8,7 @@
 //! The way of a byte out: [`lane`] keeps it until it arrives, [`session`] puts it into a packet when
 //! congestion control and pace allow, [`frame`] says how, [`keys`] seals, [`header`] stands in front. The
 //! way in is the same backwards. [`sent`] finds what was lost, [`mtu`] how large a packet may be,
-//! [`handshake`] is TLS 1.3 inside INIT and RESP. Every byte is drawn in `docs/protocol.md`.
+//! [`handshake`] is TLS 1.3 inside INIT and RESP, [`trace`] what somebody who asks is told of it all. Every byte is drawn in `docs/protocol.md`.
 
 mod congestion;
 mod cookie;
@@ -30,6 +30,7 @@ mod rtt;
 mod sent;
 mod session;
 mod time;
+mod trace;
 #[cfg(test)]
 mod vectors;
 
@@ -38,3 +39,4 @@ pub use handshake::HandshakeError;
 pub use lane::{CLASSES, LaneEvent, LaneId, Read, Violation, Windows};
 pub use session::{Closed, Event, Session, SessionConfig, Stats, Transmit};
 pub use time::Time;
+pub use trace::TraceEvent;

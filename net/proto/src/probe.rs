@@ -32,7 +32,8 @@ pub fn read_frames(content: &[u8], largest: u64) -> Option<Reading> {
     for frame in Frames::new(content, largest) {
         let frame = frame.ok()?;
         // Padding behind padding is the same padding.
-        if frame == Frame::Padding && reading.frames.last().is_some_and(|last| *last == format!("{frame:?}")) {
+        if frame == Frame::Padding && reading.frames.last().is_some_and(|last| *last == format!("{frame:?}"))
+        {
             continue;
         }
         reading.frames.push(format!("{frame:?}"));

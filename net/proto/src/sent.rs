@@ -138,22 +138,23 @@ impl SentPackets {
         Ok(newly)
     }
 
-    /// Takes out what counts as lost: too far behind one that arrived, or too long ago.
-    pub(crate) fn lost(&mut self, rtt: &Rtt, now: Time) -> Vec<SentPacket> {
+    /// Takes out what counts as lost, with its numbers: too far behind one that arrived, or too long ago.
+    pub(crate) fn lost(&mut self, rtt: &Rtt, now: Time) -> Vec<(u64, SentPacket)> {
         let mut lost = Vec::new();
         let Some(largest) = self.largest_acked else { return lost };
         for number in self.base..largest {
             let Some(packet) = self.peek(number) else { continue };
             let is_behind = largest - number >= REORDER_PACKETS;
             if is_behind || now.since(packet.at) >= rtt.loss_delay() {
-                lost.extend(self.take(number));
+                lost.extend(self.take(number).map(|packet| (number, packet)));
             } else {
                 // Those after it were sent later and are nearer.
                 break;
             }
         }
         while self.ring.len() > SENT_MAX {
-            lost.extend(self.take(self.base));
+            let number = self.base;
+            lost.extend(self.take(number).map(|packet| (number, packet)));
             self.trim_one();
         }
         self.trim();

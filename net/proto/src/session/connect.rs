@@ -11,6 +11,7 @@ use crate::mtu::PathSize;
 use crate::params::Params;
 use crate::sent::Control;
 use crate::time::Time;
+use crate::trace::TraceEvent;
 use core::net::SocketAddr;
 use freehold_model::codec::{from_slice, to_vec};
 use rustls::pki_types::ServerName;
@@ -168,6 +169,7 @@ impl Session {
         self.lanes.begin(theirs.lane_bytes, theirs.session_bytes, theirs.lanes.into());
         self.phase = Phase::Open;
         self.heard_at = now;
+        self.note(now, TraceEvent::Established);
         self.events.push_back(Event::Established { key, hello: theirs.hello });
     }
 
@@ -182,6 +184,7 @@ impl Session {
             });
             connecting.give_up = now;
             self.events.push_back(Event::Closed(Closed::Handshake(error)));
+            self.note(now, TraceEvent::Closed(Closed::Handshake(error)));
         }
     }
 

@@ -24,6 +24,7 @@ use crate::received::Received;
 use crate::rtt::Rtt;
 use crate::sent::SentPackets;
 use crate::time::Time;
+use crate::trace::{Trace, TraceEvent};
 use bytes::Bytes;
 use core::net::SocketAddr;
 use std::collections::VecDeque;
@@ -188,6 +189,8 @@ pub struct Session {
     said_at: Time,
     events: VecDeque<Event>,
     stats: Stats,
+    /// Only of those that somebody looks at.
+    trace: Option<Box<Trace>>,
 }
 
 impl Session {
@@ -232,6 +235,7 @@ impl Session {
             said_at: now,
             events: VecDeque::new(),
             stats: Stats::default(),
+            trace: None,
             config,
         }
     }
@@ -269,6 +273,31 @@ impl Session {
     /// The token by which the other side says that it has lost the session.
     pub(crate) const fn peer_token(&self) -> Option<&[u8; TOKEN_LEN]> {
         self.peer_token.as_ref()
+    }
+
+    /// Whether another machine began it and was not let in yet.
+    #[must_use]
+    pub const fn is_of_stranger(&self) -> bool {
+        !self.is_client && self.peer_token.is_none()
+    }
+
+    /// Notes what it does from here on, to be taken by [`Self::poll_trace`].
+    pub(crate) fn start_trace(&mut self, now: Time) {
+        let mut trace = Box::<Trace>::default();
+        trace.push(now, TraceEvent::Started { is_client: self.is_client });
+        self.trace = Some(trace);
+    }
+
+    /// What it did next, if that is noted.
+    pub fn poll_trace(&mut self) -> Option<(Time, TraceEvent)> {
+        self.trace.as_mut()?.pop()
+    }
+
+    /// Notes something, where that is wanted.
+    fn note(&mut self, now: Time, event: TraceEvent) {
+        if let Some(trace) = &mut self.trace {
+            trace.push(now, event);
+        }
     }
 
     /// What happened next.
@@ -325,6 +354,7 @@ impl Session {
             Phase::Open => {
                 let until = now + 3 * self.rtt.probe_timeout();
                 self.phase = Phase::Closing { code, until, is_due: true };
+                self.note(now, TraceEvent::Closed(Closed::Here));
                 self.events.push_back(Event::Closed(Closed::Here));
             }
             Phase::Connecting(_) => self.end(Closed::Here),
@@ -337,12 +367,16 @@ impl Session {
         if self.is_open() {
             let until = now + 3 * self.rtt.probe_timeout();
             self.phase = Phase::Closing { code: PROTOCOL, until, is_due: true };
+            self.note(now, TraceEvent::Closed(Closed::Violation(violation)));
             self.events.push_back(Event::Closed(Closed::Violation(violation)));
         }
     }
 
     fn end(&mut self, why: Closed) {
         if !matches!(self.phase, Phase::Closing { .. } | Phase::Over) {
+            if let Some(trace) = &mut self.trace {
+                trace.push_latest(TraceEvent::Closed(why));
+            }
             self.events.push_back(Event::Closed(why));
         }
         self.phase = Phase::Over;
@@ -368,7 +402,10 @@ impl Session {
     #[cfg(any(test, feature = "probe"))]
     pub fn change_key(&mut self, now: Time) -> bool {
         let changed = self.keys.as_mut().is_some_and(|keys| keys.change_now(now));
-        self.stats.key_changes += u64::from(changed);
+        if changed {
+            self.stats.key_changes += 1;
+            self.note(now, TraceEvent::KeyChanged);
+        }
         changed
     }
 }

@@ -9,13 +9,18 @@ use crate::limits::DATAGRAM_BYTES_MIN;
 use crate::ranges::Ranges;
 use crate::sent::{Control, SentPacket};
 use crate::time::Time;
+use crate::trace::TraceEvent;
 use std::time::Duration;
 
 impl Session {
     /// Takes in a datagram of this session, whose header was read. It is opened in place.
     pub fn handle(&mut self, header: &Header, datagram: &mut [u8], now: Time) {
         match header.kind {
-            Kind::Init | Kind::Resp => self.handshake_packet(header, datagram, now),
+            Kind::Init | Kind::Resp => {
+                let (kind, number, bytes) = (header.kind, header.seq.into(), datagram.len());
+                self.note(now, TraceEvent::Received { kind, number, bytes });
+                self.handshake_packet(header, datagram, now);
+            }
             Kind::Retry => self.retry(&datagram[HEADER_LEN..], now),
             Kind::Close if header.flags & flag::SEALED != 0 => self.handshake_closed(header, datagram),
             Kind::Data | Kind::Ack | Kind::Probe | Kind::Close => self.sealed_packet(header, datagram, now),
@@ -40,7 +45,10 @@ impl Session {
             return;
         };
         // The slice borrows the datagram, not the keys.
-        self.stats.key_changes += u64::from(self.keys.as_ref().is_some_and(|keys| keys.phase() != before));
+        if self.keys.as_ref().is_some_and(|keys| keys.phase() != before) {
+            self.stats.key_changes += 1;
+            self.note(now, TraceEvent::KeyChanged);
+        }
         if let Phase::Connecting(_) = self.phase {
             if !self.is_client {
                 // Frames before the client has finished: they come again.
@@ -52,6 +60,7 @@ impl Session {
         self.received.take(number, is_eliciting, header.flags & flag::IMMEDIATE != 0, now);
         self.heard_at = now;
         self.stats.received = (self.stats.received.0 + 1, self.stats.received.1 + len as u64);
+        self.note(now, TraceEvent::Received { kind: header.kind, number, bytes: len });
         if let Phase::Closing { is_due, .. } = &mut self.phase {
             // It has not heard.
             *is_due |= is_eliciting;
@@ -99,6 +108,9 @@ impl Session {
             if packet.is_probe {
                 self.size.probe_acked(size);
                 self.congestion.set_packet_bytes(self.size.bytes() as u64);
+                if let Some(trace) = &mut self.trace {
+                    trace.push(now, TraceEvent::Size { bytes: self.size.bytes() });
+                }
             }
             self.size.acked(size);
             packet.content.pieces().for_each(|piece| self.lanes.acked(&piece));
@@ -108,15 +120,28 @@ impl Session {
             self.congestion.acked(newly.acked_bytes, newest, self.is_limited, &self.rtt, now);
         }
         self.timeouts = 0;
+        self.note_acked(arrived, (newly.acked.len(), newly.acked_bytes), now);
         self.look_for_losses(now);
         Ok(())
+    }
+
+    /// Notes what an acknowledgement brought and changed.
+    fn note_acked(&mut self, arrived: &Ranges, (packets, bytes): (usize, u64), now: Time) {
+        let Some(trace) = &mut self.trace else { return };
+        let largest = arrived.iter().next_back().map_or(0, |(_, end)| end - 1);
+        trace.push(now, TraceEvent::Acked { packets, bytes, largest });
+        let (smoothed_rtt, latest_rtt) = (self.rtt.smoothed(), self.rtt.latest());
+        let (window, in_flight) = (self.congestion.window(), self.sent.in_flight());
+        trace.push(now, TraceEvent::Metrics { smoothed_rtt, latest_rtt, window, in_flight });
     }
 
     /// Takes out what is lost; it goes out again.
     pub(super) fn look_for_losses(&mut self, now: Time) {
         let lost = self.sent.lost(&self.rtt, now);
         let (mut newest, mut larger) = (None, 0);
-        for packet in &lost {
+        for (number, packet) in &lost {
+            let (number, bytes, is_probe) = (*number, packet.len.into(), packet.is_probe);
+            self.note(now, TraceEvent::Lost { number, bytes, is_probe });
             self.was_lost(packet, now);
             if !packet.is_probe {
                 newest = newest.max(Some(packet.at));
@@ -128,6 +153,7 @@ impl Session {
         }
         if self.size.is_black_hole(larger, now) {
             self.congestion.set_packet_bytes(self.size.bytes() as u64);
+            self.note(now, TraceEvent::Size { bytes: self.size.bytes() });
         }
     }
 

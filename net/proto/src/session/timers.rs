@@ -4,6 +4,7 @@ use super::{Closed, Phase, Session};
 use crate::limits::PERSISTENT_PROBES;
 use crate::sent::Control;
 use crate::time::Time;
+use crate::trace::TraceEvent;
 
 impl Session {
     /// When [`Self::expire`] and [`Self::transmit`] are to be called at the latest.
@@ -36,6 +37,9 @@ impl Session {
 
     /// Does what is due.
     pub fn expire(&mut self, now: Time) {
+        if let Some(trace) = &mut self.trace {
+            trace.look_at_clock(now);
+        }
         match &self.phase {
             Phase::Connecting(connecting) => {
                 if now >= connecting.give_up && connecting.failed.is_none() {
@@ -72,7 +76,10 @@ impl Session {
         if let Some(keys) = &mut self.keys {
             let before = keys.phase();
             keys.change_if_due(now);
-            self.stats.key_changes += u64::from(keys.phase() != before);
+            if keys.phase() != before {
+                self.stats.key_changes += 1;
+                self.note(now, TraceEvent::KeyChanged);
+            }
         }
     }
 
@@ -81,6 +88,7 @@ impl Session {
         self.timeouts += 1;
         self.probes = 2;
         self.stats.probe_timeouts += 1;
+        self.note(now, TraceEvent::TimedOut { count: self.timeouts });
         let oldest: Vec<_> = self.sent.oldest(2).cloned().collect();
         for content in &oldest {
             content.pieces().for_each(|piece| {
@@ -94,6 +102,7 @@ impl Session {
             self.congestion.stalled();
             if self.size.is_black_hole(self.timeouts, now) {
                 self.congestion.set_packet_bytes(self.size.bytes() as u64);
+                self.note(now, TraceEvent::Size { bytes: self.size.bytes() });
             }
         }
     }

@@ -7,6 +7,7 @@ use crate::limits::{BATCH_BYTES_MAX, SEGMENTS_MAX};
 use crate::pacer::Pace;
 use crate::sent::{Content, Control, SentPacket};
 use crate::time::Time;
+use crate::trace::TraceEvent;
 
 /// What a packet is to be.
 struct Plan {
@@ -26,7 +27,11 @@ impl Session {
         let to = self.addr;
         let one = |len| Transmit { to, len, segment: len };
         match self.phase {
-            Phase::Connecting(_) => self.transmit_handshake(now, out).map(one),
+            Phase::Connecting(_) => {
+                let len = self.transmit_handshake(now, out)?;
+                self.note_handshake_sent(len, now);
+                Some(one(len))
+            }
             Phase::Closing { .. } => self.transmit_close(now, out).map(one),
             Phase::Over => None,
             Phase::Open => match self.transmit_size_probe(now, out) {
@@ -34,6 +39,18 @@ impl Session {
                 None => self.transmit_batch(now, out),
             },
         }
+    }
+
+    /// Notes a datagram of the handshake.
+    fn note_handshake_sent(&mut self, bytes: usize, now: Time) {
+        let Some(trace) = &mut self.trace else { return };
+        // Once it failed and that was said, there is no handshake any more.
+        let number = match &self.phase {
+            Phase::Connecting(connecting) => connecting.tls.last_number().into(),
+            _ => 0,
+        };
+        let kind = if self.is_client { Kind::Init } else { Kind::Resp };
+        trace.push(now, TraceEvent::Sent { kind, number, bytes, is_eliciting: true });
     }
 
     fn transmit_batch(&mut self, now: Time, out: &mut [u8]) -> Option<Transmit> {
@@ -125,6 +142,7 @@ impl Session {
         keys.seal(number, packet);
         head.write_crc(packet);
         let sent_len = u16::try_from(len).expect("a datagram is shorter than 64 KiB");
+        self.note(now, TraceEvent::Sent { kind: plan.kind, number, bytes: len, is_eliciting });
         self.note_sent(SentPacket { at: now, len: sent_len, is_eliciting, is_probe, content: carried }, now);
         Some(len)
     }
@@ -219,6 +237,7 @@ impl Session {
         keys.seal(number, packet);
         header.write_crc(packet);
         let sent_len = u16::try_from(len).expect("a few bytes");
+        self.note(now, TraceEvent::Sent { kind: Kind::Close, number, bytes: len, is_eliciting: false });
         let content = Content::default();
         self.note_sent(
             SentPacket { at: now, len: sent_len, is_eliciting: false, is_probe: false, content },

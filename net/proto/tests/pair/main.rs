@@ -7,4 +7,5 @@ mod kit;
 mod network;
 mod random;
 mod size;
+mod trace;
 mod transfer;
