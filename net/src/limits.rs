@@ -83,3 +83,12 @@ pub(crate) const DATAGRAM_BYTES: u16 = 65_000;
 
 /// How long FHP is tried before QUIC is tried beside it: two round trips of a bad path.
 pub(crate) const FHP_HEAD_START: Duration = Duration::from_millis(750);
+
+/// Bytes of one link's trace: some 100,000 events, seconds of a fast transfer or days of a quiet link.
+pub const TRACE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Traces in one folder; the oldest is removed for a new one. Together 1 GiB at most.
+pub const TRACE_FILES_MAX: usize = 64;
+
+/// Events of all links that wait for the thread that writes them, some 16 MiB; more are missing in the trace.
+pub(crate) const TRACE_WAITING_MAX: usize = 256 * 1024;

@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 
 use super::beside::Beside;
 use super::socket::{Buffers, Sent, Socket};
+use super::trace::Traces;
 
 /// Bytes of the buffer that datagrams are written into: one send to the kernel.
 const OUT_BYTES: usize = 65_535;
@@ -58,6 +59,8 @@ pub(super) struct State {
     blocked: Option<Transmit>,
     /// Until when the thread sleeps if nothing wakes it.
     sleeps_until: Option<Time>,
+    /// Where sessions' traces go, if somewhere.
+    traces: Option<Traces>,
 }
 
 /// What is known of a session here.
@@ -111,6 +114,7 @@ impl Driver {
                 out: vec![0; OUT_BYTES],
                 blocked: None,
                 sleeps_until: None,
+                traces: None,
             }),
             incoming: Notify::new(),
         });
@@ -316,6 +320,12 @@ impl State {
         }
     }
 
+    /// Every session from here on is traced.
+    pub(super) fn trace(&mut self, traces: Traces) {
+        self.endpoint.trace_sessions();
+        self.traces = Some(traces);
+    }
+
     /// Sessions, newcomers, and what was dropped before either saw it.
     pub(super) fn held(&self) -> (usize, usize, Dropped) {
         (self.endpoint.sessions().count(), self.endpoint.newcomers(), self.endpoint.dropped())
@@ -343,6 +353,9 @@ impl State {
         while let Some(id) = self.endpoint.next_changed() {
             while let Some(event) = self.endpoint.session(id).and_then(Session::poll) {
                 self.event(id, event);
+            }
+            if let (Some(traces), Some(session)) = (&mut self.traces, self.endpoint.session(id)) {
+                traces.take(id, session);
             }
             if self.endpoint.session(id).is_some_and(|session| session.is_over()) {
                 self.endpoint.forget(id);

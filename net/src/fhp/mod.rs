@@ -4,9 +4,11 @@ mod beside;
 pub(crate) mod carrier;
 mod driver;
 mod socket;
+mod trace;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::path::Path;
 use std::sync::Arc;
 
 use freehold_model::Entropy;
@@ -23,6 +25,7 @@ use carrier::FhpCarrier;
 use driver::Driver;
 pub use socket::Sends;
 use socket::Socket;
+use trace::Traces;
 
 /// Protocol name in the handshake; quinn has its own, so that neither's flights fit the other.
 pub(crate) const ALPN: &[u8] = b"freehold-fhp/1";
@@ -98,6 +101,16 @@ impl Fhp {
         let session = self.driver.shared().with(|state, now| state.connect(addr, tls, config, now));
         let session = session.map_err(|_| LinkError::Unreachable)?;
         Ok(FhpCarrier::new(&self.driver, session))
+    }
+
+    /// Writes what every session from here on does into a folder.
+    ///
+    /// # Errors
+    /// What the system says of the folder.
+    pub(crate) fn trace(&self, dir: &Path) -> io::Result<()> {
+        let traces = Traces::start(dir)?;
+        self.driver.shared().with_held(|state| state.trace(traces));
+        Ok(())
     }
 
     pub(crate) fn counts(&self) -> FhpCounts {

@@ -14,6 +14,7 @@ mod identity;
 mod kit;
 mod limits;
 mod quic;
+mod trace;
 
 macro_rules! suite {
     ($kind:ty: $($module:ident::{$($name:ident),* $(,)?})*) => {
@@ -129,25 +130,31 @@ mod over_fhp {
     }
 }
 
-/// Datagrams that only FHP knows.
-mod fhp_datagrams {
-    use super::datagrams;
+/// What only FHP knows: its datagrams, and its traces.
+mod fhp_alone {
+    use super::{datagrams, trace};
 
     macro_rules! tests {
-        ($($name:ident),* $(,)?) => {$(
+        ($($module:ident::{$($name:ident),* $(,)?})*) => {$($(
             #[tokio::test]
             async fn $name() {
-                crate::kit::within(datagrams::$name()).await;
+                crate::kit::within($module::$name()).await;
             }
-        )*};
+        )*)*};
     }
 
     tests! {
-        repeated_and_flipped_datagrams_of_a_link_change_nothing,
-        datagrams_of_a_link_from_elsewhere_cost_a_moment_and_no_link,
-        a_flood_of_hellos_is_held_to_its_limit_and_honest_machines_get_in,
-        frames_that_break_a_rule_end_their_link_and_no_other,
-        who_falls_silent_in_the_middle_is_forgotten_with_its_requests,
-        who_opens_all_lanes_and_says_nothing_waits_and_others_do_not,
+        datagrams::{
+            repeated_and_flipped_datagrams_of_a_link_change_nothing,
+            datagrams_of_a_link_from_elsewhere_cost_a_moment_and_no_link,
+            a_flood_of_hellos_is_held_to_its_limit_and_honest_machines_get_in,
+            frames_that_break_a_rule_end_their_link_and_no_other,
+            who_falls_silent_in_the_middle_is_forgotten_with_its_requests,
+            who_opens_all_lanes_and_says_nothing_waits_and_others_do_not,
+        }
+        trace::{
+            a_traced_link_leaves_a_line_of_json_for_everything_it_did_and_says_nothing_private,
+            who_is_not_let_in_leaves_no_trace,
+        }
     }
 }
