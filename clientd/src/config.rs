@@ -36,6 +36,9 @@ pub(crate) struct Flags {
     /// What carries links to devices and nodes: auto (FHP, and QUIC where that is not answered), fhp, quic.
     #[arg(long, value_name = "NAME", env = "FREEHOLD_CLIENTD_TRANSPORT")]
     transport: Option<Transport>,
+    /// Folder for a trace of each link by FHP, as lines of JSON [default: none are written].
+    #[arg(long, value_name = "DIR", env = "FREEHOLD_CLIENTD_TRACE_LINKS")]
+    trace_links: Option<PathBuf>,
     /// What to log: error, warn, info, debug, trace, or a tracing filter.
     #[arg(long, value_name = "LEVEL", env = "FREEHOLD_CLIENTD_LOG")]
     log: Option<String>,
@@ -49,6 +52,7 @@ struct File {
     listen: Option<SocketAddr>,
     lan: Option<bool>,
     transport: Option<Transport>,
+    trace_links: Option<PathBuf>,
     log: Option<String>,
 }
 
@@ -63,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) lan: bool,
     /// What carries links.
     pub(crate) transport: Transport,
+    /// Where traces of links are written, if anywhere.
+    pub(crate) trace_links: Option<PathBuf>,
     /// Log filter.
     pub(crate) log: String,
 }
@@ -92,7 +98,8 @@ impl Config {
         // Whoever listens at one address only wants no more of the network than that.
         let lan = flags.lan.or(file.lan).unwrap_or(listen.ip().is_unspecified());
         let transport = flags.transport.or(file.transport).unwrap_or_default();
-        Ok(Self { cache_bytes, listen, lan, transport, log })
+        let trace_links = flags.trace_links.clone().or(file.trace_links);
+        Ok(Self { cache_bytes, listen, lan, transport, trace_links, log })
     }
 }
 
@@ -113,7 +120,7 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file_and_the_file_over_the_default() {
-        let text = "cache_bytes = 1073741824\nlog = \"debug\"\n";
+        let text = "cache_bytes = 1073741824\nlog = \"debug\"\ntrace_links = \"/traces\"\n";
         let flags = Flags { log: Some("warn".into()), ..Flags::default() };
         let config = load(Some(text), &flags).expect("a valid file");
         assert_eq!(
@@ -123,6 +130,7 @@ mod tests {
                 listen: LISTEN,
                 lan: true,
                 transport: Transport::Auto,
+                trace_links: Some("/traces".into()),
                 log: "warn".into()
             }
         );

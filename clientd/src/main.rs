@@ -53,6 +53,7 @@ async fn run(flags: Flags) -> Result<()> {
             listen: config.listen,
             lan: config.lan,
             transport: config.transport,
+            trace_links: config.trace_links.clone(),
         },
     )
     .await

@@ -29,7 +29,7 @@ pub struct EngineDirs {
 }
 
 /// Settings.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct EngineConfig {
     /// Bytes of sealed chunks kept on this device.
     pub cache_bytes: u64,
@@ -39,6 +39,8 @@ pub struct EngineConfig {
     pub lan: bool,
     /// What carries links to other devices and to storage nodes.
     pub transport: freehold_net::Transport,
+    /// Where traces of links are written, if anywhere.
+    pub trace_links: Option<PathBuf>,
 }
 
 /// A new account.
@@ -290,7 +292,7 @@ impl Engine {
     /// Opens the vault of an account that is on this device.
     async fn enter(&self, stored: StoredAccount, secret: DeviceSecret) -> Result<(), EngineError> {
         let (identity, vault_id) = (stored.identity.clone(), stored.vault);
-        let (dirs, config) = (self.0.dirs.clone(), self.0.config);
+        let (dirs, config) = (self.0.dirs.clone(), self.0.config.clone());
         let opened = tokio::task::spawn_blocking(move || {
             let dirs = VaultDirs {
                 data: &dirs.data,
@@ -299,6 +301,7 @@ impl Engine {
                 listen: config.listen,
                 lan: config.lan,
                 transport: config.transport,
+                trace_links: config.trace_links.as_deref(),
             };
             OpenVault::open(&dirs, stored, &secret)
         });

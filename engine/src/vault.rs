@@ -64,6 +64,8 @@ pub(crate) struct VaultDirs<'a> {
     pub(crate) lan: bool,
     /// What carries links.
     pub(crate) transport: Transport,
+    /// Where traces of links are written, if anywhere.
+    pub(crate) trace_links: Option<&'a Path>,
 }
 
 /// A vault with its tasks running.
@@ -101,6 +103,10 @@ impl OpenVault {
         let admitted = KeySet::default();
         let identity = LinkIdentity::from_seed(secret.tls_seed().expose());
         let endpoint = bind(dirs.listen, dirs.transport, &identity, &admitted)?;
+        if let Some(dir) = dirs.trace_links {
+            let traced = endpoint.trace_links(dir);
+            traced.map_err(|error| EngineError::disk("write link traces where --trace-links says", error))?;
+        }
         let Opened { parts, recovery, events } = open_parts(dirs, stored, secret, &endpoint, admitted)?;
         let parts = Arc::new(parts);
         parts.members_changed();

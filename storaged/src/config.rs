@@ -47,6 +47,9 @@ pub struct Flags {
     /// What carries links from clients: auto (FHP and QUIC), fhp, quic.
     #[arg(long, value_name = "NAME", env = "FREEHOLD_STORAGED_TRANSPORT")]
     transport: Option<Transport>,
+    /// Folder for a trace of each link by FHP, as lines of JSON [default: none are written].
+    #[arg(long, value_name = "DIR", env = "FREEHOLD_STORAGED_TRACE_LINKS")]
+    trace_links: Option<PathBuf>,
 }
 
 /// What the file may say.
@@ -62,6 +65,7 @@ struct File {
     zone: Option<u16>,
     log: Option<String>,
     transport: Option<Transport>,
+    trace_links: Option<PathBuf>,
 }
 
 /// The settings in force.
@@ -83,6 +87,8 @@ pub struct Config {
     pub log: String,
     /// What carries links.
     pub transport: Transport,
+    /// Where traces of links are written, if anywhere.
+    pub trace_links: Option<PathBuf>,
 }
 
 impl Config {
@@ -116,6 +122,7 @@ impl Config {
             zone: flags.zone.or(file.zone).unwrap_or(0),
             log: flags.log.or(file.log).unwrap_or_else(|| "info".to_owned()),
             transport: flags.transport.or(file.transport).unwrap_or_default(),
+            trace_links: flags.trace_links.or(file.trace_links),
         })
     }
 }

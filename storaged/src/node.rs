@@ -43,6 +43,11 @@ impl Node {
         let link = LinkConfig { transport: config.transport, ..LinkConfig::default() };
         let endpoint = Endpoint::bind(config.listen, secret.identity(), Accept::AnyKey, link)
             .map_err(StartError::Bind)?;
+        if let Some(dir) = &config.trace_links {
+            let why =
+                |error| format!("cannot write link traces in {}: {error}; see --trace-links", dir.display());
+            endpoint.trace_links(dir).map_err(|error| StartError::Config(why(error)))?;
+        }
         let addr = endpoint.local_addr().map_err(|error| dir.unusable(error))?;
         let addresses = addresses(config, addr)?;
         let (joined, client) = match joined {

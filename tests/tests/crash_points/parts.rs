@@ -156,6 +156,7 @@ pub(crate) fn check_node(folder: &Path, promises: &Promises, until: u64) -> Resu
         zone: 0,
         log: String::new(),
         transport: Transport::Auto,
+        trace_links: None,
     }));
     match started {
         Ok(node) => drop(node),
@@ -180,8 +181,13 @@ pub(crate) fn check_device(folder: &Path, promises: &Promises, from: u64, until:
     // As the daemon does.
     std::fs::create_dir_all(&dirs.data)?;
     std::fs::create_dir_all(&dirs.cache)?;
-    let config =
-        EngineConfig { cache_bytes: 1 << 33, listen: ANY_PORT, lan: false, transport: Transport::Auto };
+    let config = EngineConfig {
+        cache_bytes: 1 << 33,
+        listen: ANY_PORT,
+        lan: false,
+        transport: Transport::Auto,
+        trace_links: None,
+    };
     let runtime = runtime()?;
     let engine = runtime.block_on(Engine::open(dirs, config))?;
     if until >= story.signed_up {
