@@ -18,6 +18,10 @@ pub(crate) struct DataKeys {
     phase: bool,
     /// The smallest number that came under the present key.
     first: Option<u64>,
+    /// The number of the first packet sealed under the present key.
+    first_sealed: Option<u64>,
+    /// The other side has acknowledged a packet under the present key: it has seen it.
+    is_seen: bool,
     /// Packets sealed under the present key, and since when.
     sealed: u64,
     since: Time,
@@ -41,6 +45,8 @@ impl DataKeys {
             secrets,
             phase: false,
             first: None,
+            first_sealed: None,
+            is_seen: false,
             sealed: 0,
             since: now,
             forged: 0,
@@ -54,6 +60,7 @@ impl DataKeys {
     /// Seals a packet in place: header, content, room for the tag.
     pub(crate) fn seal(&mut self, number: u64, packet: &mut [u8]) {
         self.sealed += 1;
+        self.first_sealed.get_or_insert(number);
         seal(&*self.local, number, packet);
     }
 
@@ -88,6 +95,17 @@ impl DataKeys {
         Ok(&content[..len])
     }
 
+    /// The other side acknowledged a packet.
+    pub(crate) fn acked(&mut self, number: u64) {
+        self.is_seen |= self.first_sealed.is_some_and(|first| number >= first);
+    }
+
+    /// Whether the present key may be followed by the next: it was seen on both sides (RFC 9001 §6.1), else the
+    /// other side would meet a key two ahead of its own; and nothing late can come under the one before.
+    const fn may_change(&self) -> bool {
+        self.first.is_some() && self.is_seen && self.previous.is_none()
+    }
+
     const fn was_forged(&mut self) -> Forged {
         self.forged += 1;
         Forged
@@ -98,13 +116,13 @@ impl DataKeys {
         self.forged >= FORGED_MAX
     }
 
-    /// Takes the next key when the present one has sealed enough, and the other side has followed.
+    /// Takes the next key when the present one has sealed enough, and both sides have seen it.
     pub(crate) fn change_if_due(&mut self, now: Time) {
         if self.previous_until.is_some_and(|until| now >= until) {
             (self.previous, self.previous_until) = (None, None);
         }
         let is_old = self.sealed >= KEY_PACKETS || now.since(self.since) >= KEY_LIFETIME;
-        if is_old && self.first.is_some() && self.previous.is_none() {
+        if is_old && self.may_change() {
             self.change(now);
         }
     }
@@ -112,7 +130,7 @@ impl DataKeys {
     /// Changes the key although none is due.
     #[cfg(any(test, feature = "probe"))]
     pub(crate) fn change_now(&mut self, now: Time) -> bool {
-        let may = self.first.is_some() && self.previous.is_none();
+        let may = self.may_change();
         if may {
             self.change(now);
         }
@@ -126,6 +144,7 @@ impl DataKeys {
         self.previous = Some(std::mem::replace(&mut self.remote, next.remote));
         self.phase = !self.phase;
         (self.first, self.previous_until, self.sealed, self.since) = (None, None, 0, now);
+        (self.first_sealed, self.is_seen) = (None, false);
     }
 }
 

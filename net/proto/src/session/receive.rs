@@ -100,6 +100,9 @@ impl Session {
         if newly.acked.is_empty() {
             return Ok(());
         }
+        if let (Some(keys), Some((_, end))) = (&mut self.keys, arrived.iter().next_back()) {
+            keys.acked(end - 1);
+        }
         if let Some(sent) = newly.largest_sent {
             self.rtt.sample(now.since(sent), delay);
         }

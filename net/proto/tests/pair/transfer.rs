@@ -132,6 +132,36 @@ fn keys_change_under_loss_and_no_byte_is_lost() {
     assert!(pair.client.came[&lane].0 == sent);
 }
 
+/// The client's new key arrives and nothing of the server's: what the server changes to would be two ahead of
+/// what the client has seen.
+#[test]
+fn a_key_is_not_changed_again_before_the_other_side_has_seen_it() {
+    let mut pair = Pair::connected(Network::perfect(DELAY));
+    pair.client.send(3, b"seen");
+    pair.server.send(3, b"seen");
+    pair.run(Duration::from_millis(200), |_| false);
+    let now = pair.now;
+    assert!(pair.client.session().change_key(now));
+    let lane = pair.client.send(3, &content(12_000));
+    pair.exchange();
+    pair.network.is_cut = true;
+    // What it asks an answer for keeps its clock going, so that it forgets the key before.
+    pair.server.send(3, b"lost");
+    pair.run(Duration::from_secs(2), |_| false);
+    pair.network.is_cut = false;
+    let now = pair.now;
+    assert!(!pair.server.session().change_key(now), "the client has seen nothing under the last one");
+    assert!(pair.run(Duration::from_secs(30), |pair| pair.server.came.get(&lane).is_some_and(|came| came.1)));
+    let lane = pair.server.send(3, &content(12_000));
+    assert!(pair.run(Duration::from_secs(30), |pair| pair.client.came.get(&lane).is_some_and(|came| came.1)));
+    pair.run(Duration::from_secs(2), |_| false);
+    let now = pair.now;
+    assert!(pair.server.session().change_key(now), "now it has");
+    let lane = pair.server.send(3, &content(12_000));
+    assert!(pair.run(Duration::from_secs(30), |pair| pair.client.came.get(&lane).is_some_and(|came| came.1)));
+    assert_eq!((&pair.client.closed[..], &pair.server.closed[..]), (&[][..], &[][..]));
+}
+
 #[test]
 fn a_cut_that_heals_goes_on_and_one_that_stays_is_a_timeout() {
     let mut pair = Pair::connected(Network::perfect(DELAY));
