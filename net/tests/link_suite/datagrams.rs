@@ -11,8 +11,8 @@ use freehold_net_proto::limits::{AMPLIFICATION_MAX, HALF_OPEN_RETRY};
 use crate::fhp::Fhp;
 use crate::hostile::request_head;
 use crate::kit::{
-    AMPLE, Bell, CLOSE_PROTOCOL, Desk, Event, Kind, RawLane, RawLink, RawTls, assert_alive, breathe, connect,
-    method, pattern, request, wanting,
+    AMPLE, Bell, CLOSE_PROTOCOL, Desk, Event, Kind, RawLane, RawLink, RawTls, assert_alive, connect, method,
+    pattern, request, wanting,
 };
 
 /// An endpoint that serves the desk, and can be asked what it holds.
@@ -41,7 +41,8 @@ impl Served {
     /// counts.
     async fn settles_at(&self, sessions: usize) {
         while self.counts().sessions != sessions {
-            breathe().await;
+            // Each look takes the driver's lock: looking without a pause keeps the driver from its work.
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert!(self.counts().newcomers <= HALF_OPEN_RETRY, "{:?}", self.counts());
     }
@@ -191,7 +192,8 @@ pub(crate) async fn a_flood_of_hellos_is_held_to_its_limit_and_honest_machines_g
         for datagram in &hello {
             udp.send_to(datagram, served.addr).expect("a socket that takes one datagram");
         }
-        if number % 50 == 49 {
+        // An answer shows that the server's socket is empty again: what it has no room for tests nothing.
+        if number % 10 == 9 {
             assert_alive(&link).await;
             let counts = served.counts();
             assert!(counts.sessions + counts.newcomers <= 2 + HALF_OPEN_RETRY, "{counts:?}");
@@ -200,8 +202,9 @@ pub(crate) async fn a_flood_of_hellos_is_held_to_its_limit_and_honest_machines_g
     let another = connect::<Fhp>(served.addr, served.key, LinkConfig::default()).await;
     assert_alive(&another).await;
     assert_alive(&link).await;
-    drop(another);
-    served.settles_at(1).await;
+    // Both stay: the end of one would be a single datagram, which may be lost.
+    served.settles_at(2).await;
+    assert_alive(&another).await;
 }
 
 pub(crate) async fn frames_that_break_a_rule_end_their_link_and_no_other() {
