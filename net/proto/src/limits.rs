@@ -120,5 +120,8 @@ pub const TRACE_EVENTS_MAX: usize = 16_384;
 /// Packets in one send to the kernel: 44 of 1,452 bytes fill 64 KiB.
 pub const SEGMENTS_MAX: usize = 44;
 
+/// A part of a batch waits so long for the rest while others are on their way.
+pub const GATHER: Duration = Duration::from_millis(1);
+
 /// Bytes of one send to the kernel.
 pub const BATCH_BYTES_MAX: usize = 65_000;

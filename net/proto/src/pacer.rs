@@ -6,6 +6,8 @@ use std::time::Duration;
 
 /// The least that is sent in one go: what one send to the kernel costs is worth a few packets.
 const BURST_PACKETS: u64 = 10;
+/// The most: where a millisecond is longer than that, so is what the next machine on the way can hold.
+const BURST_BATCHES: u64 = 4;
 /// The share of a round trip that one burst may be.
 const BURST_TIME: Duration = Duration::from_millis(1);
 
@@ -25,6 +27,7 @@ pub(crate) struct Pacer {
 pub(crate) struct Pace {
     bytes_per_sec: u64,
     burst: u64,
+    packet: u64,
 }
 
 impl Pace {
@@ -34,15 +37,27 @@ impl Pace {
         let faster = if is_starting { per_sec * 2 } else { per_sec * 5 / 4 };
         let bytes_per_sec = u64::try_from(faster).unwrap_or(u64::MAX).clamp(1, u64::MAX / 4);
         let in_burst_time = bytes_per_sec / 1_000 * (BURST_TIME.as_millis() as u64);
-        let burst =
-            in_burst_time.clamp(packet * BURST_PACKETS, (BATCH_BYTES_MAX as u64).max(packet * BURST_PACKETS));
-        Self { bytes_per_sec, burst }
+        let least = packet * BURST_PACKETS;
+        let burst = in_burst_time.clamp(least, (BURST_BATCHES * BATCH_BYTES_MAX as u64).max(least));
+        Self { bytes_per_sec, burst, packet }
     }
 }
 
 impl Pacer {
+    /// How many packets of a batch of `most` may go now, or when the next may. Where a burst is longer than a batch
+    /// all of it may: a part of one costs a call to the kernel as well.
+    pub(crate) fn packets(&mut self, pace: Pace, most: usize, now: Time) -> Result<usize, Time> {
+        let due = self.due(pace, now);
+        if due > now {
+            return Err(due);
+        }
+        let room = usize::try_from(self.room.unsigned_abs().div_ceil(pace.packet.max(1))).unwrap_or(most);
+        let is_worth_all = pace.burst >= pace.packet * most as u64;
+        Ok(if is_worth_all { most } else { room.clamp(1, most) })
+    }
+
     /// When the next packet may go: now, if that is not after `now`.
-    pub(crate) fn due(&mut self, pace: Pace, now: Time) -> Time {
+    fn due(&mut self, pace: Pace, now: Time) -> Time {
         // The longest that is worth a full bucket, whatever the rate.
         let passed = self.filled.map_or(FULL_AFTER, |filled| now.since(filled)).min(FULL_AFTER);
         self.filled = Some(now);

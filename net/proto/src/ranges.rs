@@ -50,12 +50,15 @@ impl Ranges {
         }
         let from = self.0.partition_point(|range| range.1 <= start);
         let to = self.0.partition_point(|range| range.0 < end);
-        let cut: Vec<(u64, u64)> = self.0.drain(from..to).collect();
-        let left = cut.first().map(|range| (range.0, start)).filter(|range| range.0 < range.1);
-        let right = cut.last().map(|range| (end, range.1)).filter(|range| range.0 < range.1);
-        for range in right.into_iter().chain(left) {
-            self.0.insert(from, range);
-        }
+        // Nearly always there is nothing: what arrives was not lost.
+        let (Some(first), Some(last)) =
+            (self.0.get(from..to).and_then(<[_]>::first), self.0.get(..to).and_then(<[_]>::last))
+        else {
+            return;
+        };
+        let (left, right) = ((first.0, start), (end, last.1));
+        let is_some = |range: &(u64, u64)| range.0 < range.1;
+        self.0.splice(from..to, [left, right].into_iter().filter(is_some));
     }
 
     pub(crate) fn contains(&self, number: u64) -> bool {

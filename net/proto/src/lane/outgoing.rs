@@ -29,6 +29,24 @@ impl Lanes {
         })
     }
 
+    /// Whether what waits is new bytes of bulk lanes alone, fewer than a batch, and nobody has said that they are
+    /// the last.
+    pub(crate) fn is_part_of_more(&self, batch: u64) -> bool {
+        let [urgent @ .., bulk, background] = &self.queues;
+        if urgent.iter().any(|queue| !queue.is_empty()) {
+            return false;
+        }
+        let mut fresh = 0;
+        for id in bulk.iter().chain(background) {
+            let Some(send) = self.lanes.get(id).and_then(|lane| lane.send.as_ref()) else { continue };
+            fresh += send.fresh(u64::MAX);
+            if !send.goes_on() || fresh >= batch {
+                return false;
+            }
+        }
+        fresh > 0
+    }
+
     /// Whether somebody has more to write than there is room for.
     pub(crate) fn has_waiting_writer(&self) -> bool {
         self.lanes.values().any(|lane| lane.wants_room)

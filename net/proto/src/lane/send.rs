@@ -79,8 +79,13 @@ impl SendHalf {
         !self.lost.is_empty() || self.fresh(credit) > 0 || self.end_is_due()
     }
 
+    /// Whether nothing was lost and more may be written.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.end == End::Open && self.lost.is_empty()
+    }
+
     /// New bytes that may be sent.
-    fn fresh(&self, credit: u64) -> u64 {
+    pub(crate) fn fresh(&self, credit: u64) -> u64 {
         self.written.min(self.limit).saturating_sub(self.next).min(credit)
     }
 

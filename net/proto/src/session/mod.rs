@@ -180,8 +180,8 @@ pub struct Session {
     /// Probe timeouts since something was acknowledged, and probes to be sent now.
     timeouts: u32,
     probes: u32,
-    /// The window, and not a lack of data, held the last transmission back.
-    is_limited: bool,
+    /// Bytes on their way after the newest packet was sent.
+    used: u64,
     /// Nothing may be sent before, by the pace.
     paced_until: Option<Time>,
     idle: Duration,
@@ -189,6 +189,8 @@ pub struct Session {
     said_at: Time,
     events: VecDeque<Event>,
     stats: Stats,
+    /// Since when a part of a batch waits for the rest.
+    waits_since: Option<Time>,
     /// Only of those that somebody looks at.
     trace: Option<Box<Trace>>,
 }
@@ -228,13 +230,14 @@ impl Session {
             lanes: Lanes::new(is_client, config.windows),
             timeouts: 0,
             probes: 0,
-            is_limited: false,
+            used: 0,
             paced_until: None,
             idle: config.idle,
             heard_at: now,
             said_at: now,
             events: VecDeque::new(),
             stats: Stats::default(),
+            waits_since: None,
             trace: None,
             config,
         }

@@ -120,12 +120,19 @@ impl Session {
             packet.content.control.iter().for_each(|control| self.lanes.control_acked(*control));
         }
         if let Some(newest) = newly.newest {
-            self.congestion.acked(newly.acked_bytes, newest, self.is_limited, &self.rtt, now);
+            self.congestion.acked(newly.acked_bytes, newest, self.is_window_used(), &self.rtt, now);
         }
         self.timeouts = 0;
         self.note_acked(arrived, (newly.acked.len(), newly.acked_bytes), now);
         self.look_for_losses(now);
         Ok(())
+    }
+
+    /// Whether the window is what limits (RFC 9002 §7.8): else nothing says that a larger one would do. Pace and
+    /// batches keep somewhat less on their way than it allows, at the start half as much, since it doubles.
+    fn is_window_used(&self) -> bool {
+        let window = self.congestion.window();
+        self.used >= if self.congestion.is_starting() { window / 2 } else { window / 4 * 3 }
     }
 
     /// Notes what an acknowledgement brought and changed.

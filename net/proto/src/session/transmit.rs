@@ -3,7 +3,7 @@
 use super::{Phase, Session, Transmit};
 use crate::frame::{Frame, FrameWriter, LANE_OVERHEAD_MAX, SMALL_FRAME_MAX};
 use crate::header::{HEADER_LEN, Header, Kind, TAG_LEN, flag};
-use crate::limits::{BATCH_BYTES_MAX, SEGMENTS_MAX};
+use crate::limits::{BATCH_BYTES_MAX, GATHER, SEGMENTS_MAX};
 use crate::pacer::Pace;
 use crate::sent::{Content, Control, SentPacket};
 use crate::time::Time;
@@ -55,10 +55,14 @@ impl Session {
 
     fn transmit_batch(&mut self, now: Time, out: &mut [u8]) -> Option<Transmit> {
         let segment = self.size.bytes();
+        if self.waits_for_more(segment, now) {
+            return None;
+        }
+        let paced = self.paced_packets(now);
         let (mut len, mut count) = (0, 0);
         while count < SEGMENTS_MAX && len + segment <= BATCH_BYTES_MAX.max(segment).min(out.len()) {
             let room = &mut out[len..len + segment];
-            let Some(written) = self.packet(now, room) else { break };
+            let Some(written) = self.packet(now, count < paced, room) else { break };
             (len, count) = (len + written, count + 1);
             if written < segment {
                 break;
@@ -67,17 +71,31 @@ impl Session {
         (count > 0).then_some(Transmit { to: self.addr, len, segment })
     }
 
+    /// Whether what there is to send waits for what follows it, so that one call to the kernel takes both: bulk
+    /// that fills no batch, of lanes that go on, while a whole batch is on its way. A moment at most: then, or when
+    /// an acknowledgement finds less on its way, it goes.
+    fn waits_for_more(&mut self, segment: usize, now: Time) -> bool {
+        let batch = (segment * SEGMENTS_MAX).min(BATCH_BYTES_MAX) as u64;
+        let waits = self.sent.in_flight() >= batch
+            && self.probes == 0
+            && !self.lanes.has_control()
+            && !self.received.must_ack(now)
+            && self.lanes.is_part_of_more(batch);
+        if !waits {
+            self.waits_since = None;
+            return false;
+        }
+        now.since(*self.waits_since.get_or_insert(now)) < GATHER
+    }
+
     /// One packet of frames; its length.
-    fn packet(&mut self, now: Time, room: &mut [u8]) -> Option<usize> {
-        let may_send = self.may_send(now);
+    fn packet(&mut self, now: Time, is_due: bool, room: &mut [u8]) -> Option<usize> {
+        let may_send = is_due && self.has_window();
         let must_ack = self.received.must_ack(now);
         if !may_send && !must_ack {
             return None;
         }
         let has_data = may_send && (self.lanes.has_control() || self.lanes.wants_to_send());
-        if may_send && !has_data {
-            self.is_limited = false;
-        }
         if !has_data && !must_ack {
             return None;
         }
@@ -85,28 +103,22 @@ impl Session {
         self.write_packet(&Plan { kind, size: room.len(), may_send: has_data }, now, room)
     }
 
-    /// Whether frames that want an answer may go now: the window and the pace allow it, or an answer is
-    /// asked for.
-    fn may_send(&mut self, now: Time) -> bool {
-        if self.probes > 0 {
-            return true;
-        }
-        let window = self.congestion.window();
-        if self.sent.in_flight() + self.size.bytes() as u64 > window {
-            self.is_limited = true;
-            return false;
-        }
-        let packet = self.size.bytes() as u64;
+    /// Whether frames that want an answer may go now: the window has room, or an answer is asked for.
+    fn has_window(&self) -> bool {
+        let has_room = self.sent.in_flight() + self.size.bytes() as u64 <= self.congestion.window();
+        has_room || self.probes > 0
+    }
+
+    /// How many packets of a batch the pace allows now.
+    fn paced_packets(&mut self, now: Time) -> usize {
+        let (window, packet) = (self.congestion.window(), self.size.bytes() as u64);
         let pace = Pace::of(window, self.rtt.smoothed(), self.congestion.is_starting(), packet);
-        let is_measured = self.rtt.is_measured();
-        let due = self.pacer.due(pace, now);
-        if is_measured && due > now {
-            self.is_limited = true;
-            self.paced_until = Some(due);
-            return false;
+        let packets = self.pacer.packets(pace, SEGMENTS_MAX, now);
+        if self.probes > 0 || !self.rtt.is_measured() {
+            return SEGMENTS_MAX;
         }
-        self.paced_until = None;
-        true
+        self.paced_until = packets.err();
+        packets.unwrap_or(0)
     }
 
     fn write_packet(&mut self, plan: &Plan, now: Time, room: &mut [u8]) -> Option<usize> {
@@ -198,7 +210,11 @@ impl Session {
             self.probes = self.probes.saturating_sub(1);
         }
         self.said_at = now;
+        let is_eliciting = packet.is_eliciting;
         self.sent.sent(packet);
+        if is_eliciting {
+            self.used = self.sent.in_flight();
+        }
     }
 
     /// A padded packet that tries a larger size; its length.

@@ -211,6 +211,8 @@ pub(crate) struct Machine {
     pub(crate) is_asleep: bool,
     /// What waits there.
     pub(crate) socket: VecDeque<(SocketAddr, Vec<u8>)>,
+    /// How many datagrams each call to its kernel took.
+    pub(crate) batches: Vec<usize>,
 }
 
 /// Datagrams that wait in the socket of a machine that is suspended; more are lost.
@@ -235,6 +237,7 @@ impl Machine {
             ahead: Duration::ZERO,
             is_asleep: false,
             socket: VecDeque::new(),
+            batches: Vec::new(),
         }
     }
 
@@ -453,6 +456,7 @@ impl Pair {
             machine.take_events();
             let its_now = self.now + machine.ahead;
             while let Some(transmit) = machine.endpoint.transmit(its_now, &mut self.room) {
+                machine.batches.push(transmit.len.div_ceil(transmit.segment));
                 for datagram in self.room[..transmit.len].chunks(transmit.segment) {
                     self.network.send(machine.addr, transmit.to, datagram.to_vec(), self.now);
                 }
