@@ -84,6 +84,10 @@ pub const INITIAL_RTT: Duration = Duration::from_millis(333);
 /// put off the search for losses by minutes, and what was lost would be missing as long.
 pub const RTT_MAX: Duration = Duration::from_secs(4);
 
+/// An answer is asked for at least so often while one is wanted: a network that comes back after half a minute is in
+/// use again seconds later, and two small packets in that time are no load.
+pub const PROBE_WAIT_MAX: Duration = Duration::from_secs(3);
+
 /// Probe timeouts in a row after which the window starts from its minimum (RFC 9002 §7.6).
 pub const PERSISTENT_PROBES: u32 = 3;
 
@@ -108,7 +112,8 @@ pub const LANES_MAX: u64 = 256;
 /// How long a class of lanes waits for more urgent ones before it sends a packet anyway.
 pub const CLASS_FLOOR: Duration = Duration::from_millis(20);
 
-/// Pieces of one lane that wait for one before them. Beyond it the piece is dropped and comes again.
+/// Runs of one lane that wait for what is before them. Beyond it the session ends: random losses make at most a
+/// quarter as many as the window has packets, and a run of one byte holds a hundred times as much.
 pub const GAPS_MAX: usize = 1_024;
 
 /// Bytes of small frames waiting to be sent; a peer that makes us queue more breaks the protocol.

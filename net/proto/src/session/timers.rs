@@ -1,7 +1,7 @@
 //! What happens when nothing comes.
 
 use super::{Closed, Phase, Session};
-use crate::limits::PERSISTENT_PROBES;
+use crate::limits::{PERSISTENT_PROBES, PROBE_WAIT_MAX};
 use crate::sent::Control;
 use crate::time::Time;
 use crate::trace::TraceEvent;
@@ -32,7 +32,8 @@ impl Session {
     /// When an answer is asked for: packets are on their way and none came for a while.
     fn probe_at(&self) -> Option<Time> {
         let last = self.sent.last_eliciting().filter(|_| self.sent.has_eliciting())?;
-        Some(last + self.rtt.probe_timeout() * 2_u32.pow(self.timeouts.min(16)))
+        let first = self.rtt.probe_timeout();
+        Some(last + (first * 2_u32.pow(self.timeouts.min(16))).min(PROBE_WAIT_MAX.max(first)))
     }
 
     /// Does what is due.

@@ -182,6 +182,18 @@ fn a_cut_that_heals_goes_on_and_one_that_stays_is_a_timeout() {
 }
 
 #[test]
+fn after_a_long_cut_bytes_flow_again_within_seconds() {
+    let mut pair = Pair::connected(Network::perfect(DELAY));
+    let lane = pair.client.send(3, &content(3_000_000));
+    pair.run(Duration::from_millis(300), |_| false);
+    pair.network.is_cut = true;
+    pair.run(Duration::from_secs(45), |_| false);
+    pair.network.is_cut = false;
+    let is_there = |pair: &Pair| pair.server.came.get(&lane).is_some_and(|came| came.1);
+    assert!(pair.run(Duration::from_secs(6), is_there), "nothing came for six seconds");
+}
+
+#[test]
 fn a_quiet_session_stays_and_a_closed_one_ends_on_both_sides() {
     let mut pair = Pair::connected(Network::perfect(DELAY));
     pair.run(Duration::from_secs(600), |_| false);
