@@ -1,5 +1,6 @@
 //! Two machines and a network between them, in virtual time.
 
+use crate::allocations::counting;
 use crate::network::Network;
 use freehold_model::Entropy;
 use freehold_net_proto::{
@@ -390,6 +391,8 @@ pub(crate) struct Pair {
     pub(crate) network: Network,
     pub(crate) now: Time,
     room: Vec<u8>,
+    /// What the endpoints allocated while they took datagrams in and wrote others.
+    pub(crate) allocations: u64,
 }
 
 impl Pair {
@@ -408,6 +411,7 @@ impl Pair {
             network,
             now: Time::default(),
             room: vec![0; 65_535],
+            allocations: 0,
         }
     }
 
@@ -450,12 +454,14 @@ impl Pair {
     pub(crate) fn exchange(&mut self) {
         while let Some((from, to, datagram)) = self.network.arrive(self.now) {
             let machine = if to == self.client.addr { &mut self.client } else { &mut self.server };
-            machine.arrived(from, datagram, self.now);
+            counting(&mut self.allocations, || machine.arrived(from, datagram, self.now));
         }
         for machine in [&mut self.client, &mut self.server].into_iter().filter(|machine| !machine.is_asleep) {
             machine.take_events();
             let its_now = self.now + machine.ahead;
-            while let Some(transmit) = machine.endpoint.transmit(its_now, &mut self.room) {
+            while let Some(transmit) =
+                counting(&mut self.allocations, || machine.endpoint.transmit(its_now, &mut self.room))
+            {
                 machine.batches.push(transmit.len.div_ceil(transmit.segment));
                 for datagram in self.room[..transmit.len].chunks(transmit.segment) {
                     self.network.send(machine.addr, transmit.to, datagram.to_vec(), self.now);

@@ -1,5 +1,6 @@
 //! Two machines in virtual time: everything a network can do to them.
 
+mod allocations;
 mod batches;
 mod clock;
 mod handshake;
