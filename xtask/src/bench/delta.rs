@@ -1,11 +1,14 @@
 //! `./x bench delta`: what one byte put into a large random file sends.
 //!
-//! Ours are the sealed bytes that a device sends: new chunks, new manifest nodes, the record. restic's are the bytes its
-//! repository grows by, rsync's what goes both ways; it sends plaintext and keeps no versions.
+//! Ours are the sealed bytes that a device sends: new chunks, new manifest nodes, the record; and beside them, of the
+//! running programs, all bytes on the wire (see [`super::wire`]). restic's are the bytes its repository grows by,
+//! rsync's what goes both ways; it sends plaintext and keeps no versions.
 
 use super::part::{Folder, Options, measure};
 use super::peers::{Restic, insert_byte, random_file, rsync};
 use super::report::{Better, Report, Row, Target};
+use super::wire::Wire;
+use crate::build;
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::fs;
@@ -25,6 +28,7 @@ type Sent = Vec<f64>;
 pub(super) fn run(options: &Options) -> Result<()> {
     let dir = Folder::make("delta")?;
     let ours = measure("delta", options, dir.path())?;
+    let programs = build::released().context("building the programs")?;
     let mut names = vec!["freehold"];
     if options.peers {
         names.extend(["restic", "rsync"]);
@@ -51,6 +55,22 @@ pub(super) fn run(options: &Options) -> Result<()> {
             row(&format!("{place}_median"), None, &of_place);
         }
     }
+    eprintln!("bench: the running programs");
+    let wire = Wire::start(&programs, dir.path())?;
+    for (name, len_bytes, ..) in FILES {
+        let len = usize::try_from(len_bytes)?;
+        let seeds = if options.quick { 1 } else { 20 };
+        let sent = (0..seeds).map(|seed| wire.insertions(seed, len)).collect::<Result<Vec<_>>>()?.concat();
+        let sent: Sent = sent.iter().map(|bytes| bytes / 1024.0).collect();
+        let mut row = |what: &str, figure: f64| {
+            let name = format!("{name}_on_the_wire_{what}");
+            let figures = std::iter::once(figure).chain(names.iter().skip(1).map(|_| f64::NAN)).collect();
+            rows.push(Row { name, unit: "KiB", better: Better::Less, target: None, figures });
+        };
+        row("median", median(sent.clone()));
+        row("max", sent.iter().copied().fold(0.0, f64::max));
+    }
+    drop(wire);
     let title = format!("delta: one byte put into a random file{}", options.remark());
     Report { title, names, rows }.print(options.json);
     Ok(())

@@ -1,4 +1,4 @@
-//! The contender of this house: a server, a storage node and two mounted devices, all on loopback.
+//! The contender of this house: a server, a storage node and mounted devices, all on loopback.
 
 use super::contender::Contender;
 use super::process::Process;
@@ -18,7 +18,7 @@ const PASSWORD: &str = "only for the time of a benchmark";
 /// The running system.
 pub(super) struct Freehold {
     // Dropped in this order: devices, node, server.
-    devices: [Device; 2],
+    devices: Vec<Device>,
     node: Process,
     server: Process,
 }
@@ -31,8 +31,8 @@ struct Device {
 }
 
 impl Freehold {
-    /// Starts everything in `dir`, with the programs of `programs`.
-    pub(super) fn start(programs: &Path, dir: &Path) -> Result<Self> {
+    /// Starts everything in `dir`, with the programs of `programs` and a device of each name.
+    pub(super) fn start(programs: &Path, dir: &Path, names: &[&str]) -> Result<Self> {
         let password = dir.join("password");
         fs::write(&password, PASSWORD)?;
         let data = dir.join("server");
@@ -40,18 +40,25 @@ impl Freehold {
         command.args(["--listen", "127.0.0.1:0", "--data-dir"]).arg(&data);
         let (server, url) = Process::start_ready(&mut command, &dir.join("server.log")).context("server")?;
         let node = start_node(programs, dir, &data, &url)?;
-        let devices = [Device::start(programs, dir, "a")?, Device::start(programs, dir, "b")?];
+        let devices =
+            names.iter().map(|name| Device::start(programs, dir, name)).collect::<Result<Vec<_>>>()?;
         let password = password.to_str().context("the folder's path is not UTF-8")?;
-        for (device, verb) in devices.iter().zip(["signup", "login"]) {
+        for (index, device) in devices.iter().enumerate() {
+            let verb = if index == 0 { "signup" } else { "login" };
             device.ok(&[verb, "--server", &url, "--user", "bench", "--password-file", password])?;
             device.ok(&["mount", device.mount.to_str().context("the folder's path is not UTF-8")?])?;
         }
         let deadline = Instant::now() + MEETING;
-        while devices[0].ok(&["status"])?["devices_connected"] != 1 {
-            ensure!(Instant::now() < deadline, "the two devices do not find each other");
+        while devices[0].ok(&["status"])?["devices_connected"] != names.len() - 1 {
+            ensure!(Instant::now() < deadline, "the devices do not find each other");
             std::thread::sleep(Duration::from_millis(50));
         }
         Ok(Self { devices, node, server })
+    }
+
+    /// Where the first device is mounted.
+    pub(super) fn mount(&self) -> &Path {
+        &self.devices[0].mount
     }
 }
 
@@ -107,7 +114,7 @@ impl Contender for Freehold {
     }
 
     fn processes(&self) -> Vec<&Process> {
-        vec![&self.devices[0].process, &self.devices[1].process, &self.node, &self.server]
+        self.devices.iter().map(|device| &device.process).chain([&self.node, &self.server]).collect()
     }
 
     fn latency_files(&self) -> usize {

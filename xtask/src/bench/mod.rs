@@ -14,6 +14,7 @@ mod process;
 mod report;
 mod sync;
 mod syncthing;
+mod wire;
 mod work;
 
 use anyhow::Result;

@@ -45,7 +45,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
         columns.push((contender.name(), measure(&*contender, scale, &say)?));
         Ok(())
     };
-    take(&|dir| Ok(Box::new(Freehold::start(&programs, dir)?))).context("freehold")?;
+    take(&|dir| Ok(Box::new(Freehold::start(&programs, dir, &["a", "b"])?))).context("freehold")?;
     if !options.alone {
         for delay in [Delay::Default, Delay::OneSecond] {
             take(&|dir| Ok(Box::new(Syncthing::start(delay, dir)?))).context("syncthing")?;
