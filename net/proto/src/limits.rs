@@ -119,6 +119,9 @@ pub const GAPS_MAX: usize = 1_024;
 /// Bytes of small frames waiting to be sent; a peer that makes us queue more breaks the protocol.
 pub const CONTROL_FRAMES_MAX: usize = 4_096;
 
+/// Events noted of a handshake before the other side is let in.
+pub const TRACE_STRANGER_MAX: usize = 64;
+
 /// Events of a traced session that wait to be taken: those of one full window, and its acknowledgements.
 pub const TRACE_EVENTS_MAX: usize = 16_384;
 

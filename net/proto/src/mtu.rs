@@ -24,6 +24,8 @@ pub(crate) struct PathSize {
     not_before: Option<Time>,
     /// Full-size packets lost since one arrived.
     full_lost: u32,
+    /// The newest full-size packet that arrived.
+    arrived: Option<u64>,
     /// Until when nothing was tried after the last black hole, and how many were before it, each less than
     /// [`PROBE_AGAIN`] after the search that followed another.
     hole: Option<(Time, u32)>,
@@ -34,7 +36,7 @@ impl PathSize {
     pub(crate) fn new(most: usize) -> Self {
         let most = most.max(DATAGRAM_BYTES_MIN);
         let (current, probing, not_before, hole) = (DATAGRAM_BYTES_MIN, None, None, None);
-        Self { current, most, probing, lost: 0, not_before, full_lost: 0, hole }
+        Self { current, most, probing, lost: 0, not_before, full_lost: 0, arrived: None, hole }
     }
 
     /// Bytes of a full datagram.
@@ -80,14 +82,21 @@ impl PathSize {
     }
 
     /// A packet of a size arrived.
-    pub(crate) const fn acked(&mut self, size: usize) {
-        if size > DATAGRAM_BYTES_MIN {
+    pub(crate) fn acked(&mut self, number: u64, size: usize) {
+        if size >= self.current {
             self.full_lost = 0;
+            self.arrived = self.arrived.max(Some(number));
         }
     }
 
-    /// Packets were lost, this many of them larger than what every path carries; whether that makes the path
-    /// a black hole: then its size starts over.
+    /// Whether the loss of a packet tells of the path's size: it is larger than what every path carries, and no
+    /// full one that was sent later has arrived. A queue that overflows loses many in a row as well.
+    pub(crate) fn is_telling(&self, number: u64, size: usize) -> bool {
+        size > DATAGRAM_BYTES_MIN && Some(number) > self.arrived
+    }
+
+    /// Packets were lost, of which this many tell of the path's size; whether that makes the path a black hole: then
+    /// its size starts over.
     pub(crate) fn is_black_hole(&mut self, larger_lost: u32, now: Time) -> bool {
         if self.current == DATAGRAM_BYTES_MIN {
             return false;
@@ -151,7 +160,13 @@ mod tests {
         let mut size = PathSize::new(9_000);
         assert_eq!(search(&mut size, 9_000, now), 9_000);
         assert!(!size.is_black_hole(2, now));
-        size.acked(1_452);
+        size.acked(7, 1_452);
+        assert!(size.is_black_hole(1, now), "a smaller one arrived, which tells nothing");
+        let mut size = PathSize::new(9_000);
+        assert_eq!(search(&mut size, 9_000, now), 9_000);
+        assert!(!size.is_black_hole(2, now));
+        size.acked(7, 9_000);
+        assert!(!size.is_telling(6, 9_000) && size.is_telling(8, 9_000) && !size.is_telling(8, 1_200));
         assert!(!size.is_black_hole(2, now));
         assert!(size.is_black_hole(1, now));
         assert_eq!((size.bytes(), size.probe(now)), (1_200, None));
@@ -177,7 +192,7 @@ mod tests {
         }
         assert!(waits[..10].windows(2).all(|two| two[1] == two[0] * 2), "{waits:?}");
         assert_eq!((waits[0], waits[13]), (SEARCH_AGAIN, PROBE_AGAIN));
-        size.acked(1_452);
+        size.acked(9, 1_452);
         now = now + PROBE_AGAIN;
         search(&mut size, 1_452, now);
         size.is_black_hole(BLACK_HOLE_LOSSES, now);

@@ -69,7 +69,8 @@ pub(crate) struct SentPackets {
 /// What an acknowledgement brought.
 #[derive(Debug, Default)]
 pub(crate) struct Newly {
-    pub(crate) acked: Vec<SentPacket>,
+    /// With their numbers.
+    pub(crate) acked: Vec<(u64, SentPacket)>,
     pub(crate) acked_bytes: u64,
     /// When the largest was sent, if it is among them and wanted an answer.
     pub(crate) largest_sent: Option<Time>,
@@ -130,7 +131,7 @@ impl SentPackets {
                         newly.largest_sent = Some(packet.at);
                     }
                     newly.newest = newly.newest.max(Some(packet.at));
-                    newly.acked.push(packet);
+                    newly.acked.push((number, packet));
                 }
             }
         }

@@ -110,6 +110,11 @@ impl Trace {
         }
     }
 
+    /// Events that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.events.len()
+    }
+
     /// Notes what has no time of its own: it happened when something else did.
     pub(crate) fn push_latest(&mut self, event: TraceEvent) {
         self.push(self.latest, event);

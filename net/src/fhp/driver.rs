@@ -320,10 +320,10 @@ impl State {
         }
     }
 
-    /// Every session from here on is traced.
-    pub(super) fn trace(&mut self, traces: Traces) {
+    /// Every session from here on is traced; the traces until now, whose end is not to be waited for in here.
+    pub(super) fn trace(&mut self, traces: Traces) -> Option<Traces> {
         self.endpoint.trace_sessions();
-        self.traces = Some(traces);
+        self.traces.replace(traces)
     }
 
     /// Sessions, newcomers, and what was dropped before either saw it.

@@ -109,7 +109,8 @@ impl Fhp {
     /// What the system says of the folder.
     pub(crate) fn trace(&self, dir: &Path) -> io::Result<()> {
         let traces = Traces::start(dir)?;
-        self.driver.shared().with_held(|state| state.trace(traces));
+        let before = self.driver.shared().with_held(|state| state.trace(traces));
+        drop(before);
         Ok(())
     }
 

@@ -72,8 +72,14 @@ impl Traces {
         }
         let missed = self.missed.remove(&id).unwrap_or_default();
         if self.waiting.load(Ordering::Acquire) + events.len() > TRACE_WAITING_MAX {
-            self.missed.insert(id, missed + events.len() as u64);
+            // How it ended is said in any case, and how much is missing before that.
+            let last = if is_over { events.pop() } else { None };
+            let missed = missed + events.len() as u64;
             events.clear();
+            match last {
+                Some((at, event)) => events.extend([(at, TraceEvent::Missed { count: missed }), (at, event)]),
+                None => drop(self.missed.insert(id, missed)),
+            }
         } else if let (true, Some((at, _))) = (missed > 0, events.first()) {
             events.insert(0, (*at, TraceEvent::Missed { count: missed }));
         }

@@ -110,11 +110,11 @@ impl Controller for Cubic {
         (self.epoch, self.credit) = (None, 0.0);
     }
 
-    fn stalled(&mut self) {
+    fn stalled(&mut self, now: Time) {
         self.w_max = self.packets();
         self.threshold = Some((self.window / 2).max(self.minimum()));
         self.window = self.minimum();
-        (self.epoch, self.recovery, self.credit) = (None, None, 0.0);
+        (self.epoch, self.recovery, self.credit) = (None, Some(now), 0.0);
         self.start = HyStart::default();
     }
 
@@ -201,7 +201,7 @@ mod tests {
     fn silence_takes_the_window_to_its_minimum() {
         let mut cubic = Cubic::new(1_000);
         cubic.window = 80_000;
-        cubic.stalled();
+        cubic.stalled(at(150));
         assert_eq!(cubic.window(), 2_000);
         assert!(cubic.is_starting());
     }

@@ -17,8 +17,8 @@ pub(crate) trait Controller: Send + std::fmt::Debug {
     /// Packets were lost; the newest of them was sent at `newest`.
     fn lost(&mut self, newest: Time, now: Time);
 
-    /// Nothing has come back for several probe timeouts.
-    fn stalled(&mut self);
+    /// Nothing has come back for several probe timeouts. What was sent until now and is found lost later counts no more.
+    fn stalled(&mut self, now: Time);
 
     /// The size of a full packet has changed.
     fn set_packet_bytes(&mut self, bytes: u64);

@@ -5,7 +5,7 @@ use crate::frame::{Acked, Frame, Frames};
 use crate::handshake::aad;
 use crate::header::{HEADER_LEN, Header, Kind, expand, flag};
 use crate::lane::Violation;
-use crate::limits::DATAGRAM_BYTES_MIN;
+use crate::limits::TRACE_STRANGER_MAX;
 use crate::ranges::Ranges;
 use crate::sent::{Control, SentPacket};
 use crate::time::Time;
@@ -18,7 +18,12 @@ impl Session {
         match header.kind {
             Kind::Init | Kind::Resp => {
                 let (kind, number, bytes) = (header.kind, header.seq.into(), datagram.len());
-                self.note(now, TraceEvent::Received { kind, number, bytes });
+                // Nobody knows yet who sends it: a few are enough.
+                if !self.is_of_stranger()
+                    || self.trace.as_ref().is_some_and(|trace| trace.len() < TRACE_STRANGER_MAX)
+                {
+                    self.note(now, TraceEvent::Received { kind, number, bytes });
+                }
                 self.handshake_packet(header, datagram, now);
             }
             Kind::Retry => self.retry(&datagram[HEADER_LEN..], now),
@@ -106,7 +111,7 @@ impl Session {
         if let Some(sent) = newly.largest_sent {
             self.rtt.sample(now.since(sent), delay);
         }
-        for packet in &newly.acked {
+        for (number, packet) in &newly.acked {
             let size = usize::from(packet.len);
             if packet.is_probe {
                 self.size.probe_acked(size);
@@ -115,7 +120,7 @@ impl Session {
                     trace.push(now, TraceEvent::Size { bytes: self.size.bytes() });
                 }
             }
-            self.size.acked(size);
+            self.size.acked(*number, size);
             packet.content.pieces().for_each(|piece| self.lanes.acked(&piece));
             packet.content.control.iter().for_each(|control| self.lanes.control_acked(*control));
         }
@@ -132,7 +137,9 @@ impl Session {
     /// batches keep somewhat less on their way than it allows, at the start half as much, since it doubles.
     fn is_window_used(&self) -> bool {
         let window = self.congestion.window();
-        self.used >= if self.congestion.is_starting() { window / 2 } else { window / 4 * 3 }
+        // Of a window of two packets and a half two are used, and no more can be.
+        let is_full = self.used + self.size.bytes() as u64 > window;
+        is_full || self.used >= if self.congestion.is_starting() { window / 2 } else { window / 4 * 3 }
     }
 
     /// Notes what an acknowledgement brought and changed.
@@ -155,7 +162,7 @@ impl Session {
             self.was_lost(packet, now);
             if !packet.is_probe {
                 newest = newest.max(Some(packet.at));
-                larger += u32::from(usize::from(packet.len) > DATAGRAM_BYTES_MIN);
+                larger += u32::from(self.size.is_telling(number, packet.len.into()));
             }
         }
         if let Some(newest) = newest {

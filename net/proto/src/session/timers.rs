@@ -1,7 +1,7 @@
 //! What happens when nothing comes.
 
 use super::{Closed, Phase, Session};
-use crate::limits::{PERSISTENT_PROBES, PROBE_WAIT_MAX};
+use crate::limits::{GATHER, PERSISTENT_PROBES, PROBE_WAIT_MAX};
 use crate::sent::Control;
 use crate::time::Time;
 use crate::trace::TraceEvent;
@@ -23,6 +23,7 @@ impl Session {
                     self.probe_at(),
                     self.received.due(),
                     self.paced_until,
+                    self.waits_since.map(|since| since + GATHER),
                 ];
                 times.into_iter().flatten().min()
             }
@@ -74,13 +75,17 @@ impl Session {
             self.lanes.say(Control::Ping);
             self.said_at = now;
         }
-        if let Some(keys) = &mut self.keys {
-            let before = keys.phase();
-            keys.change_if_due(now);
-            if keys.phase() != before {
-                self.stats.key_changes += 1;
-                self.note(now, TraceEvent::KeyChanged);
-            }
+        self.change_key_if_due(now);
+    }
+
+    /// Takes the next key when it is time.
+    pub(super) fn change_key_if_due(&mut self, now: Time) {
+        let Some(keys) = &mut self.keys else { return };
+        let before = keys.phase();
+        keys.change_if_due(now);
+        if keys.phase() != before {
+            self.stats.key_changes += 1;
+            self.note(now, TraceEvent::KeyChanged);
         }
     }
 
@@ -100,7 +105,9 @@ impl Session {
         }
         self.lanes.say(Control::Ping);
         if self.timeouts >= PERSISTENT_PROBES {
-            self.congestion.stalled();
+            if self.timeouts == PERSISTENT_PROBES {
+                self.congestion.stalled(now);
+            }
             if self.size.is_black_hole(self.timeouts, now) {
                 self.congestion.set_packet_bytes(self.size.bytes() as u64);
                 self.note(now, TraceEvent::Size { bytes: self.size.bytes() });

@@ -54,6 +54,7 @@ impl Session {
     }
 
     fn transmit_batch(&mut self, now: Time, out: &mut [u8]) -> Option<Transmit> {
+        self.change_key_if_due(now);
         let segment = self.size.bytes();
         if self.waits_for_more(segment, now) {
             return None;
@@ -78,6 +79,9 @@ impl Session {
         let batch = (segment * SEGMENTS_MAX).min(BATCH_BYTES_MAX) as u64;
         let waits = self.sent.in_flight() >= batch
             && self.probes == 0
+            // What holds it back otherwise says itself when it goes on.
+            && self.has_window()
+            && self.paced_until.is_none()
             && !self.lanes.has_control()
             && !self.received.must_ack(now)
             && self.lanes.is_part_of_more(batch);
@@ -85,7 +89,11 @@ impl Session {
             self.waits_since = None;
             return false;
         }
-        now.since(*self.waits_since.get_or_insert(now)) < GATHER
+        let still = now.since(*self.waits_since.get_or_insert(now)) < GATHER;
+        if !still {
+            self.waits_since = None;
+        }
+        still
     }
 
     /// One packet of frames; its length.

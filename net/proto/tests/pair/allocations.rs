@@ -1,15 +1,9 @@
 //! Memory taken from the system while bytes flow: none for a datagram.
 
-use crate::kit::{Pair, content};
+use crate::kit::{COUNTED, Pair, content};
 use crate::network::Network;
 use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::time::Duration;
-
-thread_local! {
-    /// Allocations of this thread while they are counted.
-    static COUNTED: Cell<Option<u64>> = const { Cell::new(None) };
-}
 
 /// The system's allocator, which counts.
 struct Counting;
@@ -32,14 +26,6 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
-
-/// Does something and counts what it allocates.
-pub(crate) fn counting<T>(count: &mut u64, work: impl FnOnce() -> T) -> T {
-    COUNTED.set(Some(0));
-    let done = work();
-    *count += COUNTED.take().unwrap_or_default();
-    done
-}
 
 #[test]
 fn a_datagram_that_is_sent_or_taken_in_allocates_nothing_of_its_own() {

@@ -65,6 +65,26 @@ fn a_part_of_a_batch_goes_with_the_next_acknowledgement_when_nothing_follows() {
 }
 
 #[test]
+fn a_part_of_a_batch_waits_for_a_moment_and_no_round_trip() {
+    let far = Duration::from_millis(100);
+    let mut pair = Pair::connected(Network::perfect(far));
+    let lane = pair.client.session().open_lane(3).expect("the first");
+    let came = |pair: &Pair| pair.server.came.get(&lane).map_or(0, |came| came.0.len());
+    let mut written = 0;
+    // The window is many batches by then; the last piece is one and a part of another.
+    for len in [4 << 20, 64_000 + 10_000] {
+        pair.client.to_write.insert(lane, VecDeque::from([Some(Bytes::from(vec![7; len]))]));
+        pair.client.write();
+        let began = pair.now;
+        written += len;
+        assert!(pair.run(Duration::from_secs(60), |pair| came(pair) == written));
+        if len < 1 << 20 {
+            assert!(pair.now.since(began) <= far + Duration::from_millis(10), "{:?}", pair.now.since(began));
+        }
+    }
+}
+
+#[test]
 fn the_window_grows_no_further_than_it_is_used() {
     let mut pair = transfer(64 << 20);
     let window = pair.client.session().stats().window;

@@ -1,6 +1,5 @@
 //! Two machines and a network between them, in virtual time.
 
-use crate::allocations::counting;
 use crate::network::Network;
 use freehold_model::Entropy;
 use freehold_net_proto::{
@@ -16,6 +15,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible,
     ServerConfig, SignatureScheme, version,
 };
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -470,6 +470,19 @@ impl Pair {
             machine.take_events();
         }
     }
+}
+
+thread_local! {
+    /// Allocations of this thread while they are counted, where the allocator counts.
+    pub(crate) static COUNTED: Cell<Option<u64>> = const { Cell::new(None) };
+}
+
+/// Does something and counts what it allocates.
+fn counting<T>(count: &mut u64, work: impl FnOnce() -> T) -> T {
+    COUNTED.set(Some(0));
+    let done = work();
+    *count += COUNTED.take().unwrap_or_default();
+    done
 }
 
 /// Bytes that differ from place to place.

@@ -8,6 +8,7 @@ mod hostile;
 mod kit;
 mod network;
 mod random;
+mod recovery;
 mod size;
 mod trace;
 mod transfer;
