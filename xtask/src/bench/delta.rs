@@ -27,13 +27,15 @@ type Sent = Vec<f64>;
 /// Runs everybody and prints the table.
 pub(super) fn run(options: &Options) -> Result<()> {
     let dir = Folder::make("delta")?;
-    let ours = measure("delta", options, dir.path())?;
     let programs = build::released().context("building the programs")?;
     let mut names = vec!["freehold"];
     if options.peers {
         names.extend(["restic", "rsync"]);
     }
     let mut rows = Vec::new();
+    // First, because it takes root and says so at once.
+    let of_wire = on_the_wire(options, &programs, dir.path(), names.len())?;
+    let ours = measure("delta", options, dir.path())?;
     for (name, len_bytes, median_target, most_target) in FILES {
         let mut everybody = vec![our_figures(&ours, name)?];
         if options.peers {
@@ -55,25 +57,32 @@ pub(super) fn run(options: &Options) -> Result<()> {
             row(&format!("{place}_median"), None, &of_place);
         }
     }
+    rows.extend(of_wire);
+    let title = format!("delta: one byte put into a random file{}", options.remark());
+    Report { title, names, rows }.print(options.json);
+    Ok(())
+}
+
+/// The rows of the running programs, in a table of so many columns.
+fn on_the_wire(options: &Options, programs: &Path, dir: &Path, columns: usize) -> Result<Vec<Row>> {
     eprintln!("bench: the running programs");
-    let wire = Wire::start(&programs, dir.path())?;
+    let wire = Wire::start(programs, dir)?;
+    let mut rows = Vec::new();
     for (name, len_bytes, ..) in FILES {
         let len = usize::try_from(len_bytes)?;
         let seeds = if options.quick { 1 } else { 20 };
         let sent = (0..seeds).map(|seed| wire.insertions(seed, len)).collect::<Result<Vec<_>>>()?.concat();
         let sent: Sent = sent.iter().map(|bytes| bytes / 1024.0).collect();
         let mut row = |what: &str, figure: f64| {
+            let mut figures = vec![f64::NAN; columns];
+            figures[0] = figure;
             let name = format!("{name}_on_the_wire_{what}");
-            let figures = std::iter::once(figure).chain(names.iter().skip(1).map(|_| f64::NAN)).collect();
             rows.push(Row { name, unit: "KiB", better: Better::Less, target: None, figures });
         };
         row("median", median(sent.clone()));
         row("max", sent.iter().copied().fold(0.0, f64::max));
     }
-    drop(wire);
-    let title = format!("delta: one byte put into a random file{}", options.remark());
-    Report { title, names, rows }.print(options.json);
-    Ok(())
+    Ok(rows)
 }
 
 fn our_figures(ours: &Value, name: &str) -> Result<Sent> {

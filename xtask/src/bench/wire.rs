@@ -43,9 +43,9 @@ impl Wire {
         fs::write(&path, &content)?;
         self.0.settle()?;
         let mut sent = [0.0; 3];
-        for (sent, at) in sent.iter_mut().zip([0, len_bytes / 2, len_bytes]) {
+        for (index, sent) in sent.iter_mut().enumerate() {
             let before = counted()?;
-            content.insert(at, 0x5a);
+            content.insert(content.len() * index / 2, 0x5a);
             // As most programs save: all of it is written anew.
             fs::write(&path, &content)?;
             self.0.settle()?;
