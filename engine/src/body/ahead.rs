@@ -59,8 +59,12 @@ impl Ahead {
     pub(crate) fn changed(&mut self, offset: u64, len: u64) {
         let end = offset.saturating_add(len);
         if let Some(sealing) = self.sealing.clone().filter(|range| range.start < end && offset < range.end) {
-            let all = self.spoiled.len() >= SPOILED_MAX;
-            self.spoiled.push(if all { sealing } else { offset..end });
+            if self.spoiled.len() >= SPOILED_MAX {
+                self.spoiled.clear();
+                self.spoiled.push(sealing);
+            } else if self.spoiled.last() != Some(&sealing) {
+                self.spoiled.push(offset..end);
+            }
         }
         if self.next <= offset || self.sealed.is_empty() {
             return;
@@ -68,15 +72,19 @@ impl Ahead {
         let touched = self.sealed.range(..end).rev();
         let in_vain: Vec<u64> =
             touched.take_while(|(at, piece)| piece_end(**at, piece) > offset).map(|(at, _)| *at).collect();
+        // One change, however many pieces it takes back.
+        self.wasted += usize::from(!in_vain.is_empty());
         for at in in_vain {
             self.sealed.remove(&at);
-            self.wasted += 1;
         }
     }
 
     /// Notes that the body ends here now.
     pub(crate) fn cut_to(&mut self, size: u64) {
+        let wasted = self.wasted;
         self.changed(size, u64::MAX - size);
+        // A file that is begun anew is not one that is patched.
+        self.wasted = wasted;
         self.head = self.head.min(size);
         if self.next > size {
             self.next = self.last_cut();
@@ -128,15 +136,19 @@ impl Ahead {
         if self.sealing.take().is_none() {
             return;
         }
+        let is_spoiled =
+            |offset: u64, end: u64| spoiled.iter().any(|range| range.start < end && offset < range.end);
+        let mut in_vain = 0;
         for (offset, piece) in pieces {
             let end = piece_end(offset, &piece);
             self.next = end;
-            if spoiled.iter().any(|range| range.start < end && offset < range.end) {
-                self.wasted += 1;
+            if is_spoiled(offset, end) {
+                in_vain += 1;
             } else {
                 self.sealed.insert(offset, piece);
             }
         }
+        self.wasted += usize::from(in_vain > 0);
         if self.next > self.head {
             self.next = self.last_cut();
         }
@@ -315,6 +327,18 @@ mod tests {
         assert_eq!(ahead.begin(&extents, Profile::Medium), None);
         ahead.named();
         assert!(ahead.begin(&extents, Profile::Medium).is_some(), "the cut begins anew");
+    }
+
+    #[test]
+    fn a_file_that_is_begun_anew_or_overwritten_once_is_not_one_that_is_patched() {
+        let (mut ahead, mut extents) = grown(64);
+        while let Some(job) = ahead.begin(&extents, Profile::Medium) {
+            ahead.keep(cut(&job));
+        }
+        assert!(ahead.sealed().len() > 4 * AHEAD_WASTED_MAX);
+        write(&mut ahead, &mut extents, MIB, 20 * MIB);
+        ahead.cut_to(0);
+        assert!(ahead.sealed().is_empty() && !ahead.is_rewritten());
     }
 
     #[test]

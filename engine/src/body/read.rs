@@ -71,6 +71,10 @@ impl Reader {
                 Some(Source::Clean { content, offset }) => {
                     let mut bytes = Vec::with_capacity(len);
                     let read = self.version(content, *offset, len, &mut bytes);
+                    // A version whose pieces are shorter than it says is another device's lie.
+                    if read.is_ok() && bytes.len() != len {
+                        return Err(FsError::Damaged.into());
+                    }
                     read.map(|()| part.copy_from_slice(&bytes))
                 }
             };

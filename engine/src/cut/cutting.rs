@@ -7,6 +7,9 @@ use freehold_vault::{Chunked, Chunker, Profile, has_fast_aes};
 /// Separate places changed in one cut from which on a file counts as patched at random.
 const PATCHES_MIN: usize = 32;
 
+/// The largest file that is turned to blocks for its patches: all of it is read for that, from elsewhere too.
+const TURNED_BYTES_MAX: u64 = 4 << 30;
+
 /// What cuts are made with.
 #[derive(Debug)]
 pub(crate) struct Cutting {
@@ -51,7 +54,7 @@ impl Cutting {
         let will_be_patched = if is_new {
             size > SMALL_BYTES_MAX && (shape.is_rewritten || shape.hole_bytes > size / 2)
         } else {
-            profile == Profile::Large && shape.patches >= PATCHES_MIN
+            profile == Profile::Large && shape.patches >= PATCHES_MIN && size <= TURNED_BYTES_MAX
         };
         if will_be_patched { Profile::Fixed256K } else { profile }
     }
@@ -104,7 +107,8 @@ mod tests {
     fn large_files_patched_at_many_places_get_fixed_blocks_and_keep_them() {
         let (large, medium) = (version(Profile::Large), version(Profile::Medium));
         let patched = Shape { patches: 32, ..Shape::default() };
-        assert_eq!(cutting().choose(9_000 * MIB, Some(&large), &patched), Profile::Fixed256K);
+        assert_eq!(cutting().choose(4_096 * MIB, Some(&large), &patched), Profile::Fixed256K);
+        assert_eq!(cutting().choose(4_097 * MIB, Some(&large), &patched), Profile::Large);
         assert_eq!(cutting().choose(9_000 * MIB, Some(&medium), &patched), Profile::Medium);
         let few = Shape { patches: 31, ..Shape::default() };
         assert_eq!(cutting().choose(9_000 * MIB, Some(&large), &few), Profile::Large);

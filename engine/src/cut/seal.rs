@@ -11,10 +11,10 @@ use super::plan::{Plan, Walk};
 use super::threads::while_doing;
 use crate::FsError;
 use crate::body::ahead::AheadPiece;
-use freehold_crypto::{Cek, ChunkPayload, Compression, SealedChunk, VaultKeyring};
+use freehold_crypto::{Cek, ChunkPayload, Compression, SealedChunk, VaultKeyring, open_chunk};
 use freehold_model::{ChunkId, Entropy};
 use freehold_store::{CacheStore, Pin, StoreError};
-use freehold_vault::compress::maybe_compress;
+use freehold_vault::compress::{maybe_compress, unfold};
 use freehold_vault::limits::INLINE_BYTES_MAX;
 use freehold_vault::manifest::{BuildError, Builder, ManifestEntry, Node};
 use freehold_vault::{Body, Chunked};
@@ -155,13 +155,25 @@ impl Bench<'_> {
     pub(super) fn piece(self, plain: &[u8], before: Option<&ManifestEntry>) -> Result<Made, CutError> {
         let h = self.keyring.dedup_hash(plain);
         let moved = || self.moved.and_then(Moved::get).and_then(|moved| moved.get(&h));
-        let again = before.filter(|old| old.h == h).or_else(moved).cloned().or_else(|| self.known.find(&h));
-        if let Some(entry) = again.filter(|old| old.plain_len as usize == plain.len()) {
+        let is_alike = |old: &ManifestEntry| old.plain_len as usize == plain.len();
+        let of_version = || before.filter(|old| old.h == h).or_else(moved).cloned();
+        let again = self.known.find(&h).filter(is_alike);
+        let again = again.or_else(|| of_version().filter(is_alike).filter(|old| self.holds(old, &h)));
+        if let Some(entry) = again {
             return Ok(Made { entry, is_new: false });
         }
         let sealed = self.keyring.seal_chunk(&maybe_compress(plain));
         keep(self.cache, &sealed.id, &sealed.bytes, &mut Vec::new())?;
         Ok(Made { entry: entry(sealed, h, plain.len()), is_new: true })
+    }
+
+    /// Whether the chunk of a version's entry is here and holds what has that hash: another device may have written
+    /// the entry, and what it says is not believed.
+    fn holds(self, entry: &ManifestEntry, h: &[u8; 16]) -> bool {
+        let sealed = self.cache.get(&entry.chunk);
+        let opened = sealed.and_then(|sealed| open_chunk(&entry.key, &sealed).ok());
+        let plain = opened.and_then(|payload| unfold(payload, entry.plain_len).ok());
+        plain.is_some_and(|plain| self.keyring.dedup_hash(&plain) == *h)
     }
 
     /// Seals a piece of a file that is still being written. Its chunk is pinned, unless a version has it.

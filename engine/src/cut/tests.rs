@@ -14,11 +14,11 @@ use crate::FsError;
 use crate::body::AheadPieces;
 use crate::body::ahead::AheadPiece;
 use crate::entropy::OsEntropy;
-use freehold_crypto::{Secret32, VaultKey, VaultKeyring, open_chunk};
+use freehold_crypto::{Cek, Secret32, VaultKey, VaultKeyring, open_chunk};
 use freehold_model::{ChunkId, VaultId};
-use freehold_store::{CacheOptions, CacheStore};
+use freehold_store::{CacheOptions, CacheStore, Pin};
 use freehold_vault::compress::unfold;
-use freehold_vault::manifest::{Node, Target};
+use freehold_vault::manifest::{Builder, ManifestEntry, Node, Target};
 use freehold_vault::{Body, Chunked, Profile};
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
@@ -151,6 +151,39 @@ impl Bench {
                 }
             }
         }
+    }
+}
+
+/// A version of these pieces, as another device might write it, whatever they are.
+fn forged(bench: &Bench, pieces: Vec<ManifestEntry>, profile: Profile) -> Chunked {
+    let size = pieces.iter().map(|piece| u64::from(piece.plain_len)).sum();
+    let mut builder = Builder::new(|_: &Node, _: &[u8]| -> Result<ManifestEntry, ()> { Err(()) });
+    pieces.into_iter().for_each(|piece| builder.push(piece).expect("few enough for one leaf"));
+    let root = builder.finish().expect("some pieces");
+    let cek = Cek::random(&mut OsEntropy);
+    let sealed = cek.seal_root(&root.plain);
+    bench.cache.put(sealed.id, &sealed.bytes, Pin::Evictable).expect("a healthy cache");
+    let plain_hash = [0; 32];
+    Chunked { size, profile: profile.number(), root: sealed.id, root_salt: sealed.salt, cek, plain_hash }
+}
+
+#[test]
+fn what_a_version_says_of_its_pieces_is_not_believed() {
+    let mut bench = Bench::new();
+    let bytes = noise(4 * BLOCK, 3);
+    let (honest, _) = bench.seal(&plain(&bytes), None);
+    let mut pieces = honest.entries;
+    assert_eq!(pieces.len(), 4);
+    // Each names the chunk of the one before it.
+    for at in (1..4).rev() {
+        pieces[at] = ManifestEntry { h: pieces[at].h, ..pieces[at - 1].clone() };
+    }
+    let lie = forged(&bench, pieces, Profile::Fixed256K);
+    bench.known = Known::new();
+    let moved = [&bytes[BLOCK..], &bytes[..BLOCK]].concat();
+    for content in [&bytes, &moved] {
+        let (sealed, _) = bench.seal(&plain(content), Some(&lie));
+        assert!(bench.open(chunked(&sealed)) == *content);
     }
 }
 

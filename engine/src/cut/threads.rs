@@ -18,7 +18,10 @@ pub(super) fn while_doing<T>(parts: usize, work: impl Fn() + Sync, first: impl F
     let helpers = processors.min(THREADS_MAX).saturating_sub(1).min(parts);
     std::thread::scope(|scope| {
         for _ in 0..helpers {
-            scope.spawn(&work);
+            // Where the system gives no other thread, this one does it all.
+            if std::thread::Builder::new().name("freehold-seal".into()).spawn_scoped(scope, &work).is_err() {
+                break;
+            }
         }
         let done = first();
         work();

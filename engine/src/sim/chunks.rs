@@ -215,7 +215,8 @@ impl Story {
         let open: Vec<VersionHash> = local.volume.lock().unplaced_versions().collect();
         let placed: Vec<VersionHash> =
             open.into_iter().filter(|version| self.world.server.is_placed(version)).collect();
-        local.volume.versions_placed(&placed);
+        let receipts = &self.receipts;
+        local.volume.versions_placed(&placed, |chunk| !receipts.contains(chunk));
     }
 
     fn cut_the_nodes_power(&mut self, seed: u64) {

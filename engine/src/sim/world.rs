@@ -230,7 +230,7 @@ impl World {
             let versions = push.versions.iter().map(|version| version.hash);
             let placed: Vec<VersionHash> =
                 versions.filter(|version| self.server.is_placed(version)).collect();
-            local.volume.versions_placed(&placed);
+            local.volume.versions_placed(&placed, |_| false);
         }
         if refused.is_some() {
             self.replicas[at].has_met = false;

@@ -90,7 +90,7 @@ impl Parts {
     pub(crate) fn settle_placed(&self, awaiting: &mut Awaiting) {
         let placed = awaiting.take_placed(|chunk| self.uploads.is_waiting(chunk));
         if !placed.is_empty() {
-            self.volume.versions_placed(&placed);
+            self.volume.versions_placed(&placed, |chunk| self.uploads.is_waiting(chunk));
         }
         self.forget_stray_pins();
     }
@@ -157,7 +157,7 @@ impl Parts {
             rest = rest.get(answer.items.len()..).unwrap_or_default();
         }
         if !placed.is_empty() {
-            self.volume.versions_placed(&placed);
+            self.volume.versions_placed(&placed, |chunk| self.uploads.is_waiting(chunk));
         }
         Ok(open.len().saturating_sub(placed.len()))
     }

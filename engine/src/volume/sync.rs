@@ -288,9 +288,11 @@ impl Volume {
         self.lock().commit_numbered(hash);
     }
 
-    /// Notes versions that are numbered and whose chunks the policy's nodes hold.
-    pub fn versions_placed(&self, versions: &[VersionHash]) {
-        let free = self.lock().versions_placed(versions);
+    /// Notes versions that are numbered and whose chunks the policy's nodes hold. Chunks that still wait to be
+    /// uploaded stay pinned: another file uses them as well.
+    pub fn versions_placed(&self, versions: &[VersionHash], is_waiting: impl Fn(&ChunkId) -> bool) {
+        let mut free = self.lock().versions_placed(versions);
+        free.retain(|chunk| !is_waiting(chunk));
         if let Some(local) = &self.local
             && !free.is_empty()
             && local.chunks.unpin(&free).is_err()

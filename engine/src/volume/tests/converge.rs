@@ -142,7 +142,10 @@ impl Device {
             });
             log.0.push(remote.collect());
             self.volume.commit_numbered(hash);
-            self.volume.versions_placed(&versions.iter().map(|(_, version)| *version).collect::<Vec<_>>());
+            self.volume
+                .versions_placed(&versions.iter().map(|(_, version)| *version).collect::<Vec<_>>(), |_| {
+                    false
+                });
         }
     }
 
@@ -161,7 +164,7 @@ impl Device {
         // A crash may have forgotten the answers; the server gives them again.
         self.volume.outbox().iter().for_each(|entry| self.volume.commit_numbered(entry.hash));
         let versions: Vec<_> = log.0.iter().flatten().map(|remote| remote.version).collect();
-        self.volume.versions_placed(&versions);
+        self.volume.versions_placed(&versions, |_| false);
     }
 
     /// Both sides of every name agree, and no directory is its own ancestor.

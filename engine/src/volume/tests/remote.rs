@@ -38,7 +38,7 @@ pub(super) fn exchange(from: &Arc<Volume>, to: &Arc<Volume>) {
         let outcome = to.apply_remote(remote.collect(), vec![(MetaKey::CURSOR, vec![1])]);
         assert!(outcome.refused.is_empty());
         from.commit_numbered(hash);
-        from.versions_placed(&versions.iter().map(|(_, version)| *version).collect::<Vec<_>>());
+        from.versions_placed(&versions.iter().map(|(_, version)| *version).collect::<Vec<_>>(), |_| false);
     }
 }
 

@@ -24,7 +24,7 @@ fn send_all(volume: &Arc<Volume>, number: u8) {
     let signed = SignedCommit { hash, commit: vec![number], payload: Vec::new(), versions: versions.clone() };
     volume.commit_written(&batch, signed, Vec::new()).expect("a healthy disk");
     volume.commit_numbered(hash);
-    volume.versions_placed(&versions.iter().map(|(_, version)| *version).collect::<Vec<_>>());
+    volume.versions_placed(&versions.iter().map(|(_, version)| *version).collect::<Vec<_>>(), |_| false);
 }
 
 /// Fills the current journal segment, so that the next batch opens another.

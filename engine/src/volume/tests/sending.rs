@@ -230,10 +230,32 @@ fn a_commit_is_durable_before_it_may_leave_and_goes_once_it_is_numbered() {
     assert_eq!(after.lock().sync_state(ino), Some(NodeState::Waiting));
 
     after.commit_numbered(CommitHash::from_bytes([9; 32]));
-    after.versions_placed(&versions);
+    after.versions_placed(&versions, |_| false);
     assert!(after.outbox().is_empty());
     assert_eq!(after.lock().sync_state(ino), Some(NodeState::Synced));
     assert_eq!(after.pending(), crate::Pending::default());
+}
+
+#[test]
+fn a_chunk_that_another_file_still_waits_for_stays_pinned_when_its_first_version_is_placed() {
+    let rig = Rig::new();
+    let volume = rig.open();
+    let ino = volume.lock().insert(ROOT, b"a", file()).expect("free");
+    volume.write(ino, 0, b"content").expect("room");
+    let shared = ChunkId::from_bytes([1; 32]);
+    let own = ChunkId::from_bytes([2; 32]);
+    for chunk in [shared, own] {
+        rig.chunks.pin(&[chunk]).expect("a healthy disk");
+    }
+    let job = volume.next_cut(true).expect("it is due");
+    let body = Body::Inline(b"content".to_vec());
+    assert_eq!(volume.finish_cut(&job.token, body, vec![shared, own]), CutOutcome::Installed);
+    let batch = volume.take_batch(10, 1 << 20).expect("one record");
+    let versions = commit(&volume, &batch, 9);
+    volume.commit_numbered(CommitHash::from_bytes([9; 32]));
+    // A copy of the file names the chunk as well and is on its way.
+    volume.versions_placed(&versions, |chunk| *chunk == shared);
+    assert_eq!(rig.chunks.pinned(), [shared]);
 }
 
 #[test]
