@@ -11,7 +11,8 @@
 //!                └─ chunks                     key from a keyed hash of what is sealed
 //! ```
 //!
-//! Everything is suite `0x01`: XChaCha20-Poly1305, BLAKE3, X-Wing in HPKE base mode. There is no
+//! Everything is suite `0x01`: XChaCha20-Poly1305, BLAKE3, X-Wing in HPKE base mode; only what waits on one
+//! device's disk to be sealed may be AES-256-GCM (`local.rs`, ADR 22). There is no
 //! negotiation and no second parser. The crate is pure: randomness comes in as
 //! [`freehold_model::Entropy`], nothing reads a clock, a file or a socket, and it builds for
 //! wasm32. Byte layouts are drawn in `docs/format.md`, the flows in `docs/crypto.md`.

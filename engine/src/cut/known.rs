@@ -1,7 +1,8 @@
 //! Pieces that need not be sealed again: those of versions a file is made of, and those sealed lately.
 //!
 //! Only what this device sealed, or opened and compared by keyed hash, is ever used again, and only
-//! while its chunk is surely kept: waiting for upload under a pin, or placed on nodes.
+//! while its chunk is kept: waiting for upload under a pin, or placed on nodes. One exception is open: a version of
+//! another device that is not placed yet; its chunks are here, but nothing holds them.
 
 use super::seal::Snapshot;
 use freehold_crypto::open_chunk;

@@ -1,8 +1,8 @@
 //! The search for a cut on processors with AES over 512 bits: fingerprints become cipher blocks in registers.
 //!
 //! The search of [`super::scan`] writes every block to memory and reads it back twice. Here eight rows of
-//! fingerprints, one of each lane, are encrypted at once and looked at where they are (1.3 GB/s of a core instead
-//! of 0.8 with pieces of 128 KiB). What they find is what that one finds: the tests hold both against the definition.
+//! fingerprints, one of each lane, are encrypted at once and looked at where they are (926 MB/s of a core instead
+//! of 716 with pieces of 128 KiB). What they find is what that one finds: the tests hold both against the definition.
 //!
 //! The instructions need no pointer, so the one thing to promise is that the processor has them.
 
