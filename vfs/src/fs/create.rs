@@ -1,17 +1,28 @@
 //! CREATE, MKNOD, MKDIR and SYMLINK: new nodes.
 //!
-//! Modes arrive with the umask applied. In a directory with sgid, new nodes take the directory's
-//! group, and new directories its sgid as well; the kernel has already stripped sgid from programs
-//! of callers outside the group.
+//! Modes arrive with the caller's umask beside them, which counts unless the directory has a default
+//! access list (`acl`). In a directory with sgid, new nodes take the directory's group, and new
+//! directories its sgid as well; the kernel has already stripped sgid from programs of callers
+//! outside the group.
 
 use freehold_engine::{Attr, Ino, Kind, NewNode, Tables};
 use rustix::io::Errno;
 
+use super::acl::Inherited;
 use super::{Caller, Filesystem, MODE_BITS, SGID, hand_out};
 use crate::errno::from_engine;
 
 /// Permission bits of a symlink, which nothing ever looks at.
 const SYMLINK_MODE: u32 = 0o777;
+
+/// What a creator asks for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mode {
+    /// Type, set-id and permission bits, before the umask.
+    pub(crate) bits: u32,
+    /// Permissions the creator does not want to give.
+    pub(crate) umask: u32,
+}
 
 impl Filesystem {
     /// Creates and opens a file. An existing one is opened unless `O_EXCL` forbids it: the kernel
@@ -21,7 +32,7 @@ impl Filesystem {
         caller: Caller,
         parent: Ino,
         name: &[u8],
-        mode: u32,
+        mode: Mode,
         flags: i32,
     ) -> Result<Attr, Errno> {
         let mut tables = self.volume.lock();
@@ -50,10 +61,10 @@ impl Filesystem {
         caller: Caller,
         parent: Ino,
         name: &[u8],
-        mode: u32,
+        mode: Mode,
         rdev: u32,
     ) -> Result<Attr, Errno> {
-        let kind = match mode & libc::S_IFMT {
+        let kind = match mode.bits & libc::S_IFMT {
             // mknod(2): a type of zero means a regular file.
             0 | libc::S_IFREG => Kind::File,
             libc::S_IFIFO => Kind::Fifo,
@@ -71,7 +82,7 @@ impl Filesystem {
     }
 
     /// Creates a directory.
-    pub(crate) fn mkdir(&self, caller: Caller, parent: Ino, name: &[u8], mode: u32) -> Result<Attr, Errno> {
+    pub(crate) fn mkdir(&self, caller: Caller, parent: Ino, name: &[u8], mode: Mode) -> Result<Attr, Errno> {
         make(&mut self.volume.lock(), caller, parent, name, Make::plain(Kind::Dir, mode))
     }
 
@@ -83,7 +94,8 @@ impl Filesystem {
         name: &[u8],
         target: &[u8],
     ) -> Result<Attr, Errno> {
-        let new = Make { target: Some(target.to_vec()), ..Make::plain(Kind::Symlink, SYMLINK_MODE) };
+        let mode = Mode { bits: SYMLINK_MODE, umask: 0 };
+        let new = Make { target: Some(target.to_vec()), ..Make::plain(Kind::Symlink, mode) };
         make(&mut self.volume.lock(), caller, parent, name, new)
     }
 }
@@ -91,28 +103,30 @@ impl Filesystem {
 /// What to make, before the parent directory has its say.
 struct Make {
     kind: Kind,
-    mode: u32,
+    mode: Mode,
     rdev: u32,
     target: Option<Vec<u8>>,
 }
 
 impl Make {
-    fn plain(kind: Kind, mode: u32) -> Self {
-        Self { kind, mode: mode & MODE_BITS, rdev: 0, target: None }
+    fn plain(kind: Kind, mode: Mode) -> Self {
+        Self { kind, mode, rdev: 0, target: None }
     }
 }
 
 fn make(tables: &mut Tables, caller: Caller, parent: Ino, name: &[u8], make: Make) -> Result<Attr, Errno> {
     let directory = tables.attr(parent).ok_or(Errno::STALE)?;
     let inherits = directory.mode & SGID != 0;
+    let begins = Inherited::from(tables, parent, make.kind, make.mode.bits & MODE_BITS, make.mode.umask);
     let new = NewNode {
         kind: make.kind,
-        mode: if inherits && make.kind == Kind::Dir { make.mode | SGID } else { make.mode },
+        mode: if inherits && make.kind == Kind::Dir { begins.mode | SGID } else { begins.mode },
         uid: caller.uid,
         gid: if inherits { directory.gid } else { caller.gid },
         rdev: make.rdev,
         target: make.target,
     };
     let ino = tables.insert(parent, name, new).map_err(from_engine)?;
+    begins.apply(tables, ino)?;
     hand_out(tables, ino)
 }

@@ -9,6 +9,7 @@
 //! An answer that names a node counts one kernel lookup, under the same lock, so that a node cannot
 //! vanish between answer and use.
 
+mod acl;
 mod attr;
 mod create;
 mod fallocate;
@@ -34,6 +35,7 @@ use rustix::io::Errno;
 use crate::notifier::InvalQueue;
 
 pub(crate) use self::attr::SetAttr;
+pub(crate) use self::create::Mode;
 pub(crate) use self::fallocate::CopyRange;
 pub(crate) use self::rename::Rename;
 pub(crate) use self::write::Write;

@@ -2,14 +2,14 @@
 //!
 //! `user.*` for everybody and `trusted.*` for root are stored and travel. `user.freehold.*` is
 //! ours: read-only, answered from the volume's state, and never listed, so that `cp -a` and rsync
-//! do not copy it. Everything else answers `EOPNOTSUPP` before any lock is taken: `ls -l` asks for
-//! `security.selinux` and `system.posix_acl_access` of every file.
+//! do not copy it. `system.posix_acl_*` are access lists (`acl`). Everything else answers `EOPNOTSUPP`
+//! before any lock is taken: `ls -l` asks for `security.selinux` of every file.
 
 use freehold_engine::{Ino, Kind, NodeState, Tables, XattrMode};
 use freehold_model::limits::{XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX};
 use rustix::io::Errno;
 
-use super::{Caller, Filesystem};
+use super::{Caller, Filesystem, acl};
 use crate::errno::from_engine;
 
 const USER: &[u8] = b"user.";
@@ -22,6 +22,8 @@ const STATE: &[u8] = b"user.freehold.state";
 enum Space {
     /// Stored; the caller's.
     Stored,
+    /// Stored; an access list.
+    Acl,
     /// Ours, computed.
     Freehold,
 }
@@ -29,6 +31,9 @@ enum Space {
 fn space(name: &[u8]) -> Result<Space, Errno> {
     if name.starts_with(FREEHOLD) {
         return Ok(Space::Freehold);
+    }
+    if name == acl::ACCESS || name == acl::DEFAULT {
+        return Ok(Space::Acl);
     }
     match [USER, TRUSTED].iter().any(|prefix| name.len() > prefix.len() && name.starts_with(prefix)) {
         true => Ok(Space::Stored),
@@ -41,11 +46,12 @@ impl Filesystem {
     pub(crate) fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>, Errno> {
         let space = space(name)?;
         let tables = self.volume.lock();
-        tables.kind(ino).ok_or(Errno::STALE)?;
-        if space == Space::Freehold {
-            return freehold_xattr(&tables, ino, name);
+        let attr = tables.attr(ino).ok_or(Errno::STALE)?;
+        match space {
+            Space::Freehold => freehold_xattr(&tables, ino, name),
+            Space::Acl => acl::read(&tables, &attr, name),
+            Space::Stored => tables.xattr(ino, name).map(<[u8]>::to_vec).ok_or(Errno::NODATA),
         }
-        tables.xattr(ino, name).map(<[u8]>::to_vec).ok_or(Errno::NODATA)
     }
 
     /// Sets an attribute; `flags` are setxattr(2)'s.
@@ -71,8 +77,11 @@ impl Filesystem {
             return Err(Errno::TOOBIG);
         }
         let mut tables = self.volume.lock();
-        let kind = tables.kind(ino).ok_or(Errno::STALE)?;
-        if name.starts_with(USER) && !matches!(kind, Kind::File | Kind::Dir) {
+        let attr = tables.attr(ino).ok_or(Errno::STALE)?;
+        if space(name)? == Space::Acl {
+            return acl::set(&mut tables, caller, &attr, name, value);
+        }
+        if name.starts_with(USER) && !matches!(attr.kind, Kind::File | Kind::Dir) {
             return Err(Errno::PERM);
         }
         tables.set_xattr(ino, name, value, mode).map_err(from_engine)
@@ -117,6 +126,7 @@ fn may_change(caller: Caller, name: &[u8]) -> Result<(), Errno> {
     match space(name)? {
         Space::Freehold => Err(Errno::PERM),
         Space::Stored if name.starts_with(TRUSTED) && !caller.is_root() => Err(Errno::PERM),
-        Space::Stored => Ok(()),
+        // Who may change a list the kernel has decided.
+        Space::Stored | Space::Acl => Ok(()),
     }
 }

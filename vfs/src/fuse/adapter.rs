@@ -28,7 +28,7 @@ use rustix::io::Errno;
 
 use super::convert::{GENERATION, TTL, absent, caller, errno, file_attr, file_type, reply_entry, set_time};
 use super::flags;
-use crate::fs::{CopyRange, Filesystem, Rename, SetAttr, Write};
+use crate::fs::{CopyRange, Filesystem, Mode, Rename, SetAttr, Write};
 
 /// No open file has state of its own in the daemon; the kernel's lookup count keeps a node alive.
 const NO_HANDLE: FileHandle = FileHandle(0);
@@ -145,12 +145,13 @@ impl fuser::Filesystem for FuseAdapter {
         parent: INodeNo,
         name: &OsStr,
         mode: u32,
-        _umask: u32,
+        umask: u32,
         rdev: u32,
         reply: ReplyEntry,
     ) {
-        let answer =
-            guarded("MKNOD", || self.fs.mknod(caller(request), parent.0, name.as_bytes(), mode, rdev));
+        let answer = guarded("MKNOD", || {
+            self.fs.mknod(caller(request), parent.0, name.as_bytes(), Mode { bits: mode, umask }, rdev)
+        });
         reply_entry(reply, answer);
     }
 
@@ -160,10 +161,12 @@ impl fuser::Filesystem for FuseAdapter {
         parent: INodeNo,
         name: &OsStr,
         mode: u32,
-        _umask: u32,
+        umask: u32,
         reply: ReplyEntry,
     ) {
-        let answer = guarded("MKDIR", || self.fs.mkdir(caller(request), parent.0, name.as_bytes(), mode));
+        let answer = guarded("MKDIR", || {
+            self.fs.mkdir(caller(request), parent.0, name.as_bytes(), Mode { bits: mode, umask })
+        });
         reply_entry(reply, answer);
     }
 
@@ -425,10 +428,11 @@ impl fuser::Filesystem for FuseAdapter {
         parent: INodeNo,
         name: &OsStr,
         mode: u32,
-        _umask: u32,
+        umask: u32,
         flags: i32,
         reply: ReplyCreate,
     ) {
+        let mode = Mode { bits: mode, umask };
         match guarded("CREATE", || self.fs.create(caller(request), parent.0, name.as_bytes(), mode, flags)) {
             Ok(attr) => {
                 reply.created(TTL, &file_attr(&attr), GENERATION, NO_HANDLE, FopenFlags::FOPEN_KEEP_CACHE)

@@ -2,10 +2,13 @@
 
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, XattrFlags};
 use rustix::io::Errno;
+
+use freehold_vfs::MountOptions;
 
 use crate::{Mounted, is_root};
 
@@ -121,7 +124,7 @@ fn a_write_by_somebody_unprivileged_drops_set_id_bits() {
         // Taking another user's identity needs root; the unit tests cover the rule.
         return;
     }
-    let mounted = Mounted::with(&freehold_vfs::MountOptions { allow_other: true, ..Default::default() });
+    let mounted = Mounted::with(&MountOptions { allow_other: true, ..Default::default() });
     chmod(&mounted, "", 0o777);
     // The path to the mount leads through the test's own directory, which others may not search.
     let above = mounted.point.parent().expect("a temp dir");
@@ -165,12 +168,68 @@ fn extended_attributes_survive_a_remount() {
     assert_eq!(get("user.a", &mut buffer), Err(Errno::NODATA));
 }
 
+/// An access list in the kernel's form: owner, one named user, group, mask, other.
+#[expect(clippy::little_endian_bytes, reason = "the kernel's form")]
+fn access_list(owner: u16, user: (u32, u16), group: u16, mask: u16, other: u16) -> Vec<u8> {
+    let none = u32::MAX;
+    let mut bytes = 2_u32.to_le_bytes().to_vec();
+    for (tag, perm, id) in
+        [(1, owner, none), (2, user.1, user.0), (4, group, none), (16, mask, none), (32, other, none)]
+    {
+        bytes.extend_from_slice(&u16::to_le_bytes(tag));
+        bytes.extend_from_slice(&perm.to_le_bytes());
+        bytes.extend_from_slice(&id.to_le_bytes());
+    }
+    bytes
+}
+
 #[test]
-fn acls_and_foreign_spaces_are_not_supported() {
+fn the_kernel_enforces_access_lists_and_applies_default_ones() {
+    if !is_root() {
+        return;
+    }
+    const GUEST: u32 = 1001;
+    let mounted = Mounted::with(&MountOptions { allow_other: true, ..MountOptions::default() });
+    for dir in [mounted.dir.path(), &mounted.point] {
+        fs::set_permissions(dir, fs::Permissions::from_mode(0o711)).expect("the owner may");
+    }
+    let reads = |name: &str| {
+        let cat = Command::new("cat").arg(mounted.path(name)).uid(GUEST).gid(GUEST).output();
+        cat.expect("cat runs").status.success()
+    };
+    fs::write(mounted.path("f"), b"x").expect("it writes");
+    chmod(&mounted, "f", 0o600);
+    assert!(!reads("f"));
+    let set = |name: &str, list: &str, value: &[u8]| {
+        rustix::fs::setxattr(mounted.path(name), list, value, XattrFlags::empty())
+    };
+    set("f", "system.posix_acl_access", &access_list(6, (GUEST, 4), 0, 4, 0)).expect("the owner may");
+    assert_eq!(mode(&mounted, "f"), 0o640);
+    assert!(reads("f"), "the list names the guest");
+    chmod(&mounted, "f", 0o600);
+    assert!(!reads("f"), "chmod has closed the mask");
+
+    fs::create_dir(mounted.path("d")).expect("it is made");
+    chmod(&mounted, "d", 0o711);
+    set("d", "system.posix_acl_default", &access_list(7, (GUEST, 4), 0, 4, 0)).expect("the owner may");
+    let made =
+        Command::new("sh").arg("-c").arg("umask 077; echo x > d/new").current_dir(&mounted.point).status();
+    assert!(made.expect("sh runs").success());
+    assert_eq!(mode(&mounted, "d/new"), 0o640, "the default list takes the place of the umask");
+    assert!(reads("d/new"));
+    assert!(set("f", "system.posix_acl_default", &access_list(7, (GUEST, 4), 0, 4, 0)).is_err());
+    let mounted = mounted.remount();
+    let mut buffer = [0; 64];
+    let len = rustix::fs::getxattr(mounted.path("d/new"), "system.posix_acl_access", &mut buffer);
+    assert_eq!(len.map(|len| buffer[..len].to_vec()), Ok(access_list(6, (GUEST, 4), 0, 4, 0)));
+}
+
+#[test]
+fn foreign_attribute_spaces_are_not_supported() {
     let mounted = Mounted::new();
     fs::write(mounted.path("f"), b"x").expect("it writes");
     let get = |name: &str| rustix::fs::getxattr(mounted.path("f"), name, &mut [0_u8; 64]);
-    assert_eq!(get("system.posix_acl_access"), Err(Errno::OPNOTSUPP));
+    assert_eq!(get("system.posix_acl_access"), Err(Errno::NODATA));
     assert_eq!(get("security.selinux"), Err(Errno::OPNOTSUPP));
 }
 

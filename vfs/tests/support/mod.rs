@@ -2,11 +2,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use freehold_crypto::{DeviceSecret, VaultKey, VaultKeyring};
 use freehold_engine::{Author, SystemClock, Volume, VolumeOptions};
 use freehold_model::{DeviceId, Entropy, VaultId};
-use freehold_store::{CacheOptions, CacheStore};
+use freehold_store::{CacheOptions, CacheStore, StoreError};
 
 /// The device that mounts.
 const DEVICE: DeviceId = DeviceId::from_bytes([1; 16]);
@@ -22,10 +23,21 @@ impl Entropy for Fixed {
     }
 }
 
+/// Opens the chunk cache. A program that another test is just starting holds a copy of every lock until
+/// it runs, so a lock may outlive its owner by a moment.
+fn open_cache(dir: &Path) -> CacheStore {
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        match CacheStore::open(dir, CacheOptions::with_cap(CACHE_BYTES)) {
+            Err(StoreError::InUse) if Instant::now() < deadline => std::thread::yield_now(),
+            opened => return opened.expect("a chunk cache opens").0,
+        }
+    }
+}
+
 /// Opens the volume in `dir`, creating it at first, its root owned by whoever runs the test.
 pub(crate) fn open_volume(dir: &Path) -> Arc<Volume> {
-    let (chunks, _) = CacheStore::open(&dir.join("cache"), CacheOptions::with_cap(CACHE_BYTES))
-        .expect("a chunk cache opens");
+    let chunks = open_cache(&dir.join("cache"));
     let keyring =
         VaultKeyring::new(VAULT, vec![VaultKey::generate(&mut Fixed)]).expect("one generation will do");
     let options = VolumeOptions {

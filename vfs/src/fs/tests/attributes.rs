@@ -72,7 +72,7 @@ fn truncation_drops_set_id_bits_unless_root_does_it() {
 #[test]
 fn chown_drops_set_id_bits_of_all_but_directories_even_for_root() {
     let fs = fresh();
-    let fifo = fs.mknod(USER, ROOT, b"p", libc::S_IFIFO | 0o6755, 0).expect("a free name");
+    let fifo = fs.mknod(USER, ROOT, b"p", asks(libc::S_IFIFO | 0o6755), 0).expect("a free name");
     assert_eq!(set(&fs, USER, fifo.ino, SetAttr { gid: Some(7), ..SetAttr::default() }).mode, 0o755);
     let program = program(&fs, 0o6755);
     let after = set(&fs, ROOT_USER, program, SetAttr { gid: Some(7), ..SetAttr::default() });
@@ -145,7 +145,7 @@ fn only_files_have_a_size_to_set() {
     let fs = fresh();
     let resize = SetAttr { size: Some(1), ..SetAttr::default() };
     assert_eq!(fs.setattr(USER, ROOT, &resize), Err(Errno::ISDIR));
-    let fifo = fs.mknod(USER, ROOT, b"p", libc::S_IFIFO | 0o600, 0).expect("a free name");
+    let fifo = fs.mknod(USER, ROOT, b"p", asks(libc::S_IFIFO | 0o600), 0).expect("a free name");
     assert_eq!(fs.setattr(USER, fifo.ino, &resize), Err(Errno::INVAL));
     let made = file(&fs, ROOT, "f");
     let beyond = SetAttr { size: Some(u64::MAX), ..SetAttr::default() };

@@ -1,6 +1,7 @@
 //! POSIX rules over a volume, without FUSE. Each test plays the kernel: it calls operations and
 //! forgets what it was handed.
 
+mod acls;
 mod attributes;
 mod content;
 mod names;
@@ -50,12 +51,17 @@ fn with(strict: bool) -> Fixture {
     Fixture { fs: Filesystem::new(volume, Arc::new(InvalQueue::default()), strict), _dir: dir }
 }
 
+/// A mode from a creator without a umask.
+fn asks(bits: u32) -> Mode {
+    Mode { bits, umask: 0 }
+}
+
 fn file(fs: &Filesystem, dir: Ino, name: &str) -> Attr {
-    fs.create(USER, dir, name.as_bytes(), 0o644, 0).expect("a free name in a live directory")
+    fs.create(USER, dir, name.as_bytes(), asks(0o644), 0).expect("a free name in a live directory")
 }
 
 fn dir(fs: &Filesystem, parent: Ino, name: &str) -> Attr {
-    fs.mkdir(USER, parent, name.as_bytes(), 0o755).expect("a free name in a live directory")
+    fs.mkdir(USER, parent, name.as_bytes(), asks(0o755)).expect("a free name in a live directory")
 }
 
 fn write(fs: &Filesystem, ino: Ino, offset: u64, data: &[u8]) {

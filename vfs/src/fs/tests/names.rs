@@ -18,8 +18,8 @@ fn a_name_of_255_bytes_fits_and_256_is_too_long_everywhere() {
     assert_eq!(child(&fs, ROOT, &fits), Some(made.ino));
     let long = long.as_bytes();
     assert_eq!(fs.lookup(ROOT, long), Err(Errno::NAMETOOLONG));
-    assert_eq!(fs.create(USER, ROOT, long, 0o644, 0), Err(Errno::NAMETOOLONG));
-    assert_eq!(fs.mkdir(USER, ROOT, long, 0o755), Err(Errno::NAMETOOLONG));
+    assert_eq!(fs.create(USER, ROOT, long, asks(0o644), 0), Err(Errno::NAMETOOLONG));
+    assert_eq!(fs.mkdir(USER, ROOT, long, asks(0o755)), Err(Errno::NAMETOOLONG));
     assert_eq!(fs.symlink(USER, ROOT, long, b"t"), Err(Errno::NAMETOOLONG));
     assert_eq!(fs.link(made.ino, ROOT, long), Err(Errno::NAMETOOLONG));
     let too_long = Rename { from: (ROOT, fits.as_bytes()), to: (ROOT, long), flags: 0 };
@@ -30,7 +30,7 @@ fn a_name_of_255_bytes_fits_and_256_is_too_long_everywhere() {
 fn names_are_bytes_with_newlines_and_invalid_utf8() {
     let fs = fresh();
     for name in [b"a\nb".as_slice(), b"\xff\xfe", b" ", b"-rf"] {
-        let made = fs.create(USER, ROOT, name, 0o644, 0).expect("any bytes but slash and zero");
+        let made = fs.create(USER, ROOT, name, asks(0o644), 0).expect("any bytes but slash and zero");
         assert_eq!(fs.lookup(ROOT, name).map(|found| found.map(|attr| attr.ino)), Ok(Some(made.ino)));
     }
 }
@@ -40,19 +40,19 @@ fn exclusive_create_refuses_a_name_that_appeared_meanwhile_and_plain_create_open
     let fs = fresh();
     let made = file(&fs, ROOT, "a");
     write(&fs, made.ino, 0, b"abc");
-    assert_eq!(fs.create(USER, ROOT, b"a", 0o600, libc::O_EXCL), Err(Errno::EXIST));
-    let opened = fs.create(USER, ROOT, b"a", 0o600, 0).expect("it is opened");
+    assert_eq!(fs.create(USER, ROOT, b"a", asks(0o600), libc::O_EXCL), Err(Errno::EXIST));
+    let opened = fs.create(USER, ROOT, b"a", asks(0o600), 0).expect("it is opened");
     assert_eq!((opened.ino, opened.size, opened.mode), (made.ino, 3, 0o644));
-    let emptied = fs.create(USER, ROOT, b"a", 0o600, libc::O_TRUNC).expect("it is opened and cut");
+    let emptied = fs.create(USER, ROOT, b"a", asks(0o600), libc::O_TRUNC).expect("it is opened and cut");
     assert_eq!((emptied.ino, emptied.size), (made.ino, 0));
     dir(&fs, ROOT, "d");
-    assert_eq!(fs.create(USER, ROOT, b"d", 0o600, 0), Err(Errno::ISDIR));
+    assert_eq!(fs.create(USER, ROOT, b"d", asks(0o600), 0), Err(Errno::ISDIR));
 }
 
 #[test]
 fn new_nodes_belong_to_the_caller_and_in_a_sgid_directory_to_its_group() {
     let fs = fresh();
-    let shared = fs.mkdir(Caller { uid: 1, gid: 50 }, ROOT, b"s", 0o2775).expect("a free name");
+    let shared = fs.mkdir(Caller { uid: 1, gid: 50 }, ROOT, b"s", asks(0o2775)).expect("a free name");
     let made = file(&fs, shared.ino, "f");
     assert_eq!((made.uid, made.gid, made.mode), (1000, 50, 0o644));
     let below = dir(&fs, shared.ino, "d");
@@ -64,19 +64,19 @@ fn new_nodes_belong_to_the_caller_and_in_a_sgid_directory_to_its_group() {
 #[test]
 fn device_nodes_are_for_root_and_keep_their_number() {
     let fs = fresh();
-    assert_eq!(fs.mknod(USER, ROOT, b"c", libc::S_IFCHR | 0o600, 0x103), Err(Errno::PERM));
-    assert_eq!(fs.mknod(USER, ROOT, b"b", libc::S_IFBLK | 0o600, 0x800), Err(Errno::PERM));
-    let null = fs.mknod(ROOT_USER, ROOT, b"c", libc::S_IFCHR | 0o666, 0x103).expect("root may");
+    assert_eq!(fs.mknod(USER, ROOT, b"c", asks(libc::S_IFCHR | 0o600), 0x103), Err(Errno::PERM));
+    assert_eq!(fs.mknod(USER, ROOT, b"b", asks(libc::S_IFBLK | 0o600), 0x800), Err(Errno::PERM));
+    let null = fs.mknod(ROOT_USER, ROOT, b"c", asks(libc::S_IFCHR | 0o666), 0x103).expect("root may");
     assert_eq!((null.kind, null.rdev, null.mode), (Kind::Char, 0x103, 0o666));
     for (name, kind, expected) in [
         (b"p", libc::S_IFIFO, Kind::Fifo),
         (b"s", libc::S_IFSOCK, Kind::Socket),
         (b"f", libc::S_IFREG, Kind::File),
     ] {
-        let made = fs.mknod(USER, ROOT, name, kind | 0o640, 7).expect("anybody may");
+        let made = fs.mknod(USER, ROOT, name, asks(kind | 0o640), 7).expect("anybody may");
         assert_eq!((made.kind, made.rdev, made.mode), (expected, 0, 0o640));
     }
-    assert_eq!(fs.mknod(ROOT_USER, ROOT, b"d", libc::S_IFDIR | 0o700, 0), Err(Errno::INVAL));
+    assert_eq!(fs.mknod(ROOT_USER, ROOT, b"d", asks(libc::S_IFDIR | 0o700), 0), Err(Errno::INVAL));
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn unlink_and_rmdir_refuse_the_other_kind_and_full_directories() {
     fs.rmdir(ROOT, b"d").expect("it is empty");
     assert_eq!(fs.getattr(sub.ino).map(|attr| attr.nlink), Ok(0));
     assert_eq!(
-        fs.create(USER, sub.ino, b"late", 0o644, 0),
+        fs.create(USER, sub.ino, b"late", asks(0o644), 0),
         Err(Errno::NOENT),
         "a removed directory takes nothing"
     );
