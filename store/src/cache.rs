@@ -4,6 +4,11 @@
 //! newest segment, flushes, and only then removes the old file; pins survive a restart in the file
 //! of marks. If marks are lost to damage, everything is pinned until the engine says otherwise:
 //! keeping too much is repairable, losing is not. Any other loss of the cache costs a download.
+//! Chunks somebody wants at hand, because a user keeps their file on this device, are *kept*: they go
+//! last too, but the owner says anew after each start which they are. What leaves, and how, is in
+//! `cache/evict.rs`.
+
+mod evict;
 
 use crate::disk::{Disk, OsDisk};
 use crate::error::StoreError;
@@ -11,7 +16,7 @@ use crate::index::{Entry, Index, Location, MemoryIndex};
 use crate::limits;
 use crate::log::{Flush, Log};
 use crate::marks::{Mark, Marks};
-use crate::record::{Key, span_bytes};
+use crate::record::Key;
 use crate::recovery::Recovery;
 use crate::segment::Kind;
 use freehold_model::{ChunkId, VaultTag};
@@ -57,20 +62,26 @@ pub struct CacheStore {
     pins: Mutex<HashSet<ChunkId>>,
     index: RwLock<MemoryIndex>,
     last_used: Mutex<Usage>,
+    kept: RwLock<Kept>,
     /// One eviction at a time.
     eviction: Mutex<()>,
+    evictions: AtomicU64,
+    /// Bytes taken in since the disk was asked how much room is left.
+    unwatched_bytes: AtomicU64,
+}
+
+/// What the owner wants at hand.
+#[derive(Default)]
+struct Kept {
+    ids: HashSet<ChunkId>,
+    /// The owner has not said yet: nothing is evicted for the cap's sake until then.
+    is_awaited: bool,
 }
 
 #[derive(Default)]
 struct Usage {
     clock: u64,
     by_segment: BTreeMap<u32, u64>,
-}
-
-/// A segment that may be evicted, and what of it must be carried over.
-struct Victim {
-    number: u32,
-    chunks: Vec<(Key, Location)>,
 }
 
 impl CacheStore {
@@ -117,7 +128,10 @@ impl CacheStore {
             pins: Mutex::new(pins),
             index: RwLock::new(index),
             last_used: Mutex::default(),
+            kept: RwLock::default(),
             eviction: Mutex::new(()),
+            evictions: AtomicU64::new(0),
+            unwatched_bytes: AtomicU64::new(0),
         };
         Ok((cache, recovery))
     }
@@ -220,6 +234,27 @@ impl CacheStore {
         ids
     }
 
+    /// Says that the owner will tell which chunks to keep, and until then nothing shall go for the cap's sake.
+    pub fn await_kept(&self) {
+        self.kept.write().is_awaited = true;
+    }
+
+    /// Sets which chunks are kept: they are evicted no more than pinned ones. Forgotten at a restart.
+    pub fn set_kept(&self, ids: HashSet<ChunkId>) {
+        *self.kept.write() = Kept { ids, is_awaited: false };
+    }
+
+    /// Keeps these chunks as well.
+    pub fn keep(&self, ids: impl IntoIterator<Item = ChunkId>) {
+        self.kept.write().ids.extend(ids);
+    }
+
+    /// How many segments were evicted so far: whether a chunk that was here may be gone.
+    #[must_use]
+    pub fn evictions(&self) -> u64 {
+        self.evictions.load(Ordering::Relaxed)
+    }
+
     /// Makes every chunk and pin taken in so far durable.
     ///
     /// # Errors
@@ -252,15 +287,6 @@ impl CacheStore {
         self.cap_bytes.store(cap_bytes, Ordering::Relaxed);
     }
 
-    /// Evicts until the cap holds, or only segments that are mostly pinned are left.
-    ///
-    /// # Errors
-    /// `NoSpace`, `ReadOnly` or `Io` when pinned chunks cannot be carried over.
-    pub fn trim(&self) -> Result<(), StoreError> {
-        while self.bytes() > self.cap_bytes.load(Ordering::Relaxed) && self.evict_one()? {}
-        Ok(())
-    }
-
     /// Appends a chunk, evicting where the disk or the cap asks for it.
     fn store(&self, id: ChunkId, bytes: &[u8]) -> Result<(), StoreError> {
         let key = key(id);
@@ -273,10 +299,7 @@ impl CacheStore {
             self.index.write().insert(key, location);
             self.touch(location.segment);
         }
-        if self.bytes() > self.cap_bytes.load(Ordering::Relaxed) {
-            self.trim()?;
-        }
-        Ok(())
+        self.keep_within_bounds(bytes.len() as u64)
     }
 
     fn find(&self, id: &ChunkId) -> Option<Location> {
@@ -335,118 +358,11 @@ impl CacheStore {
         usage.by_segment.insert(segment, now);
     }
 
-    /// Evicts the least recently used segment that is at most half pinned; false if there is none.
-    fn evict_one(&self) -> Result<bool, StoreError> {
-        let _one = self.eviction.lock();
-        while let Some(victim) = self.choose_victim() {
-            if self.evict(&victim)? {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Evicts a segment, unless a pinned chunk in it turns out to be damaged: then it stays.
-    fn evict(&self, victim: &Victim) -> Result<bool, StoreError> {
-        let mut carried = HashSet::new();
-        loop {
-            let pinned: Vec<_> = {
-                let pins = self.pins.lock();
-                let mut index = self.index.write();
-                let pinned: Vec<_> = victim
-                    .chunks
-                    .iter()
-                    .filter(|(key, at)| {
-                        pins.contains(&key.id)
-                            && !carried.contains(key)
-                            && index.find(key) == Some(Entry::Good(*at))
-                    })
-                    .copied()
-                    .collect();
-                if pinned.is_empty() {
-                    for (key, at) in &victim.chunks {
-                        index.remove(key, *at);
-                    }
-                }
-                pinned
-            };
-            if pinned.is_empty() {
-                break;
-            }
-            for (key, at) in pinned {
-                if !self.carry_over(key, at)? {
-                    return Ok(false);
-                }
-                carried.insert(key);
-            }
-            self.log.sync()?;
-        }
-        self.last_used.lock().by_segment.remove(&victim.number);
-        self.log.remove(victim.number)?;
-        Ok(true)
-    }
-
-    /// Copies a chunk to the newest segment; false when its bytes are wrong.
-    fn carry_over(&self, key: Key, at: Location) -> Result<bool, StoreError> {
-        let bytes = match self.read_whole(&key.id, at) {
-            Err(error) if error.is_damage() => {
-                self.drop_damaged(&key, at, &error);
-                return Ok(false);
-            }
-            other => other?,
-        };
-        for location in self.log.append(&[(key, &bytes)], Flush::Later)? {
-            self.index.write().insert(key, location);
-            self.touch(location.segment);
-        }
-        Ok(true)
-    }
-
     /// Reads and verifies a chunk.
     fn read_whole(&self, id: &ChunkId, at: Location) -> Result<Vec<u8>, StoreError> {
         let bytes = self.log.read(at)?;
         let right = blake3::hash(&bytes).as_bytes() == id.as_bytes();
         if right { Ok(bytes) } else { Err(StoreError::Damaged) }
-    }
-
-    fn choose_victim(&self) -> Option<Victim> {
-        let active = self.log.active_number();
-        // Bytes in use and pinned bytes, by segment; segments nobody uses any more included.
-        let mut shares: BTreeMap<u32, (u64, u64)> =
-            self.log.numbers().into_iter().map(|number| (number, (0, 0))).collect();
-        let pins = self.pins.lock().clone();
-        let index = self.index.read();
-        let mut damaged = HashSet::new();
-        index.for_each(&mut |key, entry| {
-            if let Entry::Damaged(at) = entry {
-                damaged.insert(at.segment);
-            }
-            if let Entry::Good(at) = entry {
-                let share = shares.entry(at.segment).or_default();
-                share.0 += span_bytes(at.len_bytes);
-                if pins.contains(&key.id) {
-                    share.1 += span_bytes(at.len_bytes);
-                }
-            }
-        });
-        let number = {
-            let usage = self.last_used.lock();
-            shares
-                .iter()
-                .filter(|(number, _)| Some(**number) != active && !damaged.contains(number))
-                .filter(|(_, (used, pinned))| pinned * 2 <= *used)
-                .map(|(number, _)| *number)
-                .min_by_key(|number| (usage.by_segment.get(number).copied(), *number))?
-        };
-        let mut chunks = Vec::new();
-        index.for_each(&mut |key, entry| {
-            if let Entry::Good(at) = entry
-                && at.segment == number
-            {
-                chunks.push((*key, at));
-            }
-        });
-        Some(Victim { number, chunks })
     }
 }
 

@@ -36,3 +36,13 @@ pub(crate) const FREE_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 /// Marks a log may carry beyond twice its live ones before it is rewritten.
 pub(crate) const MARKS_SLACK: usize = 4_096;
+
+/// Share of the disk below which the cache gives way to other programs, however far its cap is.
+pub(crate) const LOW_SHARE: u64 = 10;
+
+/// Most bytes the cache leaves to other programs: a tenth of a large disk would be waste.
+pub(crate) const LOW_BYTES_MAX: u64 = 10 * 1024 * 1024 * 1024;
+
+/// Least bytes the cache leaves to other programs: more than what is never filled, so that the cache gives
+/// way before it refuses.
+pub(crate) const LOW_BYTES_MIN: u64 = 2 * FREE_BYTES_MIN;

@@ -8,7 +8,7 @@
 
 mod open;
 
-use crate::disk::{Disk, DiskFile};
+use crate::disk::{Disk, DiskFile, Space};
 use crate::error::StoreError;
 use crate::index::Location;
 use crate::limits;
@@ -199,12 +199,25 @@ impl Log {
         }
     }
 
+    /// Bytes a segment may reach.
+    pub(crate) const fn segment_bytes(&self) -> u64 {
+        self.segment_bytes
+    }
+
+    /// Room on the disk.
+    ///
+    /// # Errors
+    /// `Io` when the system does not say.
+    pub(crate) fn space(&self) -> Result<Space, StoreError> {
+        self.disk.space().map_err(StoreError::io("ask for free space"))
+    }
+
     /// Bytes the store may still take before it refuses.
     ///
     /// # Errors
     /// `Io` when the system does not say.
     pub(crate) fn room_bytes(&self) -> Result<u64, StoreError> {
-        let space = self.disk.space().map_err(StoreError::io("ask for free space"))?;
+        let space = self.space()?;
         let kept =
             (space.total_bytes / limits::FREE_SHARE).clamp(limits::FREE_BYTES_MIN, limits::FREE_BYTES_MAX);
         Ok(space.free_bytes.saturating_sub(kept))

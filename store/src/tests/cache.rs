@@ -199,3 +199,55 @@ fn readers_and_writers_share_a_cache_under_eviction() {
         }
     });
 }
+
+#[test]
+fn kept_chunks_outlive_eviction_and_go_once_they_are_not_kept() {
+    let cache = open(&CrashDisk::default());
+    let id = put(&cache, 0, Pin::Evictable);
+    cache.keep([id]);
+    fill(&cache, 1..200);
+    assert_eq!(cache.get(&id).as_deref(), Some(chunk(0, 3_000).1.as_ref()));
+    cache.set_kept([].into());
+    fill(&cache, 200..300);
+    assert!(!cache.contains(&id));
+}
+
+#[test]
+fn nothing_goes_for_the_caps_sake_before_the_owner_has_said_what_is_kept() {
+    let disk = CrashDisk::default();
+    let first = put(&open(&disk), 0, Pin::Evictable);
+    let cache = open(&disk);
+    cache.await_kept();
+    fill(&cache, 1..100);
+    assert!(cache.bytes() > CAP_BYTES && cache.contains(&first));
+    cache.set_kept([first].into());
+    cache.trim().unwrap();
+    assert!(cache.bytes() <= CAP_BYTES && cache.contains(&first));
+}
+
+#[test]
+fn forgotten_chunks_are_gone_and_their_neighbours_are_not() {
+    let disk = CrashDisk::default();
+    let cache = open(&disk);
+    let ids: Vec<_> = (0..15).map(|n| put(&cache, n, Pin::Evictable)).collect();
+    let (pinned, kept) = (ids[1], ids[2]);
+    cache.pin(&[pinned]).unwrap();
+    cache.keep([kept]);
+    let (before, given_up) = (cache.bytes(), (3..9).map(|n| chunk(n, 3_000).1.len() as u64).sum::<u64>());
+    cache.forget(&ids[..9]).unwrap();
+    assert!(cache.bytes() + given_up / 2 <= before, "most of their room is free again");
+    assert!((3..9).all(|n| !cache.contains(&ids[n])));
+    let cache = open(&disk);
+    assert!([1, 2, 9, 10, 11, 12, 13, 14].iter().all(|n| cache.get(&ids[*n]).is_some()));
+}
+
+#[test]
+fn a_cache_gives_way_when_the_disk_runs_low() {
+    let disk = CrashDisk::default();
+    let cache = open(&disk);
+    fill(&cache, 0..15);
+    let before = cache.bytes();
+    disk.set_free(crate::limits::FREE_BYTES_MIN * 2);
+    fill(&cache, 15..25);
+    assert!(cache.bytes() < before, "below its cap and yet smaller");
+}
