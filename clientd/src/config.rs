@@ -4,6 +4,7 @@ use crate::paths::Paths;
 use anyhow::{Context, Result};
 use clap::Parser;
 use freehold_engine::Transport;
+use freehold_vfs::MountOptions;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
@@ -39,6 +40,15 @@ pub(crate) struct Flags {
     /// Folder for a trace of each link by FHP, as lines of JSON [default: none are written].
     #[arg(long, value_name = "DIR", env = "FREEHOLD_CLIENTD_TRACE_LINKS")]
     trace_links: Option<PathBuf>,
+    /// Whether every write reaches the daemon before it returns, without the kernel's write cache.
+    #[arg(long, value_name = "BOOL", env = "FREEHOLD_CLIENTD_MOUNT_STRICT", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    mount_strict: Option<bool>,
+    /// Whether other users may use the mount, as far as permission bits let them.
+    #[arg(long, value_name = "BOOL", env = "FREEHOLD_CLIENTD_MOUNT_ALLOW_OTHER", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    mount_allow_other: Option<bool>,
+    /// Whether set-user-id programs and device nodes work on the mount; needs root.
+    #[arg(long, value_name = "BOOL", env = "FREEHOLD_CLIENTD_MOUNT_SUID_DEV", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    mount_suid_dev: Option<bool>,
     /// What to log: error, warn, info, debug, trace, or a tracing filter.
     #[arg(long, value_name = "LEVEL", env = "FREEHOLD_CLIENTD_LOG")]
     log: Option<String>,
@@ -53,6 +63,9 @@ struct File {
     lan: Option<bool>,
     transport: Option<Transport>,
     trace_links: Option<PathBuf>,
+    mount_strict: Option<bool>,
+    mount_allow_other: Option<bool>,
+    mount_suid_dev: Option<bool>,
     log: Option<String>,
 }
 
@@ -69,6 +82,8 @@ pub(crate) struct Config {
     pub(crate) transport: Transport,
     /// Where traces of links are written, if anywhere.
     pub(crate) trace_links: Option<PathBuf>,
+    /// How the vault is mounted.
+    pub(crate) mount: MountOptions,
     /// Log filter.
     pub(crate) log: String,
 }
@@ -99,7 +114,13 @@ impl Config {
         let lan = flags.lan.or(file.lan).unwrap_or(listen.ip().is_unspecified());
         let transport = flags.transport.or(file.transport).unwrap_or_default();
         let trace_links = flags.trace_links.clone().or(file.trace_links);
-        Ok(Self { cache_bytes, listen, lan, transport, trace_links, log })
+        let mount = MountOptions {
+            strict: flags.mount_strict.or(file.mount_strict).unwrap_or(false),
+            allow_other: flags.mount_allow_other.or(file.mount_allow_other).unwrap_or(false),
+            suid_dev: flags.mount_suid_dev.or(file.mount_suid_dev).unwrap_or(false),
+            helper: false,
+        };
+        Ok(Self { cache_bytes, listen, lan, transport, trace_links, mount, log })
     }
 }
 
@@ -131,10 +152,19 @@ mod tests {
                 lan: true,
                 transport: Transport::Auto,
                 trace_links: Some("/traces".into()),
+                mount: MountOptions::default(),
                 log: "warn".into()
             }
         );
         assert_eq!(load(None, &Flags::default()).expect("no file is fine").cache_bytes, CACHE_BYTES);
+    }
+
+    #[test]
+    fn a_mount_setting_comes_from_a_bare_flag_or_the_file_and_a_flag_can_take_it_back() {
+        let flags = Flags::parse_from(["freehold-clientd", "--mount-strict", "--mount-suid-dev=false"]);
+        let text = "mount_allow_other = true\nmount_suid_dev = true\n";
+        let mount = load(Some(text), &flags).expect("a valid file").mount;
+        assert_eq!(mount, MountOptions { strict: true, allow_other: true, suid_dev: false, helper: false });
     }
 
     #[test]

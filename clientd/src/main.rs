@@ -58,7 +58,7 @@ async fn run(flags: Flags) -> Result<()> {
     )
     .await
     .context("could not open the local state")?;
-    let mounts = Arc::new(Mounts::new(engine.clone(), paths.mount_file()));
+    let mounts = Arc::new(Mounts::new(engine.clone(), paths.mount_file(), config.mount.clone()));
     mounts.restore().await;
 
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -47,13 +47,14 @@ struct Mounted {
 pub(crate) struct Mounts {
     engine: Engine,
     memory: PathBuf,
+    options: MountOptions,
     current: Mutex<Option<Mounted>>,
 }
 
 impl Mounts {
-    /// No mount yet; `memory` is the file that remembers one.
-    pub(crate) fn new(engine: Engine, memory: PathBuf) -> Self {
-        Self { engine, memory, current: Mutex::new(None) }
+    /// No mount yet; `memory` is the file that remembers one, `options` is how it is made.
+    pub(crate) fn new(engine: Engine, memory: PathBuf, options: MountOptions) -> Self {
+        Self { engine, memory, options, current: Mutex::new(None) }
     }
 
     /// Mounts where the vault was mounted before, if it was; a failure is logged, the daemon goes on.
@@ -78,10 +79,8 @@ impl Mounts {
             return Err(MountFailure::AlreadyMounted(mounted.path.clone()));
         }
         let volume = self.engine.volume().ok_or(MountFailure::SignedOut)?;
-        let target = path.to_owned();
-        let mounting = tokio::task::spawn_blocking(move || {
-            freehold_vfs::mount(&target, volume, &MountOptions::default())
-        });
+        let (target, options) = (path.to_owned(), self.options.clone());
+        let mounting = tokio::task::spawn_blocking(move || freehold_vfs::mount(&target, volume, &options));
         let handle = mounting.await.expect("mounting does not panic: the adapter catches it")?;
         let (memory, path_bytes) = (self.memory.clone(), path.as_os_str().as_bytes().to_vec());
         let remembering = tokio::task::spawn_blocking(move || write_durably(&memory, &path_bytes));

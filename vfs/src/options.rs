@@ -1,7 +1,7 @@
 //! What a mount may be asked for.
 
 /// Options of one mount. The default is what `~/Vault` uses.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MountOptions {
     /// Every write goes through to the daemon before it returns: the kernel's writeback cache is
     /// off. Slower for small rewrites (measured 9 times), but times and sizes are the daemon's own
