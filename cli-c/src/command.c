@@ -47,6 +47,9 @@ static const struct command commands[] = {
 	{ "deletions list", NULL, NULL, 0, 0, "show mass deletions of other devices that wait", deletions_list_run },
 	{ "deletions accept", NULL, NULL, 0, 0, "let them happen on this device too", deletions_accept_run },
 	{ "deletions undo", NULL, NULL, 0, 0, "bring the files back on every device", deletions_undo_run },
+	{ "pin", "PATH", NULL, 0, 0, "keep a file or folder on this device, also offline", pin_run },
+	{ "unpin", "PATH", NULL, 0, 0, "let it go again when the room is needed", unpin_run },
+	{ "evict", "PATH", NULL, OPTION_ALWAYS, 0, "free the room it takes; it comes again when it is read", evict_run },
 	{ "version", NULL, NULL, 0, 0, "show the versions of command and daemon", version_run },
 };
 
@@ -65,6 +68,7 @@ static const struct {
 	{ "words-file", "FILE", OPTION_WORDS_FILE, "read the recovery words from FILE (- is standard input)" },
 	{ "device", "NAME", OPTION_DEVICE, "name this device is shown under" },
 	{ "recovery-file", "FILE", OPTION_RECOVERY_FILE, "write the 24 recovery words to the new FILE" },
+	{ "always", NULL, OPTION_ALWAYS, "from now on too: what is read there does not stay" },
 	{ "timeout", "SECONDS", OPTION_TIMEOUT, "give up after this long" },
 	{ "json", NULL, 0, "print one JSON object" },
 	{ "socket", "PATH", 0, "socket of the daemon" },
@@ -171,6 +175,9 @@ static bool store(struct request *request, size_t index, const char *value)
 		return true;
 	case OPTION_RECOVERY_FILE:
 		request->recovery_file = value;
+		return true;
+	case OPTION_ALWAYS:
+		request->always = true;
 		return true;
 	case OPTION_TIMEOUT:
 		return parse_seconds(value, &request->timeout_s);

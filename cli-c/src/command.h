@@ -20,6 +20,7 @@ enum option_bit {
 	OPTION_NEW_PASSWORD_FILE = 1u << 6,
 	OPTION_WORDS = 1u << 7,
 	OPTION_WORDS_FILE = 1u << 8,
+	OPTION_ALWAYS = 1u << 9,
 };
 
 /* What the user wrote. Pointers are into argv; NULL is "not given". */
@@ -33,6 +34,7 @@ struct request {
 	const char *new_password_file;
 	const char *words_file;
 	bool words;
+	bool always;
 	const char *device;
 	const char *recovery_file;
 	long timeout_s; /* -1: not given */
@@ -91,6 +93,9 @@ enum exit_code conflicts_keep_run(const struct request *request);
 enum exit_code deletions_list_run(const struct request *request);
 enum exit_code deletions_accept_run(const struct request *request);
 enum exit_code deletions_undo_run(const struct request *request);
+enum exit_code pin_run(const struct request *request);
+enum exit_code unpin_run(const struct request *request);
+enum exit_code evict_run(const struct request *request);
 enum exit_code version_run(const struct request *request);
 
 #endif

@@ -49,6 +49,19 @@ static void print_problems(const json_t *problems)
 		       member_text(problem, "hint", "see the daemon's log"));
 }
 
+static void print_pinned(const json_t *pinned)
+{
+	char size[32];
+	json_int_t missing = member_number(pinned, "missing_files");
+	if (member_number(pinned, "files") == 0)
+		return;
+	printf("Pinned     %lld files", (long long)member_number(pinned, "files"));
+	format_bytes(member_number(pinned, "missing_bytes"), size, sizeof(size));
+	if (missing > 0)
+		printf(", %lld of them (%s) still to come", (long long)missing, size);
+	putchar('\n');
+}
+
 static void print_status(const json_t *status)
 {
 	char line[256];
@@ -66,6 +79,7 @@ static void print_status(const json_t *status)
 		printf("Devices    %lld connected directly\n", (long long)member_number(status, "devices_connected"));
 		printf("Holds      %lld entries, %s of sealed data on this device\n", (long long)member_number(status, "entries"),
 		       cache);
+		print_pinned(json_object_get(status, "pinned"));
 	}
 	print_problems(json_object_get(status, "problems"));
 }

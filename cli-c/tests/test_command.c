@@ -54,6 +54,11 @@ static void two_words_are_one_command_and_two_operands_are_kept_apart(void **sta
 	assert_string_equal(request.operand2, "a/report.odt");
 	assert_int_equal(parse("conflicts keep mine", &request), EXIT_USAGE);
 	assert_true(command_is_group("conflicts"));
+	assert_int_equal(parse("evict --always photos/2019", &request), EXIT_DONE);
+	assert_true(request.always);
+	assert_string_equal(request.operand, "photos/2019");
+	assert_int_equal(parse("pin --always photos", &request), EXIT_USAGE);
+	assert_int_equal(parse("unpin", &request), EXIT_USAGE);
 	assert_true(command_is_group("deletions"));
 	assert_false(command_is_group("conflict"));
 }

@@ -167,3 +167,29 @@ pub enum NodeState {
     /// Journal damage took bytes of it; reads fail until it is overwritten.
     Damaged,
 }
+
+/// What a user wants of a node's content on this device. Nodes without a wish follow the folder they are
+/// in; the root follows `Auto`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PinMode {
+    /// Always here, also those who read it offline: fetched as soon as it changes, never evicted.
+    Always,
+    /// Here once it was read or written, until the cache needs the room.
+    #[default]
+    Auto,
+    /// Here while it is used, and given up soon after it is safe elsewhere.
+    Never,
+}
+
+/// How much of a node's content is on this device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Residence {
+    /// Nothing of it: reading needs the network.
+    OnlineOnly,
+    /// Some of it.
+    Partial,
+    /// All of it, until the cache needs the room.
+    Local,
+    /// All of it, and it stays.
+    Pinned,
+}

@@ -4,13 +4,15 @@ mod life;
 
 pub use life::Secret;
 
-use crate::Volume;
 use crate::account::{self, Identity, StoredAccount, load_secret, remove_secret};
 use crate::engine_error::EngineError;
 use crate::entropy::OsEntropy;
 use crate::status::Facts;
 use crate::vault::{OpenVault, VaultDirs, cache_dir, vault_dir};
-use freehold_api::control::{Conflicts, Decision, Deletions, Keep, KeptConflict, Pending, Status};
+use crate::{PinMode, Volume};
+use freehold_api::control::{
+    Conflicts, Decision, Deletions, Evicted, Hydrated, Keep, KeptConflict, Pending, Status,
+};
 use freehold_crypto::DeviceSecret;
 use freehold_model::VaultId;
 use parking_lot::Mutex;
@@ -212,6 +214,7 @@ impl Engine {
             pending,
             entries,
             cache_bytes: parts.cache.bytes(),
+            pinned: vault.pinned(),
             applied_seq: progress.applied,
             problems: parts.problems.list(),
         }
@@ -235,6 +238,29 @@ impl Engine {
     /// Dropping the future leaves the conflict as it was or ends it whole.
     pub async fn keep_conflict(&self, path: &str, keep: Keep) -> Result<KeptConflict, EngineError> {
         self.vault()?.keep_conflict(path, keep).await
+    }
+
+    /// Sets what a user wants of the node at a path of the vault on this device; `None` takes the wish
+    /// back. Durable on return; what it asks for comes by itself.
+    ///
+    /// # Errors
+    /// `SignedOut`, `NoSuchFile`, `Disk`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future sets it or leaves it as it was.
+    pub async fn set_pin(&self, path: &str, mode: Option<PinMode>) -> Result<Hydrated, EngineError> {
+        self.vault()?.set_pin(path, mode).await
+    }
+
+    /// Gives up the content of the node at a path and below, as far as it is safe elsewhere.
+    ///
+    /// # Errors
+    /// `SignedOut`, `NoSuchFile`, `Disk`.
+    ///
+    /// # Cancel safety
+    /// Dropping the future does not stop it.
+    pub async fn evict(&self, path: &str) -> Result<Evicted, EngineError> {
+        self.vault()?.evict(path).await
     }
 
     /// Deletions of other devices that are not shown here yet, because they are so many.

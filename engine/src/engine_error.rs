@@ -63,6 +63,9 @@ pub enum EngineError {
     /// The path names no conflict.
     #[error("there is no conflict at this path")]
     NoConflict,
+    /// Nothing in the vault has the path.
+    #[error("there is nothing at this path of the vault")]
+    NoSuchFile,
     /// The word for what to keep fits none of the contents, or several.
     #[error("{0}")]
     Choice(&'static str),
@@ -162,7 +165,7 @@ impl EngineError {
                 ExitCode::Conflict
             }
             Self::SignedOut | Self::WrongPassword | Self::WrongWords => ExitCode::Locked,
-            Self::NoSuchDevice(_) | Self::NoConflict => ExitCode::NotFound,
+            Self::NoSuchDevice(_) | Self::NoConflict | Self::NoSuchFile => ExitCode::NotFound,
             Self::RegistrationClosed | Self::Removed => ExitCode::NotPermitted,
             Self::BadName(_) | Self::BadServerUrl(_) | Self::BadWords(_) => ExitCode::Usage,
             Self::ServerUnreachable(_) => ExitCode::Unreachable,
@@ -193,6 +196,7 @@ impl EngineError {
             Self::ServerUntrusted(_) => "do not use this server; nothing was changed here",
             Self::Pending => "`freehold wait`, then try again",
             Self::NoConflict => "`freehold conflicts list` names them",
+            Self::NoSuchFile => "name it as it stands below the mount point, or from the vault's top folder",
             Self::Choice(_) => "say `newest`, `oldest` or `both`, or name one copy",
             Self::FileBusy => "close the program that writes it and try again",
             Self::Disk { .. } => "check the disk and the folder's owner",
@@ -222,6 +226,7 @@ impl EngineError {
             Self::ServerUntrusted(_) => "server_untrusted",
             Self::Pending => "pending",
             Self::NoConflict => "no_conflict",
+            Self::NoSuchFile => "no_such_file",
             Self::Choice(_) => "conflict_choice",
             Self::FileBusy => "file_busy",
             Self::Disk { .. } => "disk",

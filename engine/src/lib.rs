@@ -14,6 +14,7 @@ mod engine_error;
 mod entropy;
 mod error;
 mod history;
+mod hydrate;
 mod index;
 mod journal;
 pub mod limits;
@@ -31,7 +32,10 @@ mod vault;
 mod volume;
 
 pub use account::Identity;
-pub use attr::{Attr, Ino, Kind, NewNode, NodeState, Notice, ROOT, SetTimes, StatFs, Time};
+pub use attr::{
+    Attr, Ino, Kind, NewNode, NodeState, Notice, PinMode, ROOT, Residence, SetTimes, StatFs, Time,
+};
+pub use body::part::ChunkPart;
 pub use cut::measure;
 pub use engine::{Engine, EngineConfig, EngineDirs, Secret, SignUp};
 pub use engine_error::EngineError;
@@ -44,6 +48,6 @@ pub use tables::sync::{Batch, BatchRecord, CutOutcome, CutToken, OutboxEntry, Pe
 pub use tables::{Author, Tables, TablesGuard};
 pub use volume::meta::MetaKey;
 pub use volume::{
-    ApplyOutcome, BodyReader, ChunkSource, Clock, CutJob, FetchDone, Preallocate, ReadDone, RunKind,
-    SystemClock, Volume, VolumeOptions,
+    ApplyOutcome, BodyReader, ChunkSource, Clock, CutJob, FetchDone, PartsDone, Preallocate, ReadDone,
+    RunKind, SystemClock, Volume, VolumeOptions,
 };

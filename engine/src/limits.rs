@@ -97,11 +97,32 @@ pub const CONFLICT_BYTES: usize = 128;
 /// How long ending a conflict waits until files that were just written are cut.
 pub const KEEP_PATIENCE: Duration = Duration::from_secs(10);
 
-/// How far ahead of a read that had to fetch chunks are asked for.
-pub const PREFETCH_BYTES: u64 = 2 * 1024 * 1024;
+/// How far ahead of a reader chunks are fetched at first; each time it comes as far it is twice as far.
+pub const READAHEAD_BYTES_MIN: u64 = 512 * 1024;
 
-/// How many of them at most.
-pub const PREFETCH_CHUNKS: usize = 8;
+/// How far at most: an eighth of a second at a gigabit.
+pub const READAHEAD_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// Chunks asked for in one go.
+pub const READAHEAD_CHUNKS: usize = 256;
+
+/// Files that readers go through at the same time.
+pub const READAHEAD_FILES: usize = 256;
+
+/// A read this far from the one before still goes on with it: the kernel sends a few out of order.
+pub const READAHEAD_SLACK_BYTES: u64 = 1024 * 1024;
+
+/// Files up to this are fetched whole, wherever the first read is.
+pub const READAHEAD_WHOLE_BYTES: u64 = 1024 * 1024;
+
+/// Of smaller chunks no parts are fetched: the round trip costs more than the rest.
+pub const PART_OF_BYTES: u32 = 256 * 1024;
+
+/// Chunks of which a part was read that are remembered.
+pub const PARTLY_READ_MAX: usize = 1_024;
+
+/// Expanded chunk keys kept, about 200 bytes each.
+pub const OPENERS_MAX: usize = 4_096;
 
 /// How far behind the furthest written byte: a program may still patch what it has just written, and
 /// the kernel sends a few writes out of order.
@@ -122,3 +143,21 @@ pub const AHEAD_ROOM_TIMES: u64 = 16;
 
 /// Bytes sealed ahead after which the cache is flushed, so that the flush at the cut is short.
 pub const AHEAD_SYNC_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Nodes with a wish of their own about being kept here: people pin folders. The list is written whole.
+pub const PINS_MAX: usize = 16_384;
+
+/// Files up to this are one chunk, which comes with the manifest that names it.
+pub const SMALL_FILE_BYTES: u64 = 64 * 1024;
+
+/// Files that wait to have their chunks counted; the others are counted when they are next asked about.
+pub const UNSURE_MAX: usize = 65_536;
+
+/// Files whose chunks are counted between two looks at anything else.
+pub const COUNTED_AT_ONCE: usize = 256;
+
+/// Nodes looked at in one go after an eviction, about a millisecond.
+pub const SWEPT_AT_ONCE: u64 = 8_192;
+
+/// Chunks given up in one go.
+pub const FORGET_CHUNKS: usize = 4_096;

@@ -1,7 +1,7 @@
 //! The one picture of what the engine is doing. Pure: facts in, status out.
 
 use crate::account::Identity;
-use freehold_api::control::{Pending, Problem, State, Status, WhoAmI};
+use freehold_api::control::{Pending, Pinned, Problem, State, Status, WhoAmI};
 
 use crate::sync::{NOT_HANDED_OVER, REVOKED, WAITING_FOR_DEVICE};
 
@@ -19,6 +19,7 @@ pub(crate) struct Facts {
     pub(crate) pending: Pending,
     pub(crate) entries: u64,
     pub(crate) cache_bytes: u64,
+    pub(crate) pinned: Pinned,
     pub(crate) applied_seq: u64,
     pub(crate) problems: Vec<Problem>,
 }
@@ -46,6 +47,7 @@ impl Facts {
             pending: self.pending,
             entries: self.entries,
             cache_bytes: self.cache_bytes,
+            pinned: self.pinned,
             applied_seq: self.applied_seq,
             problems: self.problems,
         }

@@ -3,12 +3,15 @@
 //! Opening needs no network. The tasks are owned here: closing ends them, then the volume, and what
 //! they had not done is taken up by the next opening.
 
+mod hydration;
+
 use crate::account::{Sessions, StoredAccount};
 use crate::cut::{CutParts, CutWorker};
 use crate::devices::book::Book;
 use crate::devices::{DeviceEvent, DeviceLinks, LinkParts, announce, discover};
 use crate::engine_error::EngineError;
 use crate::history::History;
+use crate::hydrate::Hydrator;
 use crate::limits::KEEP_PATIENCE;
 use crate::problems::Problems;
 use crate::server::Server;
@@ -24,7 +27,9 @@ use crate::transfer::nodes_file::NodesFile;
 use crate::transfer::serving::Serving;
 use crate::transfer::upload::Uploads;
 use crate::volume::conflicts::KeepError;
-use crate::{Author, ChunkSource, FetchDone, Recovery, SystemClock, Volume, VolumeOptions};
+use crate::{
+    Author, ChunkPart, ChunkSource, FetchDone, PartsDone, Recovery, SystemClock, Volume, VolumeOptions,
+};
 use freehold_api::ErrorCode;
 use freehold_api::control::{Decision, Deletions, HeldDeletions, Keep, KeptConflict};
 use freehold_crypto::{DeviceSecret, LocalKey};
@@ -73,6 +78,7 @@ pub(crate) struct OpenVault {
     parts: Arc<Parts>,
     endpoint: Endpoint,
     cutter: Arc<CutWorker>,
+    hydrator: Arc<Hydrator>,
     signals: Arc<Signals>,
     progress: watch::Receiver<Progress>,
     tasks: Mutex<JoinSet<()>>,
@@ -129,11 +135,14 @@ impl OpenVault {
         parts.volume.when_closed(Box::new(move || hurry.wake()));
         let sync = SyncTask::new(Arc::clone(&parts), Arc::clone(&signals), events, recovery.heads_needed);
         let progress = sync.progress();
+        let hydrator =
+            Hydrator::new(Arc::clone(&parts.volume), Arc::clone(&parts.cache), Arc::clone(&parts.downloads));
         let mut tasks = JoinSet::new();
         tasks.spawn(sync.run());
         tasks.spawn(Arc::clone(&parts.uploads).run());
         tasks.spawn(tend_nodes(Arc::clone(&parts)));
         tasks.spawn(Arc::clone(&parts.devices).run());
+        tasks.spawn(Arc::clone(&hydrator).run());
         tasks.spawn(announce(Arc::clone(&parts), endpoint.clone()));
         if dirs.lan {
             tasks.spawn(discover(Arc::clone(&parts), endpoint.clone()));
@@ -142,6 +151,7 @@ impl OpenVault {
             parts,
             endpoint,
             cutter: Arc::new(cutter),
+            hydrator,
             signals,
             progress,
             tasks: Mutex::new(tasks),
@@ -296,6 +306,10 @@ struct Source(Arc<Downloads>);
 impl ChunkSource for Source {
     fn want(&self, chunks: Vec<ChunkId>, deadline: Instant, done: FetchDone) {
         self.0.want(&chunks, deadline, Class::MountRead, done);
+    }
+
+    fn want_parts(&self, parts: Vec<ChunkPart>, deadline: Instant, done: PartsDone) {
+        self.0.want_parts(parts, deadline, done);
     }
 }
 

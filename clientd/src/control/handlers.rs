@@ -5,11 +5,12 @@ use super::error::Failure;
 use axum::Json;
 use axum::extract::State as Extract;
 use freehold_api::control::{
-    CONTROL_VERSION, ChangePassword, Confirm, Conflicts, Credentials, DecideDeletions, Deletions,
-    DeviceEntry, DeviceList, DeviceRevoked, KeepConflict, KeptConflict, Mount, NewWords, Recover,
-    RenameDevice, RevokeDevice, SignedUp, State, Status, Version, Wait, WhoAmI, Words, WordsTested,
+    self, CONTROL_VERSION, ChangePassword, Confirm, Conflicts, Credentials, DecideDeletions, Deletions,
+    DeviceEntry, DeviceList, DeviceRevoked, Evict, Evicted, Hydrated, KeepConflict, KeptConflict, Mount,
+    NewWords, Pin, Recover, RenameDevice, RevokeDevice, SignedUp, State, Status, Version, Wait, WhoAmI,
+    Words, WordsTested,
 };
-use freehold_engine::{Engine, Identity, Secret};
+use freehold_engine::{Engine, Identity, PinMode, Secret};
 use std::path::Path;
 use std::time::Duration;
 
@@ -194,8 +195,26 @@ pub(super) async fn keep_conflict(
     Json(request): Json<KeepConflict>,
 ) -> Answer<KeptConflict> {
     let mount = shared.mounts.path().await;
-    let path = path_in_vault(&request, mount.as_deref());
+    let path = path_in_vault(&request.path, request.absolute.as_deref(), mount.as_deref());
     Ok(Json(shared.engine.keep_conflict(path, request.keep).await?))
+}
+
+pub(super) async fn pin(Extract(shared): Extract<Shared>, Json(request): Json<Pin>) -> Answer<Hydrated> {
+    let mount = shared.mounts.path().await;
+    let path = path_in_vault(&request.path, request.absolute.as_deref(), mount.as_deref());
+    let mode = match request.mode {
+        control::PinMode::Always => Some(PinMode::Always),
+        control::PinMode::Auto => Some(PinMode::Auto),
+        control::PinMode::Never => Some(PinMode::Never),
+        control::PinMode::Inherit => None,
+    };
+    Ok(Json(shared.engine.set_pin(path, mode).await?))
+}
+
+pub(super) async fn evict(Extract(shared): Extract<Shared>, Json(request): Json<Evict>) -> Answer<Evicted> {
+    let mount = shared.mounts.path().await;
+    let path = path_in_vault(&request.path, request.absolute.as_deref(), mount.as_deref());
+    Ok(Json(shared.engine.evict(path).await?))
 }
 
 pub(super) async fn deletions(Extract(shared): Extract<Shared>) -> Answer<Deletions> {
@@ -211,33 +230,25 @@ pub(super) async fn decide_deletions(
     Ok(Json(shared.engine.decide_deletions(request.decision).await?))
 }
 
-/// The path in the vault that a caller means: below the mount point, or as `conflicts` lists it.
-fn path_in_vault<'a>(request: &'a KeepConflict, mount: Option<&Path>) -> &'a str {
+/// The path in the vault that a caller means: below the mount point, or from the vault's top folder.
+fn path_in_vault<'a>(path: &'a str, absolute: Option<&'a str>, mount: Option<&Path>) -> &'a str {
     let below = |path: &'a str| mount.and_then(|mount| Path::new(path).strip_prefix(mount).ok()?.to_str());
-    let absolute = request.absolute.as_deref().and_then(below);
-    let path = absolute.or_else(|| below(&request.path)).unwrap_or(&request.path);
-    path.trim_matches('/')
+    absolute.and_then(below).or_else(|| below(path)).unwrap_or(path).trim_matches('/')
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use freehold_api::control::Keep;
 
     #[test]
     fn a_path_is_taken_from_the_mount_point_or_from_the_vault() {
         let mount = Some(Path::new("/home/eva/Vault"));
-        let asked = |path: &str, absolute: Option<&str>| KeepConflict {
-            keep: Keep::Mine,
-            path: path.to_owned(),
-            absolute: absolute.map(str::to_owned),
-        };
-        let here = asked("report.odt", Some("/home/eva/Vault/work/report.odt"));
-        assert_eq!(path_in_vault(&here, mount), "work/report.odt");
-        assert_eq!(path_in_vault(&here, None), "report.odt");
-        let elsewhere = asked("work/report.odt", Some("/tmp/work/report.odt"));
-        assert_eq!(path_in_vault(&elsewhere, mount), "work/report.odt");
-        assert_eq!(path_in_vault(&asked("/home/eva/Vault/a", None), mount), "a");
-        assert_eq!(path_in_vault(&asked("/home/eva/Vaults/a", None), mount), "home/eva/Vaults/a");
+        let here = Some("/home/eva/Vault/work/report.odt");
+        assert_eq!(path_in_vault("report.odt", here, mount), "work/report.odt");
+        assert_eq!(path_in_vault("report.odt", here, None), "report.odt");
+        assert_eq!(path_in_vault("work/report.odt", Some("/tmp/work/report.odt"), mount), "work/report.odt");
+        assert_eq!(path_in_vault("/home/eva/Vault/a", None, mount), "a");
+        assert_eq!(path_in_vault("/home/eva/Vaults/a", None, mount), "home/eva/Vaults/a");
+        assert_eq!(path_in_vault("/home/eva/Vault", None, mount), "");
     }
 }

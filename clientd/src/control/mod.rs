@@ -78,6 +78,8 @@ pub(crate) async fn serve(listener: UnixListener, engine: Engine, mounts: Arc<Mo
         .route(path::CONFLICTS_KEEP, post(handlers::keep_conflict))
         .route(path::DELETIONS, get(handlers::deletions))
         .route(path::DELETIONS_DECIDE, post(handlers::decide_deletions))
+        .route(path::PIN, post(handlers::pin))
+        .route(path::EVICT, post(handlers::evict))
         .fallback(|| async { Failure::unknown_request() })
         .method_not_allowed_fallback(|| async { Failure::unknown_request() })
         .layer(DefaultBodyLimit::max(CONTROL_BODY_BYTES_MAX))

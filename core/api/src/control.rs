@@ -4,6 +4,10 @@
 //! errors are [`ControlError`] bodies whose [`ExitCode`] the command line passes on, so that scripts see
 //! one fixed table whichever program found the fault. Paths live in [`path`].
 
+mod hydration;
+
+pub use hydration::{Evict, Evicted, Hydrated, Pin, PinMode, Pinned};
+
 use serde::{Deserialize, Serialize};
 
 /// Version of the control API; the daemon and the command line must agree on it.
@@ -57,6 +61,10 @@ pub mod path {
     pub const DELETIONS: &str = "/v1/deletions";
     /// `POST` [`super::DecideDeletions`]: [`super::Deletions`] as they were before.
     pub const DELETIONS_DECIDE: &str = "/v1/deletions/decide";
+    /// `POST` [`super::Pin`]: [`super::Hydrated`].
+    pub const PIN: &str = "/v1/pin";
+    /// `POST` [`super::Evict`]: [`super::Evicted`].
+    pub const EVICT: &str = "/v1/evict";
 }
 
 /// What the daemon is.
@@ -343,6 +351,9 @@ pub struct Status {
     pub entries: u64,
     /// Bytes of ciphertext kept on this device.
     pub cache_bytes: u64,
+    /// Files that are to stay on this device, and which of them still come.
+    #[serde(default)]
+    pub pinned: Pinned,
     /// The highest commit number applied.
     pub applied_seq: u64,
     /// What a person should know.

@@ -6,9 +6,10 @@
 //! missing, a right one is damage made by its author.
 
 use crate::body::cache::{Key, PlainCache};
+use crate::body::part::{PartRead, PartlyRead};
 use crate::{FsError, limits};
 use freehold_crypto::limits::{CHUNK_HEADER_LEN, FRAME_LEN};
-use freehold_crypto::{ChunkOpener, Compression, open_chunk};
+use freehold_crypto::{ChunkKey, ChunkOpener, Compression, open_chunk};
 use freehold_model::ChunkId;
 use freehold_store::CacheStore;
 use freehold_vault::compress;
@@ -42,12 +43,20 @@ impl From<FsError> for Blocked {
 pub(crate) struct CleanReader {
     chunks: Arc<CacheStore>,
     nodes: Mutex<LruCache<ChunkId, Arc<Node>>>,
+    openers: Mutex<LruCache<ChunkId, (ChunkKey, Arc<ChunkOpener>)>>,
+    partly_read: PartlyRead,
 }
 
 impl CleanReader {
     pub(crate) fn new(chunks: Arc<CacheStore>) -> Self {
         let capacity = NonZeroUsize::new(limits::MANIFEST_CACHE_NODES_MAX).unwrap_or(NonZeroUsize::MIN);
-        Self { chunks, nodes: Mutex::new(LruCache::new(capacity)) }
+        let openers = NonZeroUsize::new(limits::OPENERS_MAX).unwrap_or(NonZeroUsize::MIN);
+        Self {
+            chunks,
+            nodes: Mutex::new(LruCache::new(capacity)),
+            openers: Mutex::new(LruCache::new(openers)),
+            partly_read: PartlyRead::new(),
+        }
     }
 
     /// Appends a range of a version to `out`.
@@ -93,6 +102,17 @@ impl CleanReader {
         ids.retain(|id| !self.chunks.contains(id));
         ids.truncate(max);
         ids
+    }
+
+    /// The read of part of one chunk that would do for a range, where the manifest is here, the chunk is
+    /// not, and the range is a little of it.
+    pub(crate) fn part(&self, chunked: &Chunked, range: Range<u64>) -> Option<PartRead> {
+        let mut pieces = Vec::new();
+        let root = self.root(chunked).ok()?;
+        self.pieces(&root, &range, 0, &mut pieces).ok()?;
+        let piece = pieces.pop().filter(|_| pieces.is_empty())?;
+        let is_wanted = !self.chunks.contains(&piece.entry.chunk) && self.partly_read.suits(&piece);
+        is_wanted.then(|| PartRead::new(piece))
     }
 
     fn root(&self, chunked: &Chunked) -> Result<Arc<Node>, Blocked> {
@@ -163,8 +183,7 @@ impl CleanReader {
     /// Appends part of one chunk.
     fn piece(&self, piece: &Piece, plain: &PlainCache, out: &mut Vec<u8>) -> Result<(), Blocked> {
         let id = piece.entry.chunk;
-        let header = self.part(&id, 0..CHUNK_HEADER_LEN)?;
-        let Ok(opener) = ChunkOpener::new(&piece.entry.key, &header) else { return Err(self.judge(&id)) };
+        let opener = self.opener(&piece.entry)?;
         if opener.compression() != Compression::None {
             let whole = plain.get_or(Key::Chunk(id), || self.whole(&piece.entry))?;
             let part = whole.get(piece.range.start as usize..piece.range.end as usize);
@@ -192,7 +211,7 @@ impl CleanReader {
         let mut bytes = Vec::with_capacity(FRAME_LEN * frames.len());
         for frame in frames {
             let opened = plain.get_or(Key::Frame(id, frame), || {
-                let sealed = self.part(&id, opener.sealed_range(frame..frame + 1))?;
+                let sealed = self.stored(&id, opener.sealed_range(frame..frame + 1))?;
                 opener.open_frames(frame, &sealed).map_err(|_| self.judge(&id))
             })?;
             bytes.extend_from_slice(&opened);
@@ -201,6 +220,20 @@ impl CleanReader {
         let part = bytes.get(skip..skip + piece.range.len());
         out.extend_from_slice(part.ok_or(FsError::Damaged)?);
         Ok(())
+    }
+
+    /// What opens a chunk's frames: its header is read once.
+    fn opener(&self, entry: &ManifestEntry) -> Result<Arc<ChunkOpener>, Blocked> {
+        let id = entry.chunk;
+        // Two versions may claim different keys for one chunk; each is answered for its own.
+        if let Some((_, opener)) = self.openers.lock().get(&id).filter(|(key, _)| *key == entry.key) {
+            return Ok(Arc::clone(opener));
+        }
+        let header = self.stored(&id, 0..CHUNK_HEADER_LEN)?;
+        let opener = ChunkOpener::new(&entry.key, &header).map_err(|_| self.judge(&id))?;
+        let opener = Arc::new(opener);
+        self.openers.lock().put(id, (entry.key.clone(), Arc::clone(&opener)));
+        Ok(opener)
     }
 
     /// The plain content of a whole chunk.
@@ -214,7 +247,7 @@ impl CleanReader {
         self.chunks.get(id).ok_or_else(|| Blocked::Missing(vec![*id]))
     }
 
-    fn part(&self, id: &ChunkId, range: Range<usize>) -> Result<Vec<u8>, Blocked> {
+    fn stored(&self, id: &ChunkId, range: Range<usize>) -> Result<Vec<u8>, Blocked> {
         let range = narrow(range.start as u64)?..narrow(range.end as u64)?;
         self.chunks.get_range(id, range).ok_or_else(|| Blocked::Missing(vec![*id]))
     }
@@ -229,9 +262,9 @@ impl CleanReader {
 }
 
 /// Part of one chunk's plain content.
-struct Piece {
-    entry: ManifestEntry,
-    range: Range<u32>,
+pub(crate) struct Piece {
+    pub(crate) entry: ManifestEntry,
+    pub(crate) range: Range<u32>,
 }
 
 fn narrow(value: u64) -> Result<u32, FsError> {

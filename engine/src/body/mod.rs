@@ -10,10 +10,12 @@ pub(crate) mod cache;
 pub(crate) mod clean;
 pub(crate) mod extents;
 pub(crate) mod log;
+pub(crate) mod part;
 pub(crate) mod piece;
 pub(crate) mod read;
 #[cfg(test)]
 mod tests;
+pub(crate) mod walk;
 
 pub(crate) use ahead::{Ahead, AheadPieces};
 pub(crate) use extents::{ExtentMap, Source};
@@ -23,6 +25,18 @@ pub(crate) use piece::Piece;
 use freehold_model::Dot;
 use freehold_vault::record::{self, Record};
 use std::sync::Arc;
+
+/// How much of a clean body is on this device.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Here {
+    /// Not looked at: where its manifest's root is, all of it counts as here.
+    #[default]
+    Unknown,
+    /// All of it.
+    All,
+    /// So many bytes.
+    Part(u64),
+}
 
 /// The content of one file, as this device shows it.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +59,7 @@ pub(crate) struct Body {
     pub(crate) last_write_ms: u64,
     /// Closed by a program since the last write.
     pub(crate) is_closed: bool,
+    pub(crate) here: Here,
 }
 
 impl Body {
@@ -130,6 +145,22 @@ impl Body {
         self.base = None;
         self.writes = 0;
         self.ahead = Ahead::default();
+        // What was just cut lies in the cache, but for parts of a version that were never fetched.
+        self.here = Here::Unknown;
         self.log.clean();
+    }
+
+    /// The version a clean body shows, where that lies in chunks.
+    pub(crate) fn chunked(&self) -> Option<&record::Chunked> {
+        if self.is_dirty() {
+            return None;
+        }
+        match self.extents.runs().next()?.1.source {
+            Source::Clean { ref content, .. } => match **content {
+                record::Body::Chunked(ref chunked) => Some(chunked),
+                record::Body::Inline(_) => None,
+            },
+            Source::Piece { .. } => None,
+        }
     }
 }

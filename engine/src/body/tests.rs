@@ -1,7 +1,10 @@
 //! Versions read through manifests and the chunk cache.
 
 use crate::testing::{Rig, file, read};
-use crate::{ChunkSource, FetchDone, FetchError, FsError, Ino, ROOT, RunKind, Volume, limits};
+use crate::{
+    ChunkPart, ChunkSource, FetchDone, FetchError, FsError, Ino, PartsDone, ROOT, RunKind, Volume, limits,
+};
+use bytes::Bytes;
 use freehold_crypto::{Cek, SealedChunk, VaultKeyring};
 use freehold_model::ChunkId;
 use freehold_store::{CacheStore, Pin};
@@ -70,6 +73,8 @@ struct Source {
     remote: Remote,
     cache: Arc<CacheStore>,
     asked: Mutex<Vec<ChunkId>>,
+    part_bytes: Mutex<usize>,
+    spoils_parts: Mutex<bool>,
 }
 
 impl ChunkSource for Source {
@@ -81,10 +86,32 @@ impl ChunkSource for Source {
         }
         done(Ok(()));
     }
+
+    fn want_parts(&self, parts: Vec<ChunkPart>, _: Instant, done: PartsDone) {
+        let part = |part: &ChunkPart| {
+            let bytes = self.remote.get(&part.chunk)?;
+            let end = bytes.len().min(part.range.end as usize);
+            Some(Bytes::copy_from_slice(bytes.get(part.range.start as usize..end)?))
+        };
+        let mut found: Vec<Bytes> = parts.iter().filter_map(part).collect();
+        *self.part_bytes.lock() += found.iter().map(Bytes::len).sum::<usize>();
+        if *self.spoils_parts.lock()
+            && let Some(frames) = found.last_mut()
+        {
+            *frames = frames.iter().map(|byte| byte ^ 1).collect();
+        }
+        done(if found.len() == parts.len() { Ok(found) } else { Err(FetchError::Unreachable) });
+    }
 }
 
 fn source(rig: &Rig, volume: &Volume, remote: Remote) -> Arc<Source> {
-    let source = Arc::new(Source { remote, cache: Arc::clone(&rig.chunks), asked: Mutex::default() });
+    let source = Arc::new(Source {
+        remote,
+        cache: Arc::clone(&rig.chunks),
+        asked: Mutex::default(),
+        part_bytes: Mutex::default(),
+        spoils_parts: Mutex::default(),
+    });
     volume.set_source(Arc::clone(&source) as Arc<dyn ChunkSource>);
     source
 }
@@ -106,17 +133,59 @@ fn a_file_that_is_not_here_is_fetched_and_reads_equal() {
     assert!(read(&volume, ino) == Ok(plain));
 }
 
+/// Bytes that no compression makes shorter.
+fn noise(len: usize) -> Vec<u8> {
+    let mut reader = blake3::Hasher::new().finalize_xof();
+    let mut bytes = vec![0; len];
+    reader.fill(&mut bytes);
+    bytes
+}
+
 #[test]
-fn a_small_read_asks_for_the_manifest_and_the_chunks_around_it_only() {
+fn a_small_read_fetches_the_manifest_and_the_frames_it_needs_and_then_the_chunk() {
     let rig = Rig::new();
-    let plain = content(200 * BLOCK);
+    let plain = noise(200 * BLOCK);
     let (volume, ino, remote) = remote_file(&rig, &plain);
-    let total = remote.len();
     let source = source(&rig, &volume, remote);
     let at = 150 * BLOCK + 100;
+    let reads = |at: usize| read_at(&volume, ino, at as u64, 5_000) == Ok(plain[at..at + 5_000].to_vec());
+    assert!(reads(at));
+    let (asked, parts) = (source.asked.lock().len(), *source.part_bytes.lock());
+    assert!(asked <= 3, "nodes of the manifest alone: {asked}");
+    assert!((5_000..40_000).contains(&parts), "{parts} bytes for 5,000");
+    assert!(reads(20 * BLOCK + 7), "a jump, so that the next read is one too");
+    let (asked, parts) = (source.asked.lock().len(), *source.part_bytes.lock());
+    assert!(reads(at + 100_000));
+    assert_eq!((source.asked.lock().len(), *source.part_bytes.lock()), (asked + 1, parts), "the whole chunk");
+    assert!(reads(20 * BLOCK + 7) && reads(at + 50_000));
+    assert_eq!(source.asked.lock().len(), asked + 2, "the one is fetched whole as well, the other is here");
+}
+
+#[test]
+fn a_part_that_does_not_open_is_not_believed() {
+    let rig = Rig::new();
+    let plain = noise(200 * BLOCK);
+    let (volume, ino, remote) = remote_file(&rig, &plain);
+    let source = source(&rig, &volume, remote);
+    *source.spoils_parts.lock() = true;
+    let at = 77 * BLOCK + 100;
     assert_eq!(read_at(&volume, ino, at as u64, 5_000), Ok(plain[at..at + 5_000].to_vec()));
+    assert!(*source.part_bytes.lock() > 0, "a part was tried first");
+}
+
+#[test]
+fn a_file_that_is_read_on_is_fetched_ahead_of_its_reader() {
+    let rig = Rig::new();
+    let plain = content(100 * BLOCK);
+    let (volume, ino, remote) = remote_file(&rig, &plain);
+    let source = source(&rig, &volume, remote);
+    let step = BLOCK / 2;
+    for at in (0..20 * BLOCK).step_by(step) {
+        assert_eq!(read_at(&volume, ino, at as u64, step as u32), Ok(plain[at..at + step].to_vec()));
+    }
     let asked = source.asked.lock().len();
-    assert!(asked <= 4 + limits::PREFETCH_CHUNKS, "{asked} of {total}");
+    assert!((30..110).contains(&asked), "well ahead of 20 chunks: {asked}");
+    assert_eq!(*source.part_bytes.lock(), 0);
 }
 
 #[test]

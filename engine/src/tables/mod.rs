@@ -9,6 +9,7 @@
 pub(crate) mod attrs;
 pub(crate) mod conflicts;
 pub(crate) mod dir;
+pub(crate) mod hydration;
 mod kernel;
 mod links;
 pub(crate) mod node;
@@ -89,6 +90,8 @@ pub struct Tables {
     pub(crate) labels: BTreeMap<DeviceId, String>,
     /// Admits changes that need room on disk; absent for a volume in memory.
     pub(crate) space: Option<Arc<Space>>,
+    /// What users want kept on this device, and who wants to be looked at again.
+    pub(crate) hydration: hydration::Hydration,
     /// Shown for a root whose owner nobody has set.
     pub(crate) owner: Owner,
     entropy: Box<dyn Entropy + Send>,
@@ -133,6 +136,7 @@ impl Tables {
             needs_show: false,
             labels: BTreeMap::new(),
             space: None,
+            hydration: hydration::Hydration::default(),
             owner,
             entropy,
         };
@@ -229,7 +233,11 @@ impl Tables {
     /// The attributes of a node.
     #[must_use]
     pub fn attr(&self, ino: Ino) -> Option<Attr> {
-        let mut attr = self.nodes.get(&ino)?.attr();
+        let node = self.nodes.get(&ino)?;
+        let mut attr = node.attr();
+        if attr.kind == Kind::File {
+            attr.blocks = self.blocks_here(node);
+        }
         if ino == ROOT && (attr.uid, attr.gid) == (0, 0) {
             (attr.uid, attr.gid) = (self.owner.uid, self.owner.gid);
         }

@@ -150,7 +150,7 @@ impl Node {
             gid: owner.gid,
             rdev: self.record.rdev(),
             size,
-            blocks: self.body.extents.bytes().div_ceil(4096) * 8,
+            blocks: 0,
             atime: self.atime,
             mtime: self.mtime,
             ctime: self.ctime,

@@ -12,8 +12,9 @@ use super::limits::{
 };
 use super::nodes::Nodes;
 use super::peer::{Ask, PeerFailure};
-use crate::FetchError;
 use crate::devices::DeviceLinks;
+use crate::{ChunkPart, FetchError, PartsDone};
+use bytes::Bytes;
 use freehold_api::device_peer::CHUNKS;
 use freehold_api::peer::{GET, GetItem, GetOutcome, GetRequest, GetResponse};
 use freehold_model::codec::{from_slice, to_vec};
@@ -101,6 +102,46 @@ impl Downloads {
             self.runtime.spawn(async move { downloads.fetch(batch, class).await });
         }
         self.runtime.spawn(async move { done(all(results, deadline).await) });
+    }
+
+    /// Brings parts of one chunk, in order, from the first holder that has it; nothing is kept.
+    ///
+    /// `done` runs on a thread of the runtime, at the latest at the deadline.
+    pub(crate) fn want_parts(self: &Arc<Self>, parts: Vec<ChunkPart>, deadline: Instant, done: PartsDone) {
+        let downloads = Arc::clone(self);
+        self.runtime.spawn(async move {
+            let brought = tokio::time::timeout_at(deadline.into(), downloads.parts(&parts)).await;
+            done(brought.unwrap_or(None).ok_or(FetchError::Unreachable));
+        });
+    }
+
+    /// Asks one holder after the other for all parts at once.
+    async fn parts(&self, parts: &[ChunkPart]) -> Option<Vec<Bytes>> {
+        let chunk = parts.first()?.chunk;
+        let items: Vec<GetItem> = parts
+            .iter()
+            .map(|ChunkPart { chunk, range }| GetItem {
+                id: *chunk,
+                from: range.start,
+                len_bytes: range.end.saturating_sub(range.start),
+            })
+            .collect();
+        let devices = self.devices.connected().into_iter().map(Holder::Device);
+        for holder in devices.chain(self.nodes.ranked(&chunk).into_iter().map(Holder::Node)) {
+            let Ok(response) = self.ask(holder, &items, Class::MountRead).await else { continue };
+            let Ok(answer) = from_slice::<GetResponse>(&response.head) else { continue };
+            let spans: Option<Vec<_>> = answer.spans().collect();
+            let body = response.body;
+            let part = |span: std::ops::Range<u64>| {
+                let end = usize::try_from(span.end).ok().filter(|end| *end <= body.len())?;
+                Some(body.slice(usize::try_from(span.start).ok()?..end))
+            };
+            let brought: Option<Vec<Bytes>> = spans.into_iter().flatten().map(part).collect();
+            if let Some(brought) = brought.filter(|brought| brought.len() == parts.len()) {
+                return Some(brought);
+            }
+        }
+        None
     }
 
     async fn fetch(self: Arc<Self>, mut wanted: Vec<ChunkId>, class: Class) {

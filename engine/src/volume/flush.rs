@@ -163,6 +163,7 @@ impl Volume {
     /// What the flush thread does every interval: flush, compact, delete.
     pub(crate) fn tend(&self) {
         self.show_again();
+        self.count_residence();
         // A failure has been logged and poisoned what it touched; the next round tries again.
         if self.flush().is_err() {
             return;

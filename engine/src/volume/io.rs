@@ -6,17 +6,31 @@
 
 use crate::body::clean::Blocked;
 use crate::body::extents::Stretch;
+use crate::body::part::PartRead;
 use crate::body::{Piece, Source};
 use crate::volume::Volume;
-use crate::{FsError, Ino, Kind, limits};
+use crate::{FetchError, FsError, Ino, Kind, limits};
 use bytes::Bytes;
+use freehold_model::ChunkId;
 use freehold_vault::record;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 /// What a read hands its result to; called exactly once, from any thread, with no lock held.
 pub type ReadDone = Box<dyn FnOnce(Result<Bytes, FsError>) + Send>;
+
+/// A read that waits for chunks.
+struct Reading {
+    ino: Ino,
+    stretches: Vec<Stretch>,
+    /// The reader does not read on: a part of a chunk will do.
+    is_jump: bool,
+    deadline: Instant,
+    /// How often chunks may still be found missing.
+    attempts: u32,
+}
 
 /// What `fallocate` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,16 +51,37 @@ impl Volume {
     /// `done` runs at once, on this thread, when the bytes are on this device; otherwise after the
     /// fetch or at the deadline, on another thread.
     pub fn read(self: &Arc<Self>, ino: Ino, offset: u64, len: u32, deadline: Instant, done: ReadDone) {
-        match self.stretches(ino, offset, len) {
-            Ok(stretches) => {
-                self.prefetch(&stretches, deadline);
-                self.attempt(Arc::new(stretches), deadline, limits::READ_ATTEMPTS, done);
+        let (stretches, size) = match self.stretches(ino, offset, len) {
+            Ok(found) => found,
+            Err(error) => return done(Err(error)),
+        };
+        let range = offset..offset.saturating_add(u64::from(len)).min(size).max(offset);
+        match self.reader.read(&stretches) {
+            Ok(bytes) => {
+                done(Ok(bytes.into()));
+                let more = {
+                    let mut readahead = self.readahead.lock();
+                    if readahead.is_idle() { return } else { readahead.read(ino, &range, size) }
+                };
+                self.fetch_ahead(&stretches, &more, deadline);
             }
-            Err(error) => done(Err(error)),
+            Err(Blocked::Failed(error)) => done(Err(error)),
+            Err(Blocked::Missing(ids)) => {
+                let more = self.readahead.lock().missed(ino, &range, size);
+                self.fetch_ahead(&stretches, &more, deadline);
+                let reading = Reading {
+                    ino,
+                    stretches,
+                    is_jump: more.is_empty(),
+                    deadline,
+                    attempts: limits::READ_ATTEMPTS,
+                };
+                self.fetch(reading, ids, done);
+            }
         }
     }
 
-    fn stretches(&self, ino: Ino, offset: u64, len: u32) -> Result<Vec<Stretch>, FsError> {
+    fn stretches(&self, ino: Ino, offset: u64, len: u32) -> Result<(Vec<Stretch>, u64), FsError> {
         let tables = self.tables.lock();
         let node = tables.node(ino)?;
         match node.kind() {
@@ -55,50 +90,92 @@ impl Volume {
             _ => return Err(FsError::Invalid),
         }
         let len = u64::from(len).min(node.body.size.saturating_sub(offset));
-        Ok(node.body.extents.stretches(offset, len))
+        Ok((node.body.extents.stretches(offset, len), node.body.size))
     }
 
     /// Reads, or fetches what is missing and reads again: each level of a manifest may add to it.
-    fn attempt(
-        self: &Arc<Self>,
-        stretches: Arc<Vec<Stretch>>,
-        deadline: Instant,
-        attempts: u32,
-        done: ReadDone,
-    ) {
-        let missing = match self.reader.read(&stretches) {
-            Ok(bytes) => return done(Ok(bytes.into())),
-            Err(Blocked::Failed(error)) => return done(Err(error)),
-            Err(Blocked::Missing(ids)) => ids,
-        };
-        let (Some(source), true) = (self.source(), attempts > 0) else {
+    fn attempt(self: &Arc<Self>, reading: Reading, done: ReadDone) {
+        match self.reader.read(&reading.stretches) {
+            Ok(bytes) => done(Ok(bytes.into())),
+            Err(Blocked::Failed(error)) => done(Err(error)),
+            Err(Blocked::Missing(ids)) => self.fetch(reading, ids, done),
+        }
+    }
+
+    fn fetch(self: &Arc<Self>, mut reading: Reading, missing: Vec<ChunkId>, done: ReadDone) {
+        let (Some(source), true) = (self.source(), reading.attempts > 0) else {
             return done(Err(FsError::Unreachable));
         };
+        reading.attempts -= 1;
         let volume = Arc::clone(self);
+        if reading.is_jump
+            && let Some(part) = self.part_of(&reading.stretches)
+        {
+            return source.want_parts(
+                part.parts(),
+                reading.deadline,
+                Box::new(move |came| volume.part_came(&part, came, reading, done)),
+            );
+        }
         source.want(
             missing,
-            deadline,
+            reading.deadline,
             Box::new(move |fetched| match fetched {
-                Ok(()) => volume.attempt(stretches, deadline, attempts - 1, done),
+                Ok(()) => {
+                    volume.fetched(reading.ino);
+                    volume.attempt(reading, done);
+                }
                 Err(error) => done(Err(error.into())),
             }),
         );
     }
 
-    /// Asks for the chunks after the range as well, when some of the range itself is missing: a
-    /// reader that comes for the first bytes mostly comes for the next.
-    fn prefetch(&self, stretches: &[Stretch], deadline: Instant) {
-        let (Some(clean), Some(source)) = (&self.reader.clean, self.source()) else { return };
-        let Some(Stretch { len, source: Some(Source::Clean { content, offset }), .. }) = stretches.last()
+    /// Answers with the part; where nobody had it, or it is not what was asked for, whole chunks do.
+    fn part_came(
+        self: &Arc<Self>,
+        part: &PartRead,
+        came: Result<Vec<Bytes>, FetchError>,
+        reading: Reading,
+        done: ReadDone,
+    ) {
+        let opened = match came.as_deref() {
+            Ok([header, frames]) => part.open(header, frames),
+            _ => None,
+        };
+        match opened {
+            Some(bytes) => done(Ok(bytes.into())),
+            None => self.attempt(reading, done),
+        }
+    }
+
+    /// The part of one chunk that a read of a clean range comes to, if it is a little of a large one
+    /// that was not asked for lately.
+    fn part_of(&self, stretches: &[Stretch]) -> Option<PartRead> {
+        let [Stretch { len, source: Some(Source::Clean { content, offset }), .. }] = stretches else {
+            return None;
+        };
+        let record::Body::Chunked(chunked) = &**content else { return None };
+        self.reader.clean.as_ref()?.part(chunked, *offset..offset + len)
+    }
+
+    /// More of a file is here than before: somebody has to count.
+    fn fetched(&self, ino: Ino) {
+        self.tables.lock().hydration.doubt(ino);
+    }
+
+    /// Asks for the chunks of a range of the file that the last stretch of a read belongs to.
+    fn fetch_ahead(&self, stretches: &[Stretch], range: &Range<u64>, deadline: Instant) {
+        let (Some(clean), Some(source), false) = (&self.reader.clean, self.source(), range.is_empty()) else {
+            return;
+        };
+        let Some(Stretch { offset: at, source: Some(Source::Clean { content, offset }), .. }) =
+            stretches.last()
         else {
             return;
         };
         let record::Body::Chunked(chunked) = &**content else { return };
-        if clean.missing_after(chunked, *offset, *len, 1).is_empty() {
-            return;
-        }
-        let after =
-            clean.missing_after(chunked, offset + len, limits::PREFETCH_BYTES, limits::PREFETCH_CHUNKS);
+        let start = (offset + range.start).saturating_sub(*at);
+        let after = clean.missing_after(chunked, start, range.end - range.start, limits::READAHEAD_CHUNKS);
         if !after.is_empty() {
             source.want(after, deadline, Box::new(|_| {}));
         }

@@ -160,6 +160,9 @@ impl Found {
         }
         tables.meta = std::mem::take(&mut self.meta);
         tables.meta.remove(&0);
+        if let Some(pins) = tables.meta.get(&meta::MetaKey::PINS.number()) {
+            tables.hydration.load(pins);
+        }
         tables.outbox = std::mem::take(&mut self.outbox);
         let mut times = Vec::new();
         for (image, segment) in std::mem::take(&mut self.images).into_values() {

@@ -23,6 +23,8 @@ impl MetaKey {
     pub const LOG_HEAD: Self = Self(4);
     /// Free for the remote half.
     pub const OTHER: Self = Self(5);
+    /// What users want kept on this device.
+    pub(crate) const PINS: Self = Self(6);
     /// The last part of the list of held deletions: at the size of a part that is more deletions than a
     /// volume has nodes.
     pub(crate) const HELD_PARTS: u16 = 0x0fff;

@@ -7,10 +7,12 @@
 pub(crate) mod batch;
 pub(crate) mod conflicts;
 mod flush;
+pub(crate) mod hydration;
 mod io;
 mod load;
 pub(crate) mod meta;
 mod open;
+mod readahead;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ pub use open::VolumeOptions;
 pub(crate) use sync::AheadJob;
 pub use sync::{ApplyOutcome, BodyReader, CutJob, RunKind};
 
+use crate::body::part::ChunkPart;
 use crate::body::piece::Gauge;
 use crate::body::read::Reader;
 use crate::index::Index;
@@ -28,6 +31,7 @@ use crate::journal::staging::Staging;
 use crate::journal::{Sealer, Segments};
 use crate::tables::{Tables, TablesGuard};
 use crate::{FetchError, Notice, StatFs, Time, limits};
+use bytes::Bytes;
 use flush::Flusher;
 use freehold_model::ChunkId;
 use freehold_store::CacheStore;
@@ -57,11 +61,21 @@ impl Clock for SystemClock {
 /// What a [`ChunkSource`] tells when it is done.
 pub type FetchDone = Box<dyn FnOnce(Result<(), FetchError>) + Send>;
 
+/// What a [`ChunkSource`] hands parts of chunks to, in the order asked for.
+pub type PartsDone = Box<dyn FnOnce(Result<Vec<Bytes>, FetchError>) + Send>;
+
 /// Brings chunks to this device.
 pub trait ChunkSource: Send + Sync {
     /// Fetches the chunks into the chunk cache and then calls `done`, from any thread: at the latest
     /// at the deadline, with `Unreachable`. Must not block and must not call back under a lock.
     fn want(&self, chunks: Vec<ChunkId>, deadline: Instant, done: FetchDone);
+
+    /// As [`Self::want`], for parts of chunks, which go to `done` and not into the cache. They are not
+    /// verified. A source that brings whole chunks only answers `Unreachable`.
+    fn want_parts(&self, parts: Vec<ChunkPart>, deadline: Instant, done: PartsDone) {
+        let (_, _) = (parts, deadline);
+        done(Err(FetchError::Unreachable));
+    }
 }
 
 type Notify = Box<dyn Fn(Notice) + Send + Sync>;
@@ -87,6 +101,8 @@ pub struct Volume {
     source: Mutex<Option<Arc<dyn ChunkSource>>>,
     notify: Mutex<Option<Arc<Notify>>>,
     when_closed: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
+    sweep: Mutex<hydration::Sweep>,
+    readahead: Mutex<readahead::Readahead>,
     ticker: Ticker,
 }
 

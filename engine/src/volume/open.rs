@@ -123,6 +123,8 @@ impl Volume {
             source: Mutex::new(None),
             notify: Mutex::new(None),
             when_closed: Mutex::default(),
+            sweep: Mutex::default(),
+            readahead: Mutex::default(),
             ticker: Ticker::default(),
         }
     }
@@ -194,6 +196,7 @@ impl Volume {
         let segments = Arc::new(Mutex::new(segments));
         let space = Arc::new(Space::open(disk).map_err(disk_error("reserve space for the journal"))?);
         tables.space = Some(Arc::clone(&space));
+        tables.hydration.chunks = Some(Arc::clone(&options.chunks));
         let writer = JournalWriter::new(
             Arc::clone(&sealer),
             Arc::clone(&segments),

@@ -1,11 +1,12 @@
 //! GETXATTR, SETXATTR, LISTXATTR and REMOVEXATTR.
 //!
 //! `user.*` for everybody and `trusted.*` for root are stored and travel. `user.freehold.*` is
-//! ours: read-only, answered from the volume's state, and never listed, so that `cp -a` and rsync
-//! do not copy it. `system.posix_acl_*` are access lists (`acl`). Everything else answers `EOPNOTSUPP`
+//! ours, answered from the volume's state, and never listed, so that `cp -a` and rsync do not copy it:
+//! `state` says whether a node is safe elsewhere, `residence` how much of a file is here, and `pin` what
+//! is wanted here, which can be set. `system.posix_acl_*` are access lists (`acl`). Everything else answers `EOPNOTSUPP`
 //! before any lock is taken: `ls -l` asks for `security.selinux` of every file.
 
-use freehold_engine::{Ino, Kind, NodeState, Tables, XattrMode};
+use freehold_engine::{Ino, Kind, NodeState, PinMode, Residence, Tables, XattrMode};
 use freehold_model::limits::{XATTR_NAME_BYTES_MAX, XATTR_VALUE_BYTES_MAX};
 use rustix::io::Errno;
 
@@ -16,6 +17,12 @@ const USER: &[u8] = b"user.";
 const TRUSTED: &[u8] = b"trusted.";
 const FREEHOLD: &[u8] = b"user.freehold.";
 const STATE: &[u8] = b"user.freehold.state";
+const RESIDENCE: &[u8] = b"user.freehold.residence";
+const PIN: &[u8] = b"user.freehold.pin";
+
+/// The words for what is wanted on this device.
+const PIN_MODES: [(PinMode, &[u8]); 3] =
+    [(PinMode::Always, b"always"), (PinMode::Auto, b"auto"), (PinMode::Never, b"never")];
 
 /// Whose an attribute is, by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +33,14 @@ enum Space {
     Acl,
     /// Ours, computed.
     Freehold,
+    /// Ours, and the user's to set.
+    Pin,
 }
 
 fn space(name: &[u8]) -> Result<Space, Errno> {
+    if name == PIN {
+        return Ok(Space::Pin);
+    }
     if name.starts_with(FREEHOLD) {
         return Ok(Space::Freehold);
     }
@@ -49,6 +61,7 @@ impl Filesystem {
         let attr = tables.attr(ino).ok_or(Errno::STALE)?;
         match space {
             Space::Freehold => freehold_xattr(&tables, ino, name),
+            Space::Pin => Ok(word(tables.effective_pin(ino))),
             Space::Acl => acl::read(&tables, &attr, name),
             Space::Stored => tables.xattr(ino, name).map(<[u8]>::to_vec).ok_or(Errno::NODATA),
         }
@@ -78,8 +91,14 @@ impl Filesystem {
         }
         let mut tables = self.volume.lock();
         let attr = tables.attr(ino).ok_or(Errno::STALE)?;
-        if space(name)? == Space::Acl {
-            return acl::set(&mut tables, caller, &attr, name, value);
+        match space(name)? {
+            Space::Acl => return acl::set(&mut tables, caller, &attr, name, value),
+            Space::Pin => {
+                let named = PIN_MODES.iter().find(|(_, word)| *word == value);
+                let (wanted, _) = named.ok_or(Errno::INVAL)?;
+                return tables.set_pin(ino, Some(*wanted)).map_err(from_engine);
+            }
+            Space::Stored | Space::Freehold => {}
         }
         if name.starts_with(USER) && !matches!(attr.kind, Kind::File | Kind::Dir) {
             return Err(Errno::PERM);
@@ -104,22 +123,37 @@ impl Filesystem {
         may_change(caller, name)?;
         let mut tables = self.volume.lock();
         tables.kind(ino).ok_or(Errno::STALE)?;
-        tables.remove_xattr(ino, name).map_err(from_engine)
+        match space(name)? {
+            Space::Pin if tables.pin(ino).is_none() => Err(Errno::NODATA),
+            Space::Pin => tables.set_pin(ino, None).map_err(from_engine),
+            _ => tables.remove_xattr(ino, name).map_err(from_engine),
+        }
     }
 }
 
-/// What we say of a node ourselves: `user.freehold.state` is `synced` once everything about it is
-/// with the policy's nodes, `waiting` before, and `damaged` when bytes of it were lost.
+/// What we say of a node ourselves. `state` is `synced` once everything about it is with the policy's
+/// nodes, `waiting` before, and `damaged` when bytes of it were lost; `residence` is `online-only`,
+/// `partial`, `local` or `pinned`.
 fn freehold_xattr(tables: &Tables, ino: Ino, name: &[u8]) -> Result<Vec<u8>, Errno> {
-    if name != STATE {
-        return Err(Errno::NODATA);
-    }
-    let state = match tables.sync_state(ino).ok_or(Errno::STALE)? {
-        NodeState::Synced => "synced",
-        NodeState::Waiting => "waiting",
-        NodeState::Damaged => "damaged",
+    let word: &[u8] = match name {
+        STATE => match tables.sync_state(ino).ok_or(Errno::STALE)? {
+            NodeState::Synced => b"synced",
+            NodeState::Waiting => b"waiting",
+            NodeState::Damaged => b"damaged",
+        },
+        RESIDENCE => match tables.residence(ino).ok_or(Errno::NODATA)? {
+            Residence::OnlineOnly => b"online-only",
+            Residence::Partial => b"partial",
+            Residence::Local => b"local",
+            Residence::Pinned => b"pinned",
+        },
+        _ => return Err(Errno::NODATA),
     };
-    Ok(state.into())
+    Ok(word.to_vec())
+}
+
+fn word(mode: PinMode) -> Vec<u8> {
+    PIN_MODES.iter().find(|(known, _)| *known == mode).map_or_else(Vec::new, |(_, word)| word.to_vec())
 }
 
 fn may_change(caller: Caller, name: &[u8]) -> Result<(), Errno> {
@@ -127,6 +161,6 @@ fn may_change(caller: Caller, name: &[u8]) -> Result<(), Errno> {
         Space::Freehold => Err(Errno::PERM),
         Space::Stored if name.starts_with(TRUSTED) && !caller.is_root() => Err(Errno::PERM),
         // Who may change a list the kernel has decided.
-        Space::Stored | Space::Acl => Ok(()),
+        Space::Stored | Space::Acl | Space::Pin => Ok(()),
     }
 }

@@ -86,3 +86,29 @@ fn freehold_attributes_cannot_be_changed_and_are_not_listed() {
     assert_eq!(fs.getxattr(ino, b"user.freehold.nonsense"), Err(Errno::NODATA));
     assert_eq!(fs.listxattr(ROOT_USER, ino), Ok(Vec::new()));
 }
+
+#[test]
+fn a_wish_is_inherited_until_a_node_has_its_own() {
+    let fs = fresh();
+    let folder = dir(&fs, ROOT, "d").ino;
+    let below = dir(&fs, folder, "below").ino;
+    let ino = file(&fs, below, "f").ino;
+    let pin = |ino| fs.getxattr(ino, b"user.freehold.pin");
+    assert_eq!(pin(ino), Ok(b"auto".to_vec()));
+    fs.setxattr(USER, folder, b"user.freehold.pin", b"always", 0).expect("a known word");
+    assert_eq!(pin(ino), Ok(b"always".to_vec()));
+    assert_eq!(fs.getxattr(ino, b"user.freehold.residence"), Ok(b"pinned".to_vec()));
+    fs.setxattr(USER, below, b"user.freehold.pin", b"never", 0).expect("a known word");
+    assert_eq!((pin(ino), pin(folder)), (Ok(b"never".to_vec()), Ok(b"always".to_vec())));
+    assert_eq!(fs.getxattr(ino, b"user.freehold.residence"), Ok(b"local".to_vec()));
+    assert_eq!(fs.setxattr(USER, ino, b"user.freehold.pin", b"sometimes", 0), Err(Errno::INVAL));
+    fs.removexattr(USER, below, b"user.freehold.pin").expect("it has one");
+    assert_eq!(pin(ino), Ok(b"always".to_vec()));
+    assert_eq!(fs.removexattr(USER, below, b"user.freehold.pin"), Err(Errno::NODATA));
+    assert_eq!(
+        fs.getxattr(folder, b"user.freehold.residence"),
+        Err(Errno::NODATA),
+        "a folder has no content"
+    );
+    assert_eq!(fs.listxattr(ROOT_USER, folder), Ok(Vec::new()));
+}

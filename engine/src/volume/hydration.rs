@@ -1,0 +1,216 @@
+//! What of the vault's content is on this device: counting it, giving it up, saying so.
+//!
+//! Whatever changes it without a change of the tree (a fetch, an eviction) leaves files in doubt;
+//! the flush thread counts a few of them at a time and tells the kernel of those that differ. An
+//! eviction by the cache's own choice names no files, so all of them are looked at once, in slices:
+//! a look at one is a look for its manifest's root.
+
+use crate::body::Here;
+use crate::body::walk::walk;
+use crate::tables::Tables;
+use crate::volume::Volume;
+use crate::{FsError, Ino, Kind, NodeState, Notice, PinMode, limits};
+use freehold_api::control::{self, Evicted, Hydrated};
+use freehold_model::ChunkId;
+use freehold_vault::Chunked;
+use std::collections::BTreeSet;
+
+/// How far the look at all files after an eviction has come.
+#[derive(Debug, Default)]
+pub(crate) struct Sweep {
+    /// Evictions of the cache that all files were looked at for.
+    seen: u64,
+    /// The node to look at next.
+    next: Option<Ino>,
+}
+
+/// One file of a subtree, as it was found.
+struct Found {
+    ino: Ino,
+    chunked: Chunked,
+    bytes: u64,
+}
+
+impl Volume {
+    /// Sets what a user wants of a node on this device, or takes the wish back. Durable on return.
+    ///
+    /// # Errors
+    /// `NotFound`; `NoSpace` with too many wishes; `Io` when it may not be durable.
+    pub fn set_pin(&self, ino: Ino, mode: Option<PinMode>) -> Result<(), FsError> {
+        self.lock().set_pin(ino, mode)?;
+        self.flush()
+    }
+
+    /// What a node and everything below it is on this device. `path` is what it is called in the answer.
+    pub(crate) fn hydrated(&self, ino: Ino, path: &str) -> Hydrated {
+        let mode = match self.tables.lock().effective_pin(ino) {
+            PinMode::Always => control::PinMode::Always,
+            PinMode::Auto => control::PinMode::Auto,
+            PinMode::Never => control::PinMode::Never,
+        };
+        let mut sum = Hydrated { path: path.to_owned(), mode, files: 0, bytes: 0, here_bytes: 0 };
+        for file in self.files_below(ino) {
+            let tables = self.tables.lock();
+            let Some(node) = tables.nodes.get(&file) else { continue };
+            sum.files += 1;
+            sum.bytes += node.body.extents.bytes();
+            sum.here_bytes += tables.bytes_here(node);
+        }
+        sum
+    }
+
+    /// All regular files at and below a node. The tree is locked for one directory at a time.
+    pub(crate) fn files_below(&self, ino: Ino) -> Vec<Ino> {
+        let mut files = BTreeSet::new();
+        let mut open = vec![ino];
+        while let Some(at) = open.pop() {
+            let tables = self.tables.lock();
+            let Some(node) = tables.nodes.get(&at) else { continue };
+            match node.kind() {
+                Kind::File => drop(files.insert(at)),
+                Kind::Dir => open.extend(node.children.after(0).map(|(_, _, ino)| ino)),
+                _ => {}
+            }
+        }
+        files.into_iter().collect()
+    }
+
+    /// Gives up the content of a file, or of everything below a folder: it is fetched again when it is
+    /// read. What is not safe elsewhere, and what is pinned, stays.
+    ///
+    /// # Errors
+    /// `NotFound`; `Io` when the cache failed, with some of it given up.
+    pub fn evict(&self, ino: Ino) -> Result<Evicted, FsError> {
+        let Some(cache) = self.local.as_ref().map(|local| &local.chunks) else {
+            return Ok(Evicted::default());
+        };
+        self.tables.lock().node(ino)?;
+        let mut evicted = Evicted::default();
+        let mut ids: Vec<ChunkId> = Vec::new();
+        let mut gone = Vec::new();
+        for file in self.files_below(ino) {
+            let Some(found) = self.evictable(file, &mut evicted) else { continue };
+            walk(cache, &found.chunked, &mut |id, _| ids.push(id));
+            evicted.files += 1;
+            evicted.bytes += found.bytes;
+            gone.push(found.ino);
+            if ids.len() >= limits::FORGET_CHUNKS {
+                cache.forget(&std::mem::take(&mut ids)).map_err(|_| FsError::Io)?;
+            }
+        }
+        cache.forget(&ids).map_err(|_| FsError::Io)?;
+        self.look_again(gone);
+        Ok(evicted)
+    }
+
+    fn evictable(&self, ino: Ino, evicted: &mut Evicted) -> Option<Found> {
+        let tables = self.tables.lock();
+        let node = tables.nodes.get(&ino)?;
+        if tables.sync_state(ino) != Some(NodeState::Synced) {
+            evicted.waiting += 1;
+            return None;
+        }
+        let (chunked, bytes) = (node.body.chunked()?, tables.bytes_here(node));
+        if bytes == 0 {
+            return None;
+        }
+        if tables.effective_pin(ino) == PinMode::Always {
+            evicted.pinned += 1;
+            return None;
+        }
+        Some(Found { ino, chunked: chunked.clone(), bytes })
+    }
+
+    /// The files that a wish other than `Auto` counts for, with what they show.
+    pub(crate) fn wished(&self, mode: PinMode) -> Vec<(Ino, Chunked)> {
+        let roots: Vec<Ino> = {
+            let tables = self.tables.lock();
+            let wishes = tables.hydration.wishes().filter(|(_, wish)| *wish == mode);
+            wishes.filter_map(|(file, _)| tables.by_file.get(file).copied()).collect()
+        };
+        let files: BTreeSet<Ino> = roots.into_iter().flat_map(|root| self.files_below(root)).collect();
+        let shown = |ino: Ino| {
+            let tables = self.tables.lock();
+            let chunked = tables.chunked(ino).filter(|_| tables.effective_pin(ino) == mode)?;
+            Some((ino, chunked))
+        };
+        files.into_iter().filter_map(shown).collect()
+    }
+
+    /// What is known about these files' residence is void; the kernel is told.
+    pub(crate) fn look_again(&self, files: impl IntoIterator<Item = Ino>) {
+        let mut notices = BTreeSet::new();
+        let mut tables = self.tables.lock();
+        for ino in files {
+            if let Some(node) = tables.nodes.get_mut(&ino) {
+                node.body.here = Here::Unknown;
+                notices.insert(Notice::Attr { ino });
+            }
+        }
+        drop(tables);
+        self.tell(notices);
+    }
+
+    /// Counts what is here of some files in doubt, and looks for files an eviction has touched.
+    pub(crate) fn count_residence(&self) {
+        self.sweep();
+        let unsure = self.tables.lock().hydration.take_unsure(limits::COUNTED_AT_ONCE);
+        let Some(cache) = self.local.as_ref().map(|local| &local.chunks) else { return };
+        let mut notices = BTreeSet::new();
+        for ino in unsure {
+            let Some(chunked) = self.tables.lock().chunked(ino) else { continue };
+            let (mut here, mut all) = (0, 0);
+            let is_whole = walk(cache, &chunked, &mut |id, bytes| {
+                all += bytes;
+                here += if cache.contains(&id) { bytes } else { 0 };
+            });
+            let mut tables = self.tables.lock();
+            if tables.chunked(ino).is_none_or(|now| now.root != chunked.root) {
+                continue;
+            }
+            let before = tables.attr(ino).map(|attr| attr.blocks);
+            if let Some(node) = tables.nodes.get_mut(&ino) {
+                node.body.here = if is_whole && here == all { Here::All } else { Here::Part(here) };
+            }
+            if before != tables.attr(ino).map(|attr| attr.blocks) {
+                notices.insert(Notice::Attr { ino });
+            }
+        }
+        self.tell(notices);
+    }
+
+    /// After an eviction by the cache: finds the files that lost something, a slice at a time.
+    fn sweep(&self) {
+        let Some(cache) = self.local.as_ref().map(|local| &local.chunks) else { return };
+        let mut sweep = self.sweep.lock();
+        let evictions = cache.evictions();
+        if evictions != sweep.seen {
+            *sweep = Sweep { seen: evictions, next: Some(0) };
+        }
+        let Some(from) = sweep.next else { return };
+        let mut notices = BTreeSet::new();
+        let mut tables = self.tables.lock();
+        let end = from.saturating_add(limits::SWEPT_AT_ONCE);
+        for ino in from..end.min(tables.next_ino) {
+            let Some(node) = tables.nodes.get_mut(&ino) else { continue };
+            let Some(root) = node.body.chunked().map(|chunked| chunked.root) else { continue };
+            let is_known = node.body.here != Here::Unknown;
+            if !cache.contains(&root) {
+                node.body.here = Here::Unknown;
+                notices.insert(Notice::Attr { ino });
+            } else if is_known {
+                tables.hydration.doubt(ino);
+            }
+        }
+        sweep.next = (end < tables.next_ino).then_some(end);
+        drop(tables);
+        self.tell(notices);
+    }
+}
+
+impl Tables {
+    /// The version a clean file shows, where that lies in chunks.
+    pub(crate) fn chunked(&self, ino: Ino) -> Option<Chunked> {
+        self.nodes.get(&ino)?.body.chunked().cloned()
+    }
+}
