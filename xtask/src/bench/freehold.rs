@@ -25,6 +25,8 @@ pub(super) struct Freehold {
 
 struct Device {
     process: Process,
+    daemon: PathBuf,
+    log: PathBuf,
     home: PathBuf,
     mount: PathBuf,
     cli: PathBuf,
@@ -60,6 +62,35 @@ impl Freehold {
     pub(super) fn mount(&self) -> &Path {
         &self.devices[0].mount
     }
+
+    /// The daemon of the first device.
+    pub(super) fn clientd(&self) -> &Process {
+        &self.devices[0].process
+    }
+
+    /// Stops that daemon, which unmounts.
+    pub(super) fn stop_clientd(&mut self) {
+        self.devices[0].process.stop();
+    }
+
+    /// Starts it again; it mounts where it was mounted.
+    pub(super) fn start_clientd(&mut self, is_strict: bool) -> Result<()> {
+        let device = &mut self.devices[0];
+        device.process = start_clientd(&device.daemon, &device.home, &device.log, is_strict)?;
+        ensure!(
+            device.ok(&["status"])?["mount"] == *device.mount.to_string_lossy(),
+            "clientd has not mounted"
+        );
+        Ok(())
+    }
+
+    /// A command that tells how much of the first device waits to be sent.
+    pub(super) fn status_command(&self) -> Command {
+        let device = &self.devices[0];
+        let mut command = Command::new(&device.cli);
+        command.args(["status", "--json"]).env("FREEHOLD_HOME", &device.home).stdin(Stdio::null());
+        command
+    }
 }
 
 fn start_node(programs: &Path, dir: &Path, server_data: &Path, url: &str) -> Result<Process> {
@@ -79,14 +110,9 @@ impl Device {
         let (home, mount) = (dir.join(name), dir.join(format!("{name}.mount")));
         fs::create_dir_all(&home)?;
         fs::create_dir_all(&mount)?;
-        let mut command = Command::new(programs.join("freehold-clientd"));
-        command.env("FREEHOLD_HOME", &home).env("FREEHOLD_CLIENTD_LISTEN", "127.0.0.1:0");
-        if let Some(level) = std::env::var_os("FREEHOLD_CLIENTD_LOG") {
-            command.env("FREEHOLD_CLIENTD_LOG", level);
-        }
-        let log = dir.join(format!("{name}.log"));
-        let (process, _) = Process::start_ready(&mut command, &log).context("clientd")?;
-        Ok(Self { process, home, mount, cli: programs.join("freehold") })
+        let (daemon, log) = (programs.join("freehold-clientd"), dir.join(format!("{name}.log")));
+        let process = start_clientd(&daemon, &home, &log, false)?;
+        Ok(Self { process, daemon, log, home, mount, cli: programs.join("freehold") })
     }
 
     /// Runs the command line and returns the `data` of its answer.
@@ -102,6 +128,18 @@ impl Device {
         }
         Ok(answer["data"].clone())
     }
+}
+
+/// Starts a device's daemon, which mounts where it was mounted before.
+fn start_clientd(daemon: &Path, home: &Path, log: &Path, is_strict: bool) -> Result<Process> {
+    let mut command = Command::new(daemon);
+    command.env("FREEHOLD_HOME", home).env("FREEHOLD_CLIENTD_LISTEN", "127.0.0.1:0");
+    // What lets the kernel hold no written data back; a daemon that does not know the setting ignores it.
+    command.env("FREEHOLD_CLIENTD_MOUNT_STRICT", if is_strict { "true" } else { "false" });
+    if let Some(level) = std::env::var_os("FREEHOLD_CLIENTD_LOG") {
+        command.env("FREEHOLD_CLIENTD_LOG", level);
+    }
+    Ok(Process::start_ready(&mut command, log).context("clientd")?.0)
 }
 
 impl Contender for Freehold {

@@ -75,8 +75,17 @@ impl Process {
     }
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
+impl Process {
+    /// The running program's number.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to stop and waits until it has; one that has ended by itself is left alone.
+    pub(super) fn stop(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         let Ok(pid) = i32::try_from(self.child.id()) else { return };
         // SAFETY: kill takes no pointers; the child was not waited for, so its pid is ours.
         #[expect(unsafe_code, reason = "std has no call that asks a process to stop")]
@@ -94,21 +103,39 @@ impl Drop for Process {
     }
 }
 
-/// Fields 14 and 15 of `/proc/PID/stat`, in ticks (proc(5)).
-fn cpu_seconds(pid: u32) -> Option<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut fields = stat.rsplit_once(") ")?.1.split(' ').skip(11);
-    let (user, system): (f64, f64) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    // SAFETY: sysconf takes no pointers.
-    #[expect(unsafe_code, reason = "std does not know the length of a tick")]
-    let ticks_per_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) };
-    Some((user + system) / f64::from(i32::try_from(ticks_per_second).ok()?))
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
 }
 
-/// `VmHWM` of `/proc/PID/status` (proc(5)).
-fn peak_rss_mib(pid: u32) -> Option<f64> {
+/// What a process has used, user and system, with the threads that have ended: its clock (clock_getcpuclockid(3)) is
+/// exact where `/proc/PID/stat` counts in hundredths, too coarse for rows of milliseconds.
+pub(super) fn cpu_seconds(pid: u32) -> Option<f64> {
+    let (mut clock, mut time) = (0, libc::timespec { tv_sec: 0, tv_nsec: 0 });
+    // SAFETY: both calls write to one place each, of the type they want.
+    #[expect(unsafe_code, reason = "std knows no clock of another process")]
+    let told = unsafe {
+        libc::clock_getcpuclockid(libc::pid_t::try_from(pid).ok()?, &raw mut clock) == 0
+            && libc::clock_gettime(clock, &raw mut time) == 0
+    };
+    told.then_some(time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)
+}
+
+/// The largest resident size so far.
+pub(super) fn peak_rss_mib(pid: u32) -> Option<f64> {
+    status_mib(pid, "VmHWM:")
+}
+
+/// The resident size.
+pub(super) fn rss_mib(pid: u32) -> Option<f64> {
+    status_mib(pid, "VmRSS:")
+}
+
+/// A line of `/proc/PID/status` (proc(5)).
+fn status_mib(pid: u32, field: &str) -> Option<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     Some(line.trim().strip_suffix(" kB")?.parse::<f64>().ok()? / 1024.0)
 }
 

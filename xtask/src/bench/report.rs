@@ -128,7 +128,8 @@ impl std::fmt::Display for Target {
     }
 }
 
-fn number(figure: f64) -> String {
+/// A figure with as many digits as matter.
+pub(super) fn number(figure: f64) -> String {
     if figure.is_nan() {
         return "-".to_owned();
     }
