@@ -7,6 +7,7 @@ mod contender;
 mod core;
 mod delta;
 mod freehold;
+mod mount;
 mod net;
 mod part;
 mod peers;
@@ -32,6 +33,11 @@ pub(crate) enum Bench {
     Delta(part::Options),
     /// Ciphers, chunker and the whole sealing path; with `--peers` beside restic and gocryptfs.
     Core(part::Options),
+    /// The mount: throughput, small files, metadata, fsync, programs; with `--peers` beside gocryptfs.
+    Mount(mount::Options),
+    /// The work of one row of `mount`, done by itself.
+    #[command(hide = true)]
+    MountWork(mount::Job),
 }
 
 /// Options of the benchmarks of running systems.
@@ -58,5 +64,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Net(options) => net::run(options),
         Bench::Delta(options) => delta::run(options),
         Bench::Core(options) => core::run(options),
+        Bench::Mount(options) => mount::run(options),
+        Bench::MountWork(job) => mount::do_work(job),
     }
 }
