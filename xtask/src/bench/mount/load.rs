@@ -14,16 +14,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-const FILE_BYTES: usize = 4 << 20;
+const FILE_BYTES: usize = 1 << 20;
 
 /// Files that wait before the row begins.
-const BACKLOG: usize = 8;
+const BACKLOG: usize = 16;
 
-/// One more file each: 40 MiB a second at most, the line of a fast home network's disk.
-const EACH: Duration = Duration::from_millis(100);
+/// One more file each: 16 MiB a second at most. Files this small come so often that sealing and sending never rest,
+/// and a whole run still fits on a disk.
+const EACH: Duration = Duration::from_millis(60);
 
 /// Names that are written over, so that the vault does not grow without end.
-const NAMES: usize = 64;
+const NAMES: usize = 256;
 
 /// How often something was found waiting.
 #[derive(Clone, Copy, Debug, Default)]

@@ -59,6 +59,7 @@ impl<'a> Session<'a> {
         self.system.settle()?;
         if let (Some(pid), true) = (self.system.daemon(), self.plan.words.is_empty()) {
             let rss = rss_mib(pid).context("the daemon has gone")?;
+            self.note_peak();
             self.add("rss_after_suite", Variant::Drained, rss);
             self.add("rss_peak", Variant::Drained, self.peak_rss_mib);
         }
@@ -78,7 +79,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         self.step(&STRICT, Variant::Drained, true)?;
-        self.remount(false)
+        self.remount(Variant::Drained, false)
     }
 
     fn many(&mut self) -> Result<()> {
@@ -105,7 +106,7 @@ impl<'a> Session<'a> {
             self.system.settle()?;
         }
         if step.is_cold {
-            self.remount(is_strict)?;
+            self.remount(variant, is_strict)?;
         }
         let load = match (variant, self.system.status_command()) {
             (Variant::Uploading, Some(status)) => {
@@ -141,14 +142,14 @@ impl<'a> Session<'a> {
     }
 
     /// Takes the contender down, empties the kernel's memory of files, and brings it up again.
-    fn remount(&mut self, is_strict: bool) -> Result<()> {
+    fn remount(&mut self, variant: Variant, is_strict: bool) -> Result<()> {
         self.note_peak();
         self.system.take_down()?;
         drop_caches()?;
         let begin = Instant::now();
         self.system.bring_up(is_strict)?;
         if self.system.daemon().is_some() {
-            self.add("mount_usable", Variant::Drained, begin.elapsed().as_secs_f64());
+            self.add("mount_usable", variant, begin.elapsed().as_secs_f64());
         }
         Ok(())
     }

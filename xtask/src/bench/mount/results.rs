@@ -74,8 +74,8 @@ impl Results {
         Some(if row.better == Better::More { ours / theirs } else { theirs / ours })
     }
 
-    /// Whether bar and goal are met. They are set for drained rows; only the growth while uploading is asked of the
-    /// others.
+    /// Whether bar and goal are met. They are set for drained rows; of the others only limits and the growth while
+    /// uploading are asked.
     pub(super) fn verdict(&self, row: &Row, variant: Variant) -> Option<Verdict> {
         let at_least =
             |value: f64, (bar, goal)| Verdict { is_bar_met: value >= bar, is_goal_met: value >= goal };
@@ -88,6 +88,7 @@ impl Results {
                 let drained = self.median(row, Variant::Drained, Name::Freehold)?.figure;
                 Some(at_most(ours / drained, (bar, goal)))
             }
+            (Bar::Limit(bar), _) => Some(at_most(ours, (bar, bar))),
             (Bar::CostOfDrained(..), _) | (_, Variant::Uploading | Variant::Pinned) => None,
             (Bar::TimesGocryptfs(bar, goal), _) => {
                 Some(at_least(self.ratio(row, variant, Name::Gocryptfs)?, (bar, goal)))
@@ -98,7 +99,6 @@ impl Results {
             (Bar::CostOfGocryptfs(bar, goal), _) => Some(at_most(cost(Name::Gocryptfs)?, (bar, goal))),
             (Bar::CostOfRaw(bar, goal), _) => Some(at_most(cost(Name::Raw)?, (bar, goal))),
             (Bar::AtMost(bar, goal), _) => Some(at_most(ours, (bar, goal))),
-            (Bar::Limit(bar), _) => Some(at_most(ours, (bar, bar))),
         }
     }
 }

@@ -29,7 +29,8 @@ pub(super) fn text(title: &str, names: &[Name], results: &Results) -> String {
     text.push_str(
         "\nA cell is the median, then (CPU seconds of caller and daemons while the clock ran, peak MiB of the mount's \
          daemon).\nx: how many times better freehold is than gocryptfs with AES, and than the bare disk; below 1 it \
-         is worse. While uploading\nthe others' drained rows stand against it. Bars are for drained rows.\n",
+         is worse. While uploading\nthe others' drained rows stand against it, and its CPU seconds hold those of the \
+         uploads. Bars are for drained rows.\n",
     );
     text.push_str(&waiting(results));
     let percent = results.share_of_others * 100.0;
