@@ -82,9 +82,11 @@ impl<'a> Session<'a> {
         self.remount(Variant::Drained, false)
     }
 
+    /// The folder of very many names. Peers are not asked for it, and the passthrough keeps a descriptor a node: so
+    /// many are more than a process may have on many systems.
     fn many(&mut self) -> Result<()> {
-        let is_peer = matches!(self.name, Name::Gocryptfs | Name::GocryptfsXchacha);
-        if is_peer || !self.plan.is_first_run || !RENAME_MANY.is_wanted(self.plan.words) {
+        let takes_part = matches!(self.name, Name::Freehold | Name::Raw);
+        if !takes_part || !self.plan.is_first_run || !RENAME_MANY.is_wanted(self.plan.words) {
             return Ok(());
         }
         self.step(&MAKE_MANY, Variant::Drained, false)?;

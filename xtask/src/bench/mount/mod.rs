@@ -84,17 +84,18 @@ pub(super) fn run(options: &Options) -> Result<()> {
                 Plan { is_tenth: options.quick, words: &options.rows, tar: &tar, is_first_run: number == 0 };
             take(&plan, *name, &programs, dir.path(), &mut results).with_context(|| name.text())?;
         }
-    }
-    results.share_of_others = machine.share_of_others()?;
-    let title = title(options, runs, begin);
-    if let Some(file) = &options.svg {
-        fs::write(file, chart::svg(&title, &results))
-            .with_context(|| format!("could not write {}", file.display()))?;
-    }
-    if options.json {
-        println!("{}", table::json(&title, names, &results));
-    } else {
-        print!("{}", table::text(&title, names, &results));
+        results.share_of_others = machine.share_of_others()?;
+        let title = title(options, number + 1, begin);
+        if let Some(file) = &options.svg {
+            fs::write(file, chart::svg(&title, &results))
+                .with_context(|| format!("could not write {}", file.display()))?;
+        }
+        match (number + 1 == runs, options.json) {
+            // Whoever stops it early has what there is.
+            (false, _) => eprint!("{}", table::text(&title, names, &results)),
+            (true, true) => println!("{}", table::json(&title, names, &results)),
+            (true, false) => print!("{}", table::text(&title, names, &results)),
+        }
     }
     Ok(())
 }
