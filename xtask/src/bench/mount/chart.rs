@@ -15,11 +15,12 @@ const TOP: f64 = 64.0;
 const LEAST: f64 = 0.1;
 const MOST: f64 = 100.0;
 
-const STYLE: &str = "<style>svg{--page:#fff;--ink:#1b1f24;--dim:#6a737d;--grid:#d8dee4;--met:#2f7d4f;--missed:#b3472f;--none:#5b7083}\
-@media(prefers-color-scheme:dark){svg{--page:#14181d;--ink:#e6e9ec;--dim:#98a2ad;--grid:#333b44;--met:#5fb884;--missed:#e0826b;--none:#8aa2b6}}\
-text{font:12px system-ui,sans-serif;fill:var(--ink)}.dim{fill:var(--dim)}.grid{stroke:var(--grid)}\
-.met{fill:var(--met)}.missed{fill:var(--missed)}.none{fill:var(--none)}.bar{stroke:var(--ink);stroke-width:2}\
-.goal{stroke:var(--ink);stroke-width:1.5;stroke-dasharray:2 2}</style>";
+/// Colours as plain classes: not every viewer knows variables.
+const STYLE: &str = "<style>text{font:12px system-ui,sans-serif;fill:#1b1f24}.page{fill:#fff}.dim{fill:#6a737d}\
+.grid{stroke:#d8dee4}.met{fill:#2f7d4f}.missed{fill:#b3472f}.none{fill:#5b7083}.bar{stroke:#1b1f24;stroke-width:2}\
+.goal{stroke:#1b1f24;stroke-width:1.5;stroke-dasharray:2 2}\
+@media(prefers-color-scheme:dark){text{fill:#e6e9ec}.page{fill:#14181d}.dim{fill:#98a2ad}.grid{stroke:#333b44}\
+.met{fill:#5fb884}.missed{fill:#e0826b}.none{fill:#8aa2b6}.bar,.goal{stroke:#e6e9ec}}</style>";
 
 /// The whole drawing; no rows, where gocryptfs was not measured.
 pub(super) fn svg(title: &str, results: &Results) -> String {
@@ -33,7 +34,7 @@ pub(super) fn svg(title: &str, results: &Results) -> String {
     let (width, bottom) = (LABELS + PLOT + FIGURES, TOP + LINE * lines.len() as f64);
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {}\" role=\"img\">{STYLE}\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"var(--page)\"/>\n<title>{}</title>\n\
+         <rect width=\"100%\" height=\"100%\" class=\"page\"/>\n<title>{}</title>\n\
          <text x=\"8\" y=\"20\" font-weight=\"bold\">{}</text>\n\
          <text x=\"8\" y=\"38\" class=\"dim\">times better than gocryptfs with AES; | is the bar, a dashed line the goal\
          </text>\n",

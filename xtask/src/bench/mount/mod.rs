@@ -110,7 +110,8 @@ fn take(plan: &Plan<'_>, name: Name, programs: &Programs, dir: &Path, results: &
     let measured = Session::of(plan, name, system, results, seed).measure();
     // The session is over, and with it the mount: this removes files of the disk only.
     let removed = fs::remove_dir_all(&dir).with_context(|| format!("could not remove {}", dir.display()));
-    measured.and(removed)
+    // The disk is told of freed blocks when the journal is written: that is not the next one's cost.
+    measured.and(removed).and(measure::drop_caches())
 }
 
 /// Builds what is measured, as it is released.
