@@ -6,6 +6,7 @@
 
 mod account;
 mod attr;
+mod background;
 mod body;
 mod cut;
 mod devices;

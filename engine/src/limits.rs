@@ -121,8 +121,8 @@ pub const PART_OF_BYTES: u32 = 256 * 1024;
 /// Chunks of which a part was read that are remembered.
 pub const PARTLY_READ_MAX: usize = 1_024;
 
-/// Expanded chunk keys kept, about 200 bytes each.
-pub const OPENERS_MAX: usize = 4_096;
+/// Expanded chunk keys kept, about 250 bytes each: those of 2 GiB that are read here and there.
+pub const OPENERS_MAX: usize = 16_384;
 
 /// How far behind the furthest written byte: a program may still patch what it has just written, and
 /// the kernel sends a few writes out of order.

@@ -174,7 +174,7 @@ impl CacheStore {
     /// Part of a chunk, cut at its end and *not* verified: the chunk's frames are, when opened.
     #[must_use]
     pub fn get_range(&self, id: &ChunkId, range: Range<u32>) -> Option<Vec<u8>> {
-        self.read(id, |location| self.log.read_range(&key(*id), location, range.clone()))
+        self.read(id, |location| self.log.read_part(location, range.clone()))
     }
 
     /// As [`Self::get_range`], for a reader that is not likely to come back for `done`: the system need not
@@ -182,10 +182,17 @@ impl CacheStore {
     #[must_use]
     pub fn get_range_once(&self, id: &ChunkId, range: Range<u32>, done: Range<u32>) -> Option<Vec<u8>> {
         self.read(id, |location| {
-            let bytes = self.log.read_range(&key(*id), location, range.clone())?;
+            let bytes = self.log.read_part(location, range.clone())?;
             self.log.release(location, done.clone());
             Ok(bytes)
         })
+    }
+
+    /// Parts of the chunk are read again and again: the system may fetch all of it into memory.
+    pub fn will_need(&self, id: &ChunkId) {
+        if let Some(location) = self.find(id) {
+            self.log.will_need(location);
+        }
     }
 
     /// Bytes of a chunk that is here.

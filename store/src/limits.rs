@@ -22,8 +22,9 @@ pub(crate) const WRITE_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes of disk allocated ahead of a node's writes, so that a group does not allocate.
 pub(crate) const RESERVE_STEP_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Segment files held open for reading. Far below the usual limit of 1,024 descriptors.
-pub(crate) const OPEN_FILES: usize = 64;
+/// Segment files held open for reading: 4 GiB of a cache that is read here and there. A quarter of the usual
+/// limit of 1,024 descriptors.
+pub(crate) const OPEN_FILES: usize = 256;
 
 /// Share of the disk that is never filled: room for footers, marks and the machine itself.
 pub(crate) const FREE_SHARE: u64 = 50;

@@ -134,18 +134,35 @@ impl Log {
         at: Location,
         range: Range<u32>,
     ) -> Result<Vec<u8>, StoreError> {
-        let file = self.file(at.segment)?;
         let mut header = [0; HEADER_BYTES as usize];
-        file.read_exact_at(at.offset_bytes(), &mut header).map_err(StoreError::io("read a chunk"))?;
+        self.file(at.segment)?
+            .read_exact_at(at.offset_bytes(), &mut header)
+            .map_err(StoreError::io("read a chunk"))?;
         if !Header::names(&header, key, at.len_bytes) {
             return Err(StoreError::Damaged);
         }
+        self.read_part(at, range)
+    }
+
+    /// Reads part of a payload for somebody who can tell whether it is the one meant.
+    ///
+    /// # Errors
+    /// `Io` when the segment cannot be read.
+    pub(crate) fn read_part(&self, at: Location, range: Range<u32>) -> Result<Vec<u8>, StoreError> {
         let (start, end) = (range.start.min(at.len_bytes), range.end.min(at.len_bytes));
         let len = usize::try_from(end.saturating_sub(start)).map_err(|_| StoreError::TooLarge)?;
         let mut bytes = vec![0; len];
-        file.read_exact_at(at.offset_bytes() + HEADER_BYTES + u64::from(start), &mut bytes)
+        self.file(at.segment)?
+            .read_exact_at(at.offset_bytes() + HEADER_BYTES + u64::from(start), &mut bytes)
             .map_err(StoreError::io("read a chunk"))?;
         Ok(bytes)
+    }
+
+    /// All of a payload is likely to be read soon.
+    pub(crate) fn will_need(&self, at: Location) {
+        if let Ok(file) = self.file(at.segment) {
+            file.will_need(at.offset_bytes() + HEADER_BYTES, at.len_bytes.into());
+        }
     }
 
     /// A part of a payload was read and is not likely to be read again soon.

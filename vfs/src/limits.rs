@@ -18,6 +18,9 @@ pub const READ_DEADLINE: Duration = Duration::from_secs(30);
 /// MiB gain nothing.
 pub const MAX_REQUEST_BYTES: u32 = 1024 * 1024;
 
+/// How far the kernel reads ahead in a file, in KiB, where we may say so: one request of the largest size.
+pub const READ_AHEAD_KIB: u32 = MAX_REQUEST_BYTES / 1024;
+
 /// Requests (readahead, writeback) the kernel may have in flight in the background. The default of
 /// 16 stalls readahead.
 pub const MAX_BACKGROUND: u16 = 64;

@@ -133,6 +133,16 @@ pub fn open_chunk(key: &ChunkKey, sealed: &[u8]) -> Result<ChunkPayload<'static>
     Ok(ChunkPayload { compression: opener.compression(), body: Cow::Owned(body) })
 }
 
+fn header(compression: Compression, padded_len: u32) -> [u8; CHUNK_HEADER_LEN] {
+    let mut header = [0; CHUNK_HEADER_LEN];
+    header[..4].copy_from_slice(&MAGIC);
+    header[4] = SUITE;
+    header[5] = compression.flags();
+    header[6..8].copy_from_slice(&(FRAME_LEN as u16).to_be_bytes());
+    header[8..].copy_from_slice(&padded_len.to_be_bytes());
+    header
+}
+
 /// Header and padding of a body about to be sealed: what the key is made from, beside the body.
 pub(crate) struct Encoding<'a> {
     header: [u8; CHUNK_HEADER_LEN],
@@ -147,13 +157,7 @@ impl<'a> Encoding<'a> {
         assert!(body.len() <= CHUNK_BODY_BYTES_MAX, "profiles cut no chunk over the limit");
         let tail = padded::tail(size_class, body.len());
         let padded_len = u32::try_from(body.len() + tail.len()).expect("the body was bounded above");
-        let mut header = [0; CHUNK_HEADER_LEN];
-        header[..4].copy_from_slice(&MAGIC);
-        header[4] = SUITE;
-        header[5] = compression.flags();
-        header[6..8].copy_from_slice(&(FRAME_LEN as u16).to_be_bytes());
-        header[8..].copy_from_slice(&padded_len.to_be_bytes());
-        Self { header, body, tail }
+        Self { header: header(compression, padded_len), body, tail }
     }
 
     /// A keyed hash of the header and the padded plaintext.

@@ -20,6 +20,7 @@ use parking_lot::Mutex;
 use std::num::NonZeroUsize;
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// From this many frames on a read of a chunk is a long one.
 const MANY_FRAMES: usize = 4;
@@ -43,7 +44,7 @@ impl From<FsError> for Blocked {
 pub(crate) struct CleanReader {
     chunks: Arc<CacheStore>,
     nodes: Mutex<LruCache<ChunkId, Arc<Node>>>,
-    openers: Mutex<LruCache<ChunkId, (ChunkKey, Arc<ChunkOpener>)>>,
+    openers: Mutex<LruCache<ChunkId, Arc<Opener>>>,
     partly_read: PartlyRead,
 }
 
@@ -182,37 +183,46 @@ impl CleanReader {
 
     /// Appends part of one chunk.
     fn piece(&self, piece: &Piece, plain: &PlainCache, out: &mut Vec<u8>) -> Result<(), Blocked> {
-        let id = piece.entry.chunk;
         let opener = self.opener(&piece.entry)?;
-        if opener.compression() != Compression::None {
+        let before = out.len();
+        match self.open_piece(piece, &opener, plain, out) {
+            Err(Blocked::Failed(_)) if opener.is_guessed => {
+                out.truncate(before);
+                let opener = self.read_opener(&piece.entry)?;
+                self.open_piece(piece, &opener, plain, out)
+            }
+            other => other,
+        }
+    }
+
+    fn open_piece(
+        &self,
+        piece: &Piece,
+        opener: &Opener,
+        plain: &PlainCache,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Blocked> {
+        let id = piece.entry.chunk;
+        if opener.frames.compression() != Compression::None {
             let whole = plain.get_or(Key::Chunk(id), || self.whole(&piece.entry))?;
             let part = whole.get(piece.range.start as usize..piece.range.end as usize);
             out.extend_from_slice(part.ok_or(FsError::Damaged)?);
             return Ok(());
         }
-        let frames = opener.frames_of(piece.range.clone()).map_err(|_| self.judge(&id))?;
-        let first = frames.start;
+        let frames = opener.frames.frames_of(piece.range.clone()).map_err(|_| self.judge(&id))?;
         if frames.len() >= MANY_FRAMES {
-            // The kernel keeps what a long read brings: one read, one opening, nothing kept here.
-            // A frame of which the rest is read next stays in the system's memory.
-            let is_whole = piece.range.end == piece.entry.plain_len
-                || (piece.range.end as usize).is_multiple_of(FRAME_LEN);
-            let done = opener.sealed_range(first..frames.end - u32::from(!is_whole));
-            let sealed = opener.sealed_range(frames);
-            let narrow = |range: Range<usize>| {
-                Ok::<_, FsError>(narrow(range.start as u64)?..narrow(range.end as u64)?)
-            };
-            let sealed = self.chunks.get_range_once(&id, narrow(sealed)?, narrow(done)?);
-            let sealed = sealed.ok_or_else(|| Blocked::Missing(vec![id]))?;
-            let opened = opener.open_range(piece.range.clone(), &sealed).map_err(|_| self.judge(&id))?;
-            out.extend_from_slice(&opened);
-            return Ok(());
+            return self.open_run(piece, &opener.frames, frames, out);
         }
+        if opener.uses.fetch_add(1, Ordering::Relaxed) == 1 {
+            // Asked for a second time: what follows will be elsewhere in it as well.
+            self.chunks.will_need(&id);
+        }
+        let first = frames.start;
         let mut bytes = Vec::with_capacity(FRAME_LEN * frames.len());
         for frame in frames {
             let opened = plain.get_or(Key::Frame(id, frame), || {
-                let sealed = self.stored(&id, opener.sealed_range(frame..frame + 1))?;
-                opener.open_frames(frame, &sealed).map_err(|_| self.judge(&id))
+                let sealed = self.stored(&id, opener.frames.sealed_range(frame..frame + 1))?;
+                opener.frames.open_frames(frame, &sealed).map_err(|_| self.judge(&id))
             })?;
             bytes.extend_from_slice(&opened);
         }
@@ -222,18 +232,57 @@ impl CleanReader {
         Ok(())
     }
 
-    /// What opens a chunk's frames: its header is read once.
-    fn opener(&self, entry: &ManifestEntry) -> Result<Arc<ChunkOpener>, Blocked> {
+    /// A long read: the kernel keeps what it brings, so it is one read and one opening, and nothing is
+    /// kept here. A frame of which the rest is read next stays in the system's memory.
+    fn open_run(
+        &self,
+        piece: &Piece,
+        opener: &ChunkOpener,
+        frames: Range<u32>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Blocked> {
+        let id = piece.entry.chunk;
+        let is_whole =
+            piece.range.end == piece.entry.plain_len || (piece.range.end as usize).is_multiple_of(FRAME_LEN);
+        let done = opener.sealed_range(frames.start..frames.end - u32::from(!is_whole));
+        let sealed = opener.sealed_range(frames);
+        let narrow =
+            |range: Range<usize>| Ok::<_, FsError>(narrow(range.start as u64)?..narrow(range.end as u64)?);
+        let sealed = self.chunks.get_range_once(&id, narrow(sealed)?, narrow(done)?);
+        let sealed = sealed.ok_or_else(|| Blocked::Missing(vec![id]))?;
+        let opened = opener.open_range(piece.range.clone(), &sealed).map_err(|_| self.judge(&id))?;
+        out.extend_from_slice(&opened);
+        Ok(())
+    }
+
+    /// What opens a chunk's frames. Its header is read only where it does not follow from the length,
+    /// and then once.
+    fn opener(&self, entry: &ManifestEntry) -> Result<Arc<Opener>, Blocked> {
         let id = entry.chunk;
         // Two versions may claim different keys for one chunk; each is answered for its own.
-        if let Some((_, opener)) = self.openers.lock().get(&id).filter(|(key, _)| *key == entry.key) {
-            return Ok(Arc::clone(opener));
+        if let Some(known) = self.openers.lock().get(&id).filter(|known| known.key == entry.key) {
+            return Ok(Arc::clone(known));
         }
-        let header = self.stored(&id, 0..CHUNK_HEADER_LEN)?;
-        let opener = ChunkOpener::new(&entry.key, &header).map_err(|_| self.judge(&id))?;
-        let opener = Arc::new(opener);
-        self.openers.lock().put(id, (entry.key.clone(), Arc::clone(&opener)));
-        Ok(opener)
+        let stored_len = self.chunks.len_bytes(&id).ok_or_else(|| Blocked::Missing(vec![id]))?;
+        let guessed = ChunkOpener::of_uncompressed(&entry.key, entry.plain_len)
+            .filter(|opener| opener.sealed_len() == stored_len as usize);
+        match guessed {
+            Some(opener) => Ok(self.keep_opener(entry, opener, true)),
+            None => self.read_opener(entry),
+        }
+    }
+
+    fn read_opener(&self, entry: &ManifestEntry) -> Result<Arc<Opener>, Blocked> {
+        let header = self.stored(&entry.chunk, 0..CHUNK_HEADER_LEN)?;
+        let opener = ChunkOpener::new(&entry.key, &header).map_err(|_| self.judge(&entry.chunk))?;
+        Ok(self.keep_opener(entry, opener, false))
+    }
+
+    fn keep_opener(&self, entry: &ManifestEntry, frames: ChunkOpener, is_guessed: bool) -> Arc<Opener> {
+        let (key, uses) = (entry.key.clone(), AtomicU32::new(0));
+        let opener = Arc::new(Opener { key, frames, is_guessed, uses });
+        self.openers.lock().put(entry.chunk, Arc::clone(&opener));
+        opener
     }
 
     /// The plain content of a whole chunk.
@@ -259,6 +308,16 @@ impl CleanReader {
             None => Blocked::Missing(vec![*id]),
         }
     }
+}
+
+/// What opens the frames of one chunk.
+struct Opener {
+    key: ChunkKey,
+    frames: ChunkOpener,
+    /// The header was not read but follows from the length; no frame opens if that was wrong.
+    is_guessed: bool,
+    /// Short reads so far.
+    uses: AtomicU32,
 }
 
 /// Part of one chunk's plain content.

@@ -4,6 +4,7 @@ use super::cutting::{Cutting, Shape};
 use super::job::chunked;
 use super::known::Known;
 use super::seal::{CutError, Run, Sealed, Sealer, Snapshot};
+use crate::background::give_way;
 use crate::body::ahead::AheadPiece;
 use crate::entropy::OsEntropy;
 use crate::journal::Segment;
@@ -123,6 +124,7 @@ impl CutWorker {
         let control = Arc::new(Control::default());
         let shared = Arc::clone(&control);
         let thread = std::thread::Builder::new().name("freehold-cut".into()).spawn(move || {
+            give_way();
             let cutting = Cutting::new(&parts.keyring);
             Worker { parts, control: shared, known: Known::new(), cutting }.run();
         })?;

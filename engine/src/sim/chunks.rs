@@ -60,12 +60,13 @@ struct FromNode {
 
 impl ChunkSource for FromNode {
     fn want(&self, chunks: Vec<ChunkId>, _deadline: Instant, done: FetchDone) {
-        let node = self.node.lock();
-        let bring = |id: &ChunkId| {
-            let found = node.get(*id).filter(|_| node.is_up);
-            found.is_some_and(|bytes| self.cache.put(*id, &bytes, Pin::Evictable).is_ok())
+        let is_all = {
+            let node = self.node.lock();
+            chunks.iter().all(|id| {
+                let found = node.get(*id).filter(|_| node.is_up);
+                found.is_some_and(|bytes| self.cache.put(*id, &bytes, Pin::Evictable).is_ok())
+            })
         };
-        let is_all = chunks.iter().all(bring);
         done(if is_all { Ok(()) } else { Err(FetchError::Unreachable) });
     }
 }

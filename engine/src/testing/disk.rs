@@ -357,5 +357,7 @@ impl DiskFile for TraceFile {
 
     fn drop_cached(&self) {}
 
+    fn will_need(&self, _: u64, _: u64) {}
+
     fn release(&self, _: u64, _: u64) {}
 }

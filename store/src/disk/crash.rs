@@ -346,5 +346,7 @@ impl DiskFile for CrashFile {
 
     fn drop_cached(&self) {}
 
+    fn will_need(&self, _: u64, _: u64) {}
+
     fn release(&self, _: u64, _: u64) {}
 }

@@ -119,6 +119,9 @@ pub trait DiskFile: Send + Sync {
     /// Forgets cached clean pages, so that the next read asks the hardware. A hint.
     fn drop_cached(&self);
 
+    /// These bytes are likely to be read soon. A hint; returns at once.
+    fn will_need(&self, offset: u64, len: u64);
+
     /// These bytes are not likely to be read soon: what is written out already need not stay in memory,
     /// what is not may be written out now. A hint.
     fn release(&self, offset: u64, len: u64);

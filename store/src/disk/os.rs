@@ -146,6 +146,12 @@ impl DiskFile for OsFile {
         self.dont_need(0, None);
     }
 
+    fn will_need(&self, offset: u64, len: u64) {
+        if let Err(error) = rustix::fs::fadvise(&self.0, offset, NonZeroU64::new(len), Advice::WillNeed) {
+            tracing::debug!(%error, "the system read nothing ahead");
+        }
+    }
+
     fn release(&self, offset: u64, len: u64) {
         if let Some(len) = NonZeroU64::new(len) {
             self.dont_need(offset, Some(len));

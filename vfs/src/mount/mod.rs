@@ -12,6 +12,7 @@
 
 mod device;
 mod error;
+mod read_ahead;
 mod table;
 mod target;
 
@@ -74,6 +75,7 @@ fn serve(
     let mounted = table::mounted_at(point)
         .map_err(kernel("the mount table cannot be read"))?
         .ok_or(MountError::NotOurs)?;
+    read_ahead::raise(&mounted.device);
     let notifier = notifier::spawn(invals.clone(), notify).map_err(kernel("no thread for notifications"))?;
     let notices = invals.clone();
     volume.set_notify(Box::new(move |notice| notices.publish(notice)));

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 pub(super) struct Entry {
     /// The mount's id, unique among live mounts.
     pub(super) id: u64,
+    /// Its device number as the kernel writes it: `major:minor`.
+    pub(super) device: String,
     /// Where it is mounted.
     pub(super) point: PathBuf,
     /// Filesystem type with subtype, such as `fuse.freehold`.
@@ -32,9 +34,10 @@ fn parse(table: &[u8]) -> Vec<Entry> {
 fn parse_line(line: &[u8]) -> Option<Entry> {
     let mut fields = line.split(|byte| *byte == b' ');
     let id = std::str::from_utf8(fields.next()?).ok()?.parse().ok()?;
-    let point = PathBuf::from(OsString::from_vec(unescape(fields.nth(3)?)));
+    let device = String::from_utf8(fields.nth(1)?.to_vec()).ok()?;
+    let point = PathBuf::from(OsString::from_vec(unescape(fields.nth(1)?)));
     let fs_type = fields.skip_while(|field| *field != b"-").nth(1)?;
-    Some(Entry { id, point, fs_type: String::from_utf8_lossy(fs_type).into_owned() })
+    Some(Entry { id, device, point, fs_type: String::from_utf8_lossy(fs_type).into_owned() })
 }
 
 /// Undoes the kernel's `\ooo` escapes of space, tab, newline and backslash.
@@ -74,7 +77,13 @@ mod tests {
     fn escaped_mount_points_and_types_are_read() {
         let entries = parse(TABLE);
         assert_eq!(entries.len(), 3);
-        assert_eq!(entries[1], Entry { id: 36, point: "/home/a b".into(), fs_type: "fuse.freehold".into() });
+        let ours = Entry {
+            id: 36,
+            device: "0:31".into(),
+            point: "/home/a b".into(),
+            fs_type: "fuse.freehold".into(),
+        };
+        assert_eq!(entries[1], ours);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)]
 
-use super::{ChunkKey, Compression, MAGIC, size_class};
+use super::{ChunkKey, Compression, MAGIC, header, size_class};
 use crate::error::OpenError;
 use crate::limits::{CHUNK_BYTES_MAX, CHUNK_HEADER_LEN, FRAME_LEN, SUITE, TAG_LEN};
 use crate::padded::LENGTH_LEN;
@@ -37,6 +37,17 @@ impl ChunkOpener {
         let header: [u8; CHUNK_HEADER_LEN] = header.try_into().map_err(|_| OpenError::Refused)?;
         let (compression, padded_len) = parse(&header).ok().flatten().ok_or(OpenError::Refused)?;
         Ok(Self { frames: Frames::new(key.secret()), header, compression, padded_len })
+    }
+
+    /// As [`new`](Self::new), for a chunk nobody compressed: its header follows from the length of its
+    /// body, so it need not be read. `None` when no chunk has such a body.
+    ///
+    /// The guess authenticates itself: of a chunk with another header no frame opens.
+    #[must_use]
+    pub fn of_uncompressed(key: &ChunkKey, body_len: u32) -> Option<Self> {
+        let padded_len =
+            u32::try_from(size_class(u64::from(body_len).checked_add(LENGTH_LEN as u64)?)).ok()?;
+        Self::new(key, &header(Compression::None, padded_len)).ok()
     }
 
     /// How the body was compressed. Ranges make sense for `None` only.

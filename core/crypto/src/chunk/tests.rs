@@ -235,3 +235,21 @@ proptest! {
         prop_assert_eq!(open_chunk(&key, &framed), Err(OpenError::Refused));
     }
 }
+
+#[test]
+fn an_uncompressed_chunk_opens_without_its_header_and_no_other_does() {
+    for len in [1, 4_096, 16_380, 16_384, 100_000, 262_144] {
+        let body = Seeded::new("body").bytes(len);
+        let chunk = seal(&body);
+        let guessed = ChunkOpener::of_uncompressed(&chunk.key, len as u32).expect("a chunk can be so long");
+        assert_eq!(guessed.sealed_len(), chunk.bytes.len());
+        let frames = guessed.frames_of(0..len as u32).expect("within the chunk");
+        let sealed = &chunk.bytes[guessed.sealed_range(frames)];
+        assert_eq!(guessed.open_range(0..len as u32, sealed), Ok(body.clone()));
+        let zipped = keyring(1).seal_chunk(&payload(&body, Compression::Zstd));
+        let guessed = ChunkOpener::of_uncompressed(&zipped.key, len as u32).expect("a chunk can be so long");
+        let frame = zipped.bytes[guessed.sealed_range(0..1)].to_vec();
+        assert_eq!(guessed.open_frames(0, &frame), Err(OpenError::Refused));
+    }
+    assert!(ChunkOpener::of_uncompressed(&seal(b"").key, u32::MAX).is_none());
+}
