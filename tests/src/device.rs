@@ -55,7 +55,11 @@ impl Device {
     pub fn at_rest(home: &Path, beside: &Path) -> Result<Self> {
         let (mount, log) = (beside.with_extension("mount"), beside.with_extension("log"));
         std::fs::create_dir_all(home)?;
-        std::fs::create_dir_all(&mount)?;
+        match std::fs::create_dir_all(&mount) {
+            // A mount whose daemon was killed: it is there, and nothing more can be said of it.
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => made?,
+        }
         Ok(Self { home: home.to_owned(), mount, log, daemon: None, environment: Vec::new() })
     }
 

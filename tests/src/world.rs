@@ -223,6 +223,29 @@ impl World {
         self.node.take().context("the node is not running")?.kill()
     }
 
+    /// Stops server and node where they are: connections stay, nobody answers.
+    ///
+    /// # Errors
+    /// When one does not run.
+    pub fn freeze(&self) -> Result<()> {
+        self.signal(rustix::process::Signal::STOP)
+    }
+
+    /// Lets server and node go on after [`Self::freeze`].
+    ///
+    /// # Errors
+    /// When one does not run.
+    pub fn thaw(&self) -> Result<()> {
+        self.signal(rustix::process::Signal::CONT)
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) -> Result<()> {
+        for daemon in [&self.server, &self.node] {
+            daemon.as_ref().context("it does not run")?.signal(signal)?;
+        }
+        Ok(())
+    }
+
     /// A new device, not signed in.
     ///
     /// # Errors

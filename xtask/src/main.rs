@@ -14,6 +14,7 @@ mod shell;
 mod sim;
 mod test;
 mod tidy;
+mod tools;
 mod up;
 
 use clap::{Parser, Subcommand};

@@ -3,7 +3,7 @@
 //! `./x test` stops at the first failure; `--only` runs the steps whose name holds a word.
 
 use crate::shell::{cargo, run as command, target};
-use crate::{arch, build, tidy};
+use crate::{arch, build, tidy, tools};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use std::process::Command;
@@ -124,6 +124,7 @@ fn cli() -> Result<()> {
 }
 
 fn scenarios(options: &Options) -> Result<()> {
+    tools::install()?;
     let mut test = cargo(&["test", "--locked", "--profile", "ci", "--package", "freehold-tests"]);
     if options.long {
         test.env("FREEHOLD_TEST_LONG", "1");

@@ -127,6 +127,9 @@ impl Disk {
     }
 
     pub(super) fn write(&mut self, node: u64, offset: u64, bytes: &[u8]) -> Result<(), Errno> {
+        if self.faults.fails_writes {
+            return Err(Errno::IO);
+        }
         self.grow(node, offset.saturating_add(bytes.len() as u64))?;
         write(&mut self.node_mut(node)?.bytes, usize::try_from(offset).unwrap_or(usize::MAX), bytes);
         self.trace.push(Op::Write { node, offset, bytes: bytes.to_vec() });
@@ -168,16 +171,14 @@ impl Disk {
     /// Flushes a file, or the names.
     pub(super) fn sync(&mut self, node: u64) -> Result<(), Errno> {
         let is_dir = self.node(node)?.kind == Kind::Dir;
-        match &mut self.faults.failing_sync {
-            Some(0) => {
-                (self.faults.failing_sync, self.has_failed) = (None, true);
-                if !is_dir {
-                    self.trace.push(Op::Lose { node });
-                }
-                return Err(Errno::IO);
+        let fails = self.faults.fails_syncs || self.faults.failing_sync == Some(0);
+        self.faults.failing_sync = self.faults.failing_sync.and_then(|left| left.checked_sub(1));
+        if fails {
+            self.has_failed = true;
+            if !is_dir {
+                self.trace.push(Op::Lose { node });
             }
-            Some(left) => *left -= 1,
-            None => {}
+            return Err(Errno::IO);
         }
         self.trace.push(if is_dir { Op::SyncNames } else { Op::Sync { node } });
         Ok(())

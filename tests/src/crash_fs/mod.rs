@@ -3,7 +3,7 @@
 //! Programs keep their data folders on it and notice nothing. Every operation that changes something is recorded
 //! ([`trace`]); behind any number of them [`CrashFs::image`] writes into an ordinary folder what a power cut at that
 //! point would have left, one of many possibilities by a seed. [`CrashFs::recording`] hands out everything that was
-//! done below one folder, to look behind each operation. Flushes can be made to fail, and the disk to be full.
+//! done below one folder, to look behind each operation. Flushes and writes can be made to fail, and the disk to be full.
 //!
 //! The model is at least as harsh as ext4 with `data=ordered`:
 //!
@@ -37,6 +37,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 pub struct Faults {
     /// The flush that fails, counted from now: 0 is the next one.
     pub failing_sync: Option<u64>,
+    /// Every flush fails.
+    pub fails_syncs: bool,
+    /// Every write fails.
+    pub fails_writes: bool,
     /// Bytes that still fit.
     pub free_bytes: Option<u64>,
 }
@@ -91,7 +95,7 @@ impl CrashFs {
         lock(&self.disk).inject(faults);
     }
 
-    /// Whether the flush that was to fail has done so.
+    /// Whether a flush that was to fail has done so.
     #[must_use]
     pub fn has_failed_a_sync(&self) -> bool {
         lock(&self.disk).has_failed
