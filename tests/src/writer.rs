@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Names the writer uses at most; when all are taken it changes what is there.
 const NAMES: u64 = 40;
@@ -32,6 +33,12 @@ impl Writer {
     /// Starts writing into `folder`, going on from an oracle.
     #[must_use]
     pub fn start(folder: &Path, oracle: Oracle, draw: Draw, place: Place) -> Self {
+        Self::start_paced(folder, oracle, draw, place, Duration::ZERO)
+    }
+
+    /// As [`Self::start`], with a pause behind each step: what it writes in an hour must fit on a disk.
+    #[must_use]
+    pub fn start_paced(folder: &Path, oracle: Oracle, draw: Draw, place: Place, pace: Duration) -> Self {
         let (stop, acks) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(oracle.acks())));
         let mut hand = Hand { folder: folder.to_owned(), oracle, draw, place };
         let (ending, count) = (Arc::clone(&stop), Arc::clone(&acks));
@@ -41,6 +48,7 @@ impl Writer {
                     return (hand.oracle, Err(error));
                 }
                 count.store(hand.oracle.acks(), Ordering::Relaxed);
+                std::thread::sleep(pace);
             }
             (hand.oracle, Ok(()))
         });
