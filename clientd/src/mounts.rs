@@ -61,7 +61,8 @@ impl Mounts {
     pub(crate) async fn restore(&self) {
         let Ok(bytes) = tokio::fs::read(&self.memory).await else { return };
         let path = PathBuf::from(std::ffi::OsString::from_vec(bytes));
-        if let Err(failure) = self.mount(&path).await {
+        // Nothing is written: on a full disk the vault must come back, or nobody could make room in it.
+        if let Err(failure) = self.serve(&mut *self.current.lock().await, &path).await {
             tracing::warn!(
                 ?failure,
                 "the vault could not be mounted where it was; `freehold mount PATH` tries again"
@@ -69,22 +70,28 @@ impl Mounts {
         }
     }
 
-    /// Mounts the vault at an absolute path.
+    /// Mounts the vault at an absolute path, and remembers it.
     pub(crate) async fn mount(&self, path: &Path) -> Result<(), MountFailure> {
         let mut current = self.current.lock().await;
+        self.serve(&mut current, path).await?;
+        let (memory, path_bytes) = (self.memory.clone(), path.as_os_str().as_bytes().to_vec());
+        let remembering = tokio::task::spawn_blocking(move || write_durably(&memory, &path_bytes));
+        let remembered = remembering.await.expect("writing does not panic");
+        remembered.inspect_err(|_| *current = None).map_err(MountFailure::Memory)
+    }
+
+    /// Mounts unless it is mounted; `current` is the lock's content.
+    async fn serve(&self, current: &mut Option<Mounted>, path: &Path) -> Result<(), MountFailure> {
         if current.take_if(|mounted| !mounted.handle.is_serving()).is_some() {
             tracing::warn!("the mount was taken down from outside");
         }
-        if let Some(mounted) = &*current {
+        if let Some(mounted) = current {
             return Err(MountFailure::AlreadyMounted(mounted.path.clone()));
         }
         let volume = self.engine.volume().ok_or(MountFailure::SignedOut)?;
         let (target, options) = (path.to_owned(), self.options.clone());
         let mounting = tokio::task::spawn_blocking(move || freehold_vfs::mount(&target, volume, &options));
         let handle = mounting.await.expect("mounting does not panic: the adapter catches it")?;
-        let (memory, path_bytes) = (self.memory.clone(), path.as_os_str().as_bytes().to_vec());
-        let remembering = tokio::task::spawn_blocking(move || write_durably(&memory, &path_bytes));
-        remembering.await.expect("writing does not panic").map_err(MountFailure::Memory)?;
         *current = Some(Mounted { path: path.to_owned(), handle: Arc::new(handle) });
         Ok(())
     }

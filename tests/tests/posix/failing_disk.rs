@@ -94,6 +94,25 @@ fn while_the_disk_fails_no_fsync_succeeds_and_afterwards_all_goes_on() -> Result
     check_after_a_cut(&world, &disk, &oracle, 1).map(drop)
 }
 
+#[test]
+fn a_daemon_started_on_a_full_disk_brings_the_vault_back() -> Result<()> {
+    let world = World::start()?;
+    let disk = CrashFs::mount(&world.dir().join("disk"))?;
+    let mut device = start(&world, &disk)?;
+    let kept = device.mount_point().join("folder/kept");
+    save(&kept, b"kept")?;
+    device.kill()?;
+    disk.inject(Faults { free_bytes: Some(0), ..Faults::default() });
+    device.restart()?;
+    // Whoever is to make room must be able to reach what takes it.
+    ensure!(fs::read(&kept).context("on a full disk")? == b"kept", "other content");
+    fs::remove_file(&kept).context("on a full disk")?;
+    let refused = save(&kept, b"more").map_err(|error| error.raw_os_error());
+    ensure!(refused == Err(Some(libc::ENOSPC)), "there is no room: {refused:?}");
+    disk.inject(Faults::default());
+    save(&kept, b"there is room again").context("there is room again")
+}
+
 /// The disk shows what a failed flush lost until the power goes: what a new daemon finds there may never have been kept.
 #[test]
 fn a_daemon_killed_after_a_failed_flush_keeps_what_it_promises_later() -> Result<()> {
