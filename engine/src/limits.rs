@@ -19,8 +19,14 @@ pub const INLINE_WRITE_BYTES_MAX: usize = 64 * 1024;
 /// One sealed piece of staging: a 4 KiB random read opens at most this much.
 pub const PIECE_BYTES_MAX: usize = 128 * 1024;
 
-/// Written bytes held in memory before a writer flushes itself.
-pub const UNFLUSHED_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Written bytes held in memory from which on the flush thread does not wait for its hour.
+pub const UNFLUSHED_BYTES_SOFT: usize = 8 * 1024 * 1024;
+
+/// Written bytes held in memory before a writer flushes itself: the disk is slower than the programs.
+pub const UNFLUSHED_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Sealed pieces handed to the disk in one write.
+pub const STAGING_WRITE_BYTES: usize = 1024 * 1024 + 64 * 1024;
 
 /// A flush with more piece bytes than this puts them in staging: two syncs cost less than a fat journal.
 pub const FLUSH_INLINE_BYTES_MAX: usize = 256 * 1024;
@@ -83,6 +89,15 @@ pub const CUT_QUIET: Duration = Duration::from_secs(2);
 
 /// A body that is never quiet is cut this long after its first unsent write.
 pub const CUT_BUSY: Duration = Duration::from_secs(30);
+
+/// Files closed shortly after one another that are cut at once each.
+pub const BURST_FILES: u64 = 64;
+
+/// How long until one more is, in milliseconds: 50 a second are still saved one by one.
+pub const BURST_CREDIT_MS: u64 = 20;
+
+/// No close for so long, in milliseconds, and a burst is over.
+pub const BURST_QUIET_MS: u64 = 200;
 
 /// How often one read may find chunks missing: levels of a manifest, and evictions meanwhile.
 pub const READ_ATTEMPTS: u32 = 16;

@@ -59,6 +59,8 @@ pub(crate) struct Body {
     pub(crate) last_write_ms: u64,
     /// Closed by a program since the last write.
     pub(crate) is_closed: bool,
+    /// It was one of a flood of closed files: it is cut with the others.
+    pub(crate) may_wait: bool,
     pub(crate) here: Here,
 }
 

@@ -23,6 +23,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crate::limits;
 
@@ -105,6 +106,7 @@ impl Index {
     pub(crate) fn submit(&self, batch: u64, items: &[Item]) {
         let rows: Vec<_> = items.iter().filter_map(|item| self.row(item)).collect();
         let mut state = self.shared.state.lock();
+        let was_idle = state.rows.is_empty() && state.applied >= state.submitted;
         for (key, row) in rows {
             if key.0 == Table::Nodes && row.is_none() {
                 state.rows.insert((Table::Pins, key.1.clone()), None);
@@ -112,7 +114,10 @@ impl Index {
             state.rows.insert(key, row);
         }
         state.submitted = state.submitted.max(batch);
-        self.shared.changed.notify_all();
+        // A writer that lets rows gather finds these as well; waking it costs more than they do.
+        if was_idle {
+            self.shared.changed.notify_all();
+        }
     }
 
     /// The last batch that is in the database file for good: older journal state may go.
@@ -207,10 +212,9 @@ impl Shared {
         while state.rows.is_empty() && !state.wants_sync && !state.stop && state.applied >= state.submitted {
             self.changed.wait(&mut state);
         }
-        if !state.wants_sync && !state.stop {
-            // Let a burst gather: one transaction for many batches.
-            self.changed.wait_for(&mut state, limits::INDEX_GATHER);
-        }
+        // Let a burst gather: one transaction for many batches.
+        let until = Instant::now() + limits::INDEX_GATHER;
+        while !state.wants_sync && !state.stop && !self.changed.wait_until(&mut state, until).timed_out() {}
         let wants_sync = std::mem::take(&mut state.wants_sync);
         (std::mem::take(&mut state.rows), state.submitted, wants_sync, state.stop)
     }

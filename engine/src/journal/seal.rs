@@ -7,6 +7,7 @@ use crate::journal::Segment;
 use crate::journal::frame::FrameHeader;
 use crate::tables::OsEntropy;
 use freehold_crypto::{LocalKey, LocalPurpose};
+use freehold_model::Entropy;
 use freehold_model::codec::Writer;
 use std::sync::Arc;
 
@@ -28,6 +29,18 @@ impl Sealer {
     /// Seals a piece for its place.
     pub(crate) fn seal_piece(&self, segment: &Segment, offset: u64, plain: &[u8]) -> Vec<u8> {
         self.key.seal(LocalPurpose::StagingExtent, &piece_place(segment, offset), plain, &mut OsEntropy)
+    }
+
+    /// As [`Self::seal_piece`], onto the end of a buffer.
+    pub(crate) fn seal_piece_into(
+        &self,
+        segment: &Segment,
+        offset: u64,
+        plain: &[u8],
+        entropy: &mut dyn Entropy,
+        out: &mut Vec<u8>,
+    ) {
+        self.key.seal_into(LocalPurpose::StagingExtent, &piece_place(segment, offset), plain, entropy, out);
     }
 
     /// Opens a piece read from a place, in its buffer; on `None` that holds anything.

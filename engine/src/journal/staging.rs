@@ -6,7 +6,9 @@
 
 use crate::journal::space::{Space, is_full};
 use crate::journal::{Loc, Sealer, Segment, SegmentKind, Segments};
+use crate::tables::OsEntropy;
 use crate::{FsError, limits};
+use freehold_model::Entropy;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -17,6 +19,33 @@ pub(crate) struct Staging {
     segments: Arc<Mutex<Segments>>,
     space: Arc<Space>,
     state: Mutex<State>,
+}
+
+/// Bytes a sealed piece draws, its nonce: `core/crypto/src/local.rs`. A wrong number costs calls, nothing else.
+const NONCE_BYTES: usize = 24;
+
+/// Random bytes of several pieces, drawn from the system in one call.
+struct Drawn {
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl Drawn {
+    fn of(len: usize) -> Self {
+        let mut bytes = vec![0; len];
+        OsEntropy.fill(&mut bytes);
+        Self { bytes, used: 0 }
+    }
+}
+
+impl Entropy for Drawn {
+    fn fill(&mut self, buffer: &mut [u8]) {
+        match self.bytes.get(self.used..self.used + buffer.len()) {
+            Some(drawn) => buffer.copy_from_slice(drawn),
+            None => OsEntropy.fill(buffer),
+        }
+        self.used += buffer.len();
+    }
 }
 
 #[derive(Default)]
@@ -37,17 +66,46 @@ impl Staging {
     /// # Errors
     /// `Io`, `NoSpace`.
     pub(crate) fn append(&self, plain: &[u8]) -> Result<Loc, FsError> {
-        let sealed_len = Sealer::sealed_piece_len(plain.len());
-        let (segment, offset) = self.claim(sealed_len as u64)?;
-        let sealed = self.sealer.seal_piece(&segment, offset, plain);
-        assert_eq!(sealed.len(), sealed_len, "a sealed piece has the length that was claimed for it");
+        self.append_all(&[plain])?.pop().ok_or(FsError::Io)
+    }
+
+    /// Seals and writes pieces, runs of them with one write each; where each lies.
+    ///
+    /// # Errors
+    /// `Io`, `NoSpace`: what was written of them nobody refers to.
+    pub(crate) fn append_all(&self, pieces: &[impl AsRef<[u8]>]) -> Result<Vec<Loc>, FsError> {
+        let mut locs = Vec::with_capacity(pieces.len());
+        let mut rest = pieces;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |piece: &&_| {
+                bytes += Sealer::sealed_piece_len(AsRef::<[u8]>::as_ref(*piece).len());
+                bytes <= limits::STAGING_WRITE_BYTES
+            };
+            let (run, after) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            rest = after;
+            self.append_run(run, &mut locs)?;
+        }
+        Ok(locs)
+    }
+
+    fn append_run(&self, run: &[impl AsRef<[u8]>], locs: &mut Vec<Loc>) -> Result<(), FsError> {
+        let total: usize = run.iter().map(|piece| Sealer::sealed_piece_len(piece.as_ref().len())).sum();
+        let (segment, offset) = self.claim(total as u64)?;
+        let mut sealed = Vec::with_capacity(total);
+        let mut entropy = Drawn::of(run.len() * NONCE_BYTES);
+        for piece in run {
+            let (start, at) = (sealed.len(), offset + sealed.len() as u64);
+            self.sealer.seal_piece_into(&segment, at, piece.as_ref(), &mut entropy, &mut sealed);
+            let sealed_len = u32::try_from(sealed.len() - start).map_err(|_| FsError::Invalid)?;
+            locs.push(Loc { segment: Arc::clone(&segment), offset: at, sealed_len });
+        }
+        assert_eq!(sealed.len(), total, "sealed pieces have the length that was claimed for them");
         self.space.write(|| segment.file.write_all_at(offset, &sealed)).map_err(|error| {
             // The place stays a gap nothing refers to; later pieces go to a fresh segment.
             self.abandon(&segment);
             if is_full(&error) { FsError::NoSpace } else { FsError::Io }
-        })?;
-        let sealed_len = u32::try_from(sealed_len).map_err(|_| FsError::Invalid)?;
-        Ok(Loc { segment, offset, sealed_len })
+        })
     }
 
     fn claim(&self, len: u64) -> Result<(Arc<Segment>, u64), FsError> {

@@ -7,6 +7,7 @@
 //! that existed.
 
 pub(crate) mod attrs;
+mod burst;
 pub(crate) mod conflicts;
 pub(crate) mod dir;
 pub(crate) mod hydration;
@@ -72,6 +73,8 @@ pub struct Tables {
     pub(crate) waiting: BTreeSet<Ino>,
     /// Files whose body differs from their record's content.
     pub(crate) uncut: BTreeSet<Ino>,
+    /// Whether closed files come one by one or in floods.
+    burst: burst::Burst,
     /// Own versions that are not placed yet.
     pub(crate) by_version: HashMap<VersionHash, FileId>,
     /// Commits on their way, oldest first.
@@ -127,6 +130,7 @@ impl Tables {
             pending: Vec::new(),
             waiting: BTreeSet::new(),
             uncut: BTreeSet::new(),
+            burst: burst::Burst::default(),
             by_version: HashMap::new(),
             outbox: Vec::new(),
             meta: BTreeMap::new(),

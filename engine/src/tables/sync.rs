@@ -126,7 +126,7 @@ impl Tables {
             self.nodes.get(ino).is_some_and(|node| {
                 let body = &node.body;
                 let due = force
-                    || body.is_closed
+                    || body.is_closed && (!body.may_wait || self.burst.is_over(now_ms))
                     || now_ms.saturating_sub(body.last_write_ms) >= quiet
                     || now_ms.saturating_sub(body.first_write_ms) >= busy;
                 due && !body.in_cut && !body.is_damaged() && !node.is_deleted()
@@ -160,8 +160,10 @@ impl Tables {
     /// A program closed a file; whether its body is due for cutting now.
     pub(crate) fn closed(&mut self, ino: Ino) -> bool {
         let Some(node) = self.nodes.get_mut(&ino).filter(|node| node.body.is_dirty()) else { return false };
+        let is_due = self.burst.close(self.now.millis());
         node.body.is_closed = true;
-        true
+        node.body.may_wait = !is_due;
+        is_due
     }
 
     /// Installs a version made from a snapshot of a body.

@@ -96,8 +96,9 @@ impl Volume {
         let total: usize = pieces.iter().map(|(_, bytes)| bytes.len()).sum();
         let is_small = total <= limits::FLUSH_INLINE_BYTES_MAX;
         if !is_small {
-            for (piece, bytes) in &pieces {
-                piece.set_place(Place::Stored(local.staging.append(bytes)?));
+            let bytes: Vec<_> = pieces.iter().map(|(_, bytes)| bytes).collect();
+            for ((piece, _), loc) in pieces.iter().zip(local.staging.append_all(&bytes)?) {
+                piece.set_place(Place::Stored(loc));
             }
         }
         if let Err(failed) = local.staging.sync() {

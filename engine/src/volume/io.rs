@@ -8,6 +8,7 @@ use crate::body::clean::Blocked;
 use crate::body::extents::Stretch;
 use crate::body::part::PartRead;
 use crate::body::{Piece, Source};
+use crate::journal::Loc;
 use crate::volume::Volume;
 use crate::{FetchError, FsError, Ino, Kind, limits};
 use bytes::Bytes;
@@ -202,9 +203,12 @@ impl Volume {
                 at += len;
             }
         }
-        if self.in_memory.load(Ordering::Relaxed) > limits::UNFLUSHED_BYTES_MAX && self.local.is_some() {
+        let unflushed = self.in_memory.load(Ordering::Relaxed);
+        if unflushed > limits::UNFLUSHED_BYTES_MAX && self.local.is_some() {
             // A failure poisons the files involved, whose fsync then tells; this write itself is in.
             drop(self.flush());
+        } else if unflushed > limits::UNFLUSHED_BYTES_SOFT {
+            self.ticker.hurry();
         }
         Ok(())
     }
@@ -221,12 +225,13 @@ impl Volume {
         if bytes.len() <= limits::INLINE_WRITE_BYTES_MAX {
             return Ok(vec![Piece::in_memory(Bytes::copy_from_slice(bytes), &self.in_memory)]);
         }
-        let stored: Result<Vec<_>, FsError> = runs
-            .map(|run| {
-                let len = u32::try_from(run.len()).map_err(|_| FsError::Invalid)?;
-                Ok(Piece::stored(local.staging.append(run)?, len))
-            })
-            .collect();
+        let runs: Vec<&[u8]> = runs.collect();
+        let stored: Result<Vec<_>, FsError> = local.staging.append_all(&runs).and_then(|locs| {
+            let piece = |(run, loc): (&&[u8], Loc)| {
+                Ok(Piece::stored(loc, u32::try_from(run.len()).map_err(|_| FsError::Invalid)?))
+            };
+            runs.iter().zip(locs).map(piece).collect()
+        });
         if matches!(stored, Err(FsError::Io))
             && let Some(node) = self.tables.lock().nodes.get_mut(&ino)
         {

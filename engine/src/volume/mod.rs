@@ -138,7 +138,7 @@ impl Volume {
 
     /// A program closed a file: what it wrote is whole, and travels without waiting for quiet.
     pub fn closed(&self, ino: crate::Ino) {
-        let is_due = self.tables.lock().closed(ino);
+        let is_due = self.lock().closed(ino);
         let hook = self.when_closed.lock().clone();
         if let Some(hook) = hook.filter(|_| is_due) {
             hook();

@@ -56,22 +56,33 @@ fn disk_error(what: &'static str) -> impl Fn(io::Error) -> OpenError {
 /// Wakes the volume's own thread, and stops it.
 #[derive(Default)]
 pub(crate) struct Ticker {
-    stop: Arc<(Mutex<bool>, Condvar)>,
+    calls: Arc<(Mutex<Calls>, Condvar)>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What the volume's thread is asked to do.
+#[derive(Default)]
+struct Calls {
+    stop: bool,
+    /// Not to wait until the interval is over.
+    hurry: bool,
 }
 
 impl Ticker {
     fn start(&self, volume: Weak<Volume>) -> io::Result<()> {
-        let stop = Arc::clone(&self.stop);
+        let calls = Arc::clone(&self.calls);
         let thread = std::thread::Builder::new().name("freehold-flush".into()).spawn(move || {
             loop {
-                let (stopped, wake) = &*stop;
-                let mut stopped = stopped.lock();
-                wake.wait_for(&mut stopped, limits::FLUSH_INTERVAL);
-                if *stopped {
+                let (calls, wake) = &*calls;
+                let mut calls = calls.lock();
+                if !calls.hurry && !calls.stop {
+                    wake.wait_for(&mut calls, limits::FLUSH_INTERVAL);
+                }
+                if calls.stop {
                     return;
                 }
-                drop(stopped);
+                calls.hurry = false;
+                drop(calls);
                 match volume.upgrade() {
                     Some(volume) => volume.tend(),
                     None => return,
@@ -82,9 +93,18 @@ impl Ticker {
         Ok(())
     }
 
+    /// Has the thread flush now. Returns at once.
+    pub(crate) fn hurry(&self) {
+        let mut calls = self.calls.0.lock();
+        if !calls.hurry {
+            calls.hurry = true;
+            self.calls.1.notify_all();
+        }
+    }
+
     fn stop(&self) {
-        *self.stop.0.lock() = true;
-        self.stop.1.notify_all();
+        self.calls.0.lock().stop = true;
+        self.calls.1.notify_all();
         let thread = self.thread.lock().take();
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id())
             && thread.join().is_err()
