@@ -23,6 +23,13 @@ use tokio::sync::{Notify, oneshot};
 /// How long after a change elsewhere a pinned file begins to come, at the latest.
 const PASS_EVERY: Duration = Duration::from_secs(5);
 
+/// How long one pass goes on fetching before it looks at the wishes again.
+const PASS_TIME: Duration = Duration::from_secs(30);
+
+/// How often, at most, it is said anew which chunks are kept: chunks of files that are not pinned any more
+/// stay for so long, and a walk of all manifests is not free.
+const TELL_EVERY: Duration = Duration::from_secs(60);
+
 /// How long a batch of chunks may take.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -44,13 +51,18 @@ pub(crate) struct Hydrator {
 /// What the passes remember.
 #[derive(Default)]
 struct Seen {
+    /// Which chunks are kept was said once.
+    is_told: bool,
+    /// When it was last said anew.
+    told_at: Option<Instant>,
     /// Pinned files that were whole, by the version that was.
     whole: BTreeMap<Ino, ChunkId>,
     /// Pinned files of the last pass, by version: what the kept chunks belong to.
     pinned: BTreeMap<Ino, ChunkId>,
-    evictions: u64,
-    /// Files nobody wants here, and for how many passes they have been.
-    unwanted: BTreeMap<Ino, u32>,
+    /// A file left them, or changed, since the kept chunks were said anew.
+    is_stale: bool,
+    /// Files nobody wants here, by version, and for how many passes they have been.
+    unwanted: BTreeMap<Ino, (ChunkId, u32)>,
 }
 
 impl Hydrator {
@@ -70,13 +82,24 @@ impl Hydrator {
         *self.counts.lock()
     }
 
+    /// Keeps what is here of a file, or of everything below a folder, from now on; the rest comes with the
+    /// next pass. Blocks.
+    pub(crate) fn keep(&self, ino: Ino) {
+        for file in self.volume.files_below(ino) {
+            let chunked = self.volume.lock().chunked(file);
+            if let Some(chunked) = chunked {
+                let mut ids = Vec::new();
+                walk(&self.cache, &chunked, &mut |id, _| ids.push(id));
+                self.cache.keep(ids);
+            }
+        }
+    }
+
     /// Passes until dropped.
     pub(crate) async fn run(self: Arc<Self>) {
         let mut seen = Seen::default();
-        let mut is_first = true;
         loop {
-            self.pass(&mut seen, is_first).await;
-            is_first = false;
+            self.pass(&mut seen).await;
             tokio::select! {
                 () = self.changed.notified() => {}
                 () = tokio::time::sleep(PASS_EVERY) => {}
@@ -84,20 +107,21 @@ impl Hydrator {
         }
     }
 
-    async fn pass(self: &Arc<Self>, seen: &mut Seen, is_first: bool) {
+    async fn pass(self: &Arc<Self>, seen: &mut Seen) {
         let this = Arc::clone(self);
         let surveyed = tokio::task::spawn_blocking(move || {
             (this.volume.wished(PinMode::Always), this.volume.wished(PinMode::Never))
         });
         let Ok((pinned, unwanted)) = surveyed.await else { return };
-        let evictions = self.cache.evictions();
+        let begun = Instant::now();
         let by_version: BTreeMap<Ino, ChunkId> =
             pinned.iter().map(|(ino, chunked)| (*ino, chunked.root)).collect();
-        if is_first || by_version != seen.pinned {
-            self.rebuild_kept(pinned.clone()).await;
-        }
-        if std::mem::replace(&mut seen.evictions, evictions) != evictions {
-            seen.whole.clear();
+        seen.is_stale |= seen.pinned.iter().any(|(ino, root)| by_version.get(ino) != Some(root));
+        let is_due = seen.is_stale && seen.told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY);
+        if !seen.is_told || is_due {
+            let this = Arc::clone(self);
+            seen.is_told |= tokio::task::spawn_blocking(move || this.tell()).await.is_ok();
+            (seen.told_at, seen.is_stale) = (Some(Instant::now()), false);
         }
         seen.whole.retain(|ino, root| by_version.get(ino) == Some(root));
         seen.pinned = by_version;
@@ -105,7 +129,12 @@ impl Hydrator {
             pinned.into_iter().filter(|(ino, _)| !seen.whole.contains_key(ino)).collect();
         self.count(seen.pinned.len(), &open);
         for group in open.chunks(FILES_AT_ONCE) {
-            seen.whole.extend(self.complete(group.to_vec()).await);
+            let (whole, is_stuck) = self.complete(group.to_vec()).await;
+            seen.whole.extend(whole);
+            // The next pass knows what was pinned and changed meanwhile.
+            if is_stuck || begun.elapsed() > PASS_TIME {
+                break;
+            }
         }
         let still: Vec<_> = open.into_iter().filter(|(ino, _)| !seen.whole.contains_key(ino)).collect();
         self.count(seen.pinned.len(), &still);
@@ -120,43 +149,35 @@ impl Hydrator {
         };
     }
 
-    /// Says anew which chunks are kept: all that pinned files name, as far as that is known.
-    async fn rebuild_kept(self: &Arc<Self>, pinned: Vec<(Ino, Chunked)>) {
-        let this = Arc::clone(self);
-        let rebuilt = tokio::task::spawn_blocking(move || {
-            let mut ids = HashSet::new();
-            for (_, chunked) in &pinned {
-                walk(&this.cache, chunked, &mut |id, _| ids.extend([id]));
-            }
-            this.cache.set_kept(ids);
-        });
-        // It ends early only when the daemon does.
-        drop(rebuilt.await);
+    /// Says anew which chunks are kept: all that pinned files name, as far as that is known. Blocks.
+    pub(crate) fn tell(&self) {
+        let mut ids = HashSet::new();
+        for (_, chunked) in self.volume.wished(PinMode::Always) {
+            walk(&self.cache, &chunked, &mut |id, _| ids.extend([id]));
+        }
+        self.cache.set_kept(ids);
     }
 
-    /// Fetches what is missing of some files; those that are whole then, by version.
-    async fn complete(self: &Arc<Self>, files: Vec<(Ino, Chunked)>) -> BTreeMap<Ino, ChunkId> {
+    /// Fetches what is missing of some files; those that are whole then, by version, and whether something
+    /// could not be had.
+    async fn complete(self: &Arc<Self>, files: Vec<(Ino, Chunked)>) -> (BTreeMap<Ino, ChunkId>, bool) {
         let files = Arc::new(files);
-        let mut whole = BTreeMap::new();
-        loop {
+        let (mut whole, mut is_stuck) = (BTreeMap::new(), false);
+        while !is_stuck {
             let (this, looked) = (Arc::clone(self), Arc::clone(&files));
             let look = tokio::task::spawn_blocking(move || this.look(&looked));
-            let Ok((found, missing)) = look.await else { return whole };
+            let Ok((found, missing)) = look.await else { return (whole, true) };
             whole.extend(found);
             if missing.is_empty() {
                 break;
             }
             let missing: Vec<ChunkId> = missing.into_iter().collect();
-            let mut is_stuck = false;
             for batch in missing.chunks(BATCH_ITEMS_MAX) {
                 is_stuck |= !self.fetch(batch).await;
             }
-            if is_stuck {
-                break;
-            }
         }
         self.volume.look_again(whole.keys().copied());
-        whole
+        (whole, is_stuck)
     }
 
     /// Which files are whole, and what is missing of the others, as far as can be seen. All they name is
@@ -188,9 +209,18 @@ impl Hydrator {
     async fn give_up(self: &Arc<Self>, seen: &mut Seen, unwanted: Vec<(Ino, Chunked)>) {
         let here = unwanted.into_iter().filter(|(_, chunked)| self.cache.contains(&chunked.root));
         let before = std::mem::take(&mut seen.unwanted);
-        seen.unwanted = here.map(|(ino, _)| (ino, before.get(&ino).map_or(0, |passes| passes + 1))).collect();
-        let due: Vec<Ino> =
-            seen.unwanted.iter().filter(|(_, passes)| **passes >= STAYS_FOR).map(|(ino, _)| *ino).collect();
+        let passes = |ino: &Ino, root: ChunkId| match before.get(ino) {
+            Some((same, passes)) if *same == root => passes + 1,
+            _ => 0,
+        };
+        seen.unwanted =
+            here.map(|(ino, chunked)| (ino, (chunked.root, passes(&ino, chunked.root)))).collect();
+        let due: Vec<Ino> = seen
+            .unwanted
+            .iter()
+            .filter(|(_, (_, passes))| *passes >= STAYS_FOR)
+            .map(|(ino, _)| *ino)
+            .collect();
         if due.is_empty() {
             return;
         }

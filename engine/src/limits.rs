@@ -20,10 +20,10 @@ pub const INLINE_WRITE_BYTES_MAX: usize = 64 * 1024;
 pub const PIECE_BYTES_MAX: usize = 128 * 1024;
 
 /// Written bytes held in memory from which on the flush thread does not wait for its hour.
-pub const UNFLUSHED_BYTES_SOFT: usize = 8 * 1024 * 1024;
+pub const UNFLUSHED_BYTES_SOFT: usize = 4 * 1024 * 1024;
 
 /// Written bytes held in memory before a writer flushes itself: the disk is slower than the programs.
-pub const UNFLUSHED_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub const UNFLUSHED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Sealed pieces handed to the disk in one write.
 pub const STAGING_WRITE_BYTES: usize = 1024 * 1024 + 64 * 1024;
@@ -168,8 +168,10 @@ pub const SMALL_FILE_BYTES: u64 = 64 * 1024;
 /// Files that wait to have their chunks counted; the others are counted when they are next asked about.
 pub const UNSURE_MAX: usize = 65_536;
 
-/// Files whose chunks are counted between two looks at anything else.
+/// Files whose chunks are counted in one round of the flush thread, and how long it may take for that.
 pub const COUNTED_AT_ONCE: usize = 256;
+/// See [`COUNTED_AT_ONCE`].
+pub const COUNTING_TIME: Duration = Duration::from_millis(50);
 
 /// Nodes looked at in one go after an eviction, about a millisecond.
 pub const SWEPT_AT_ONCE: u64 = 8_192;

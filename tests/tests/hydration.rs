@@ -94,9 +94,9 @@ fn a_pinned_folder_comes_by_itself_and_is_readable_with_everything_else_down() -
 #[test]
 fn what_is_given_up_takes_no_room_and_comes_again_when_it_is_read() -> Result<()> {
     let mut world = World::start()?;
-    let first = world.first_device("first")?;
+    let mut first = world.first_device("first")?;
     filled(&first)?;
-    let vault = first.mount_point();
+    let vault = first.mount_point().to_owned();
     let before = first.ok(&["status"])?["cache_bytes"].as_u64().context("bytes")?;
     become_resident(&vault.join("album/film"), "local", LARGE as u64)?;
 
@@ -113,14 +113,23 @@ fn what_is_given_up_takes_no_room_and_comes_again_when_it_is_read() -> Result<()
     let after = first.ok(&["status"])?["cache_bytes"].as_u64().context("bytes")?;
     ensure!(after + LARGE as u64 / 2 < before, "{before} bytes before, {after} after");
 
-    // A part is read: that part is here, and no more than what a reader may want next.
-    let mut part = vec![0; 64 << 10];
-    let film = File::open(vault.join("other film"))?;
+    // What is no longer pinned goes as well.
+    first.ok(&["unpin", "album/2019"])?;
+    assert_eq!(first.ok(&["evict", "album"])?["files"].as_u64(), Some(20));
+    become_resident(&vault.join("album/2019/3"), "online-only", 0)?;
+
+    // The system still has what it showed; a new mount has to ask.
     first.ok(&["evict", "other film"])?;
-    film.read_exact_at(&mut part, 10 << 20)?;
-    drop(film);
+    first.stop()?;
+    first.restart()?;
+    wait_until("mounted again", ARRIVAL, || vault.join("album/film").exists())?;
+    let mut part = vec![0; 64 << 10];
+    File::open(vault.join("other film"))?.read_exact_at(&mut part, 10 << 20)?;
+    assert!(part == pseudo_random(101, LARGE)[10 << 20..(10 << 20) + part.len()]);
     assert!(fs::read(vault.join("album/film"))? == pseudo_random(100, LARGE));
     become_resident(&vault.join("album/film"), "local", LARGE as u64)?;
+    let whole = on_disk(&vault.join("other film"))?;
+    ensure!(whole < LARGE as u64, "a part was read, {whole} bytes are here");
 
     // What is not safe elsewhere stays.
     world.stop_node()?;

@@ -66,15 +66,21 @@ impl Staging {
     /// # Errors
     /// `Io`, `NoSpace`.
     pub(crate) fn append(&self, plain: &[u8]) -> Result<Loc, FsError> {
-        self.append_all(&[plain])?.pop().ok_or(FsError::Io)
+        let mut place = None;
+        self.append_all(&[plain], |_, loc| place = Some(loc))?;
+        place.ok_or(FsError::Io)
     }
 
-    /// Seals and writes pieces, runs of them with one write each; where each lies.
+    /// Seals and writes pieces, runs of them with one write each, and says of each, by its number, where
+    /// it lies.
     ///
     /// # Errors
-    /// `Io`, `NoSpace`: what was written of them nobody refers to.
-    pub(crate) fn append_all(&self, pieces: &[impl AsRef<[u8]>]) -> Result<Vec<Loc>, FsError> {
-        let mut locs = Vec::with_capacity(pieces.len());
+    /// `Io`, `NoSpace`: pieces whose place was not told are not there.
+    pub(crate) fn append_all(
+        &self,
+        pieces: &[impl AsRef<[u8]>],
+        mut placed: impl FnMut(usize, Loc),
+    ) -> Result<(), FsError> {
         let mut rest = pieces;
         while !rest.is_empty() {
             let mut bytes = 0;
@@ -84,12 +90,16 @@ impl Staging {
             };
             let (run, after) = rest.split_at(rest.iter().take_while(fits).count().max(1));
             rest = after;
-            self.append_run(run, &mut locs)?;
+            let first = pieces.len() - rest.len() - run.len();
+            for (index, loc) in (first..).zip(self.append_run(run)?) {
+                placed(index, loc);
+            }
         }
-        Ok(locs)
+        Ok(())
     }
 
-    fn append_run(&self, run: &[impl AsRef<[u8]>], locs: &mut Vec<Loc>) -> Result<(), FsError> {
+    fn append_run(&self, run: &[impl AsRef<[u8]>]) -> Result<Vec<Loc>, FsError> {
+        let mut locs = Vec::with_capacity(run.len());
         let total: usize = run.iter().map(|piece| Sealer::sealed_piece_len(piece.as_ref().len())).sum();
         let (segment, offset) = self.claim(total as u64)?;
         let mut sealed = Vec::with_capacity(total);
@@ -105,7 +115,11 @@ impl Staging {
             // The place stays a gap nothing refers to; later pieces go to a fresh segment.
             self.abandon(&segment);
             if is_full(&error) { FsError::NoSpace } else { FsError::Io }
-        })
+        })?;
+        // A sync that ran since the claim may have taken the segment off the list before these bytes
+        // were there. Whoever flushes an extent that shows them comes after this line.
+        self.state.lock().unsynced.insert(segment.number, Arc::clone(&segment));
+        Ok(locs)
     }
 
     fn claim(&self, len: u64) -> Result<(Arc<Segment>, u64), FsError> {

@@ -3,16 +3,19 @@
 use crate::journal::frame::{self, FrameHeader, FrameKind, SegmentHeader};
 use crate::journal::item::{BodyImage, BodyMode, BodyOp, Item, NodeImage, Run, decode_all};
 use crate::journal::replay::replay;
-use crate::journal::space::Space;
+use crate::journal::space::Space as Reservation;
+use crate::journal::staging::Staging;
 use crate::journal::writer::JournalWriter;
-use crate::journal::{Sealer, SegmentKind, Segments};
+use crate::journal::{Loc, Sealer, SegmentKind, Segments};
 use crate::testing::{Draw, TraceDisk};
 use crate::{Time, limits};
 use bytes::Bytes;
 use freehold_crypto::DeviceSecret;
 use freehold_model::codec::{from_slice, to_vec};
 use freehold_model::{ChunkId, CommitHash, FileId, VersionHash};
+use freehold_store::{Disk, DiskFile, Space};
 use parking_lot::Mutex;
+use std::io;
 use std::sync::Arc;
 
 fn sealer() -> Arc<Sealer> {
@@ -26,7 +29,7 @@ fn meta(key: u16, len: usize) -> Item {
 fn open(disk: &TraceDisk, last_batch: u64, chain: frame::Chain) -> JournalWriter {
     let shared: Arc<TraceDisk> = Arc::new(disk.clone());
     let segments = Arc::new(Mutex::new(Segments::open(shared.clone()).expect("a disk")));
-    let space = Arc::new(Space::open(shared).expect("a disk"));
+    let space = Arc::new(Reservation::open(shared).expect("a disk"));
     JournalWriter::new(sealer(), segments, space, last_batch, chain)
 }
 
@@ -166,7 +169,7 @@ fn a_missing_segment_is_damage() {
     }
     let names = disk.names(".journal");
     assert_eq!(names.len(), 3);
-    freehold_store::Disk::remove(&disk, &names[1]).expect("there");
+    Disk::remove(&disk, &names[1]).expect("there");
     let (items, report) = read(&disk);
     assert_eq!((items.len(), report.damaged_segments.len()), (2, 1));
 }
@@ -217,4 +220,118 @@ fn the_headers_are_as_drawn() {
     assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
     let frame = FrameHeader { kind: FrameKind::State { last: true }, batch: 5, sealed_len: 258 };
     assert_eq!(frame.encode(), *b"FHJF\x03\x00\x00\x00\x00\x00\x01\x02\x00\x00\x00\x00\x00\x00\x00\x05");
+}
+
+/// A disk that runs something of the test's just before the next write to a staging segment.
+#[derive(Clone)]
+struct Interrupted {
+    disk: TraceDisk,
+    before_write: Hook,
+}
+
+type Hook = Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>;
+
+struct InterruptedFile {
+    file: Arc<dyn DiskFile>,
+    before_write: Hook,
+}
+
+impl Interrupted {
+    fn wrap(&self, file: Arc<dyn DiskFile>) -> Arc<dyn DiskFile> {
+        Arc::new(InterruptedFile { file, before_write: Arc::clone(&self.before_write) })
+    }
+}
+
+impl Disk for Interrupted {
+    fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(self.wrap(self.disk.create(name)?))
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
+        Ok(self.wrap(self.disk.open(name)?))
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        self.disk.sync_dir()
+    }
+
+    fn space(&self) -> io::Result<Space> {
+        self.disk.space()
+    }
+
+    fn unix_now(&self) -> u64 {
+        self.disk.unix_now()
+    }
+
+    fn fill_random(&self, buffer: &mut [u8]) -> io::Result<()> {
+        self.disk.fill_random(buffer)
+    }
+}
+
+impl DiskFile for InterruptedFile {
+    fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(offset, buffer)
+    }
+
+    fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let hook = self.before_write.lock().take();
+        if let Some(hook) = hook {
+            hook();
+        }
+        self.file.write_all_at(offset, bytes)
+    }
+
+    fn len_bytes(&self) -> io::Result<u64> {
+        self.file.len_bytes()
+    }
+
+    fn set_len(&self, len_bytes: u64) -> io::Result<()> {
+        self.file.set_len(len_bytes)
+    }
+
+    fn reserve(&self, end: u64) -> io::Result<()> {
+        self.file.reserve(end)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
+    fn drop_cached(&self) {}
+
+    fn will_need(&self, _: u64, _: u64) {}
+
+    fn release(&self, _: u64, _: u64) {}
+}
+
+#[test]
+fn a_piece_written_after_a_sync_that_began_before_it_is_durable_with_the_next_sync() {
+    let trace = TraceDisk::default();
+    let disk = Interrupted { disk: trace.clone(), before_write: Hook::default() };
+    let shared: Arc<dyn Disk> = Arc::new(disk.clone());
+    let segments = Arc::new(Mutex::new(Segments::open(Arc::clone(&shared)).expect("a disk")));
+    let space = Arc::new(Reservation::open(shared).expect("a disk"));
+    let staging = Arc::new(Staging::new(sealer(), segments, space));
+    staging.append(&[1; 100]).expect("room");
+    let other = Arc::clone(&staging);
+    *disk.before_write.lock() = Some(Box::new(move || other.sync().map_err(drop).expect("a healthy disk")));
+    let piece = staging.append(&[7; 5_000]).expect("room");
+    staging.sync().map_err(drop).expect("a healthy disk");
+    let found = trace.cut(trace.operations(), 0);
+    let segments = Segments::open(Arc::new(found)).expect("a disk");
+    let segment = Arc::clone(segments.get(piece.segment.number).expect("its name is on the disk"));
+    let loc = Loc { segment, ..piece };
+    assert_eq!(loc.read(&sealer()).map(|plain| plain.to_vec()), Ok(vec![7; 5_000]));
 }

@@ -1,7 +1,7 @@
 //! What users want kept on this device, and how much of each file is.
 //!
 //! A wish belongs to one node and to this device alone; nodes without one follow the folder they are
-//! in. The list of wishes is one value of sync state, in the journal before anybody hears of success.
+//! in. The list of wishes is one value of sync state, which travels with the journal like any other change.
 //!
 //! How much of a file is here is asked at every `stat`, so the answer must cost nothing: an inline
 //! file is here, one whose manifest root is not in the cache is not, and the others count as here
@@ -108,9 +108,15 @@ impl Tables {
     /// `NotFound`; `NoSpace` when there are too many.
     pub fn set_pin(&mut self, ino: Ino, mode: Option<PinMode>) -> Result<(), FsError> {
         let file = self.node(ino)?.file();
-        self.hydration.pins.retain(|file, _| self.by_file.contains_key(file));
+        if self.hydration.pins.len() >= limits::PINS_MAX {
+            // Only now: a tree that is still being read back does not have all its nodes yet.
+            self.hydration.pins.retain(|file, _| self.by_file.contains_key(file));
+        }
+        let is_new = !self.hydration.pins.contains_key(&file);
         match mode {
-            Some(_) if self.hydration.pins.len() >= limits::PINS_MAX => return Err(FsError::NoSpace),
+            Some(_) if is_new && self.hydration.pins.len() >= limits::PINS_MAX => {
+                return Err(FsError::NoSpace);
+            }
             Some(mode) => drop(self.hydration.pins.insert(file, mode)),
             None => drop(self.hydration.pins.remove(&file)),
         }

@@ -15,9 +15,15 @@ impl OpenVault {
     /// Sets what a user wants of the node at a path on this device, and what that comes to.
     pub(crate) async fn set_pin(&self, path: &str, mode: Option<PinMode>) -> Result<Hydrated, EngineError> {
         let (volume, path) = (Arc::clone(&self.parts.volume), path.to_owned());
+        let hydrator = Arc::clone(&self.hydrator);
         let set = tokio::task::spawn_blocking(move || {
             let ino = volume.lock().find(path.as_bytes()).ok_or(FsError::NotFound)?;
             volume.set_pin(ino, mode)?;
+            match mode {
+                Some(PinMode::Always) => hydrator.keep(ino),
+                // What is not kept any more can be evicted by the next command.
+                _ => hydrator.tell(),
+            }
             Ok(volume.hydrated(ino, &path))
         });
         let set = set.await.map_err(|_| EngineError::Internal("pinning was interrupted"))?;

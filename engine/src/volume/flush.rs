@@ -97,9 +97,12 @@ impl Volume {
         let is_small = total <= limits::FLUSH_INLINE_BYTES_MAX;
         if !is_small {
             let bytes: Vec<_> = pieces.iter().map(|(_, bytes)| bytes).collect();
-            for ((piece, _), loc) in pieces.iter().zip(local.staging.append_all(&bytes)?) {
-                piece.set_place(Place::Stored(loc));
-            }
+            // What is placed stays placed, also when the disk is full before the last one.
+            local.staging.append_all(&bytes, |index, loc| {
+                if let Some((piece, _)) = pieces.get(index) {
+                    piece.set_place(Place::Stored(loc));
+                }
+            })?;
         }
         if let Err(failed) = local.staging.sync() {
             self.rescue(local, &failed);
@@ -164,7 +167,6 @@ impl Volume {
     /// What the flush thread does every interval: flush, compact, delete.
     pub(crate) fn tend(&self) {
         self.show_again();
-        self.count_residence();
         // A failure has been logged and poisoned what it touched; the next round tries again.
         if self.flush().is_err() {
             return;
@@ -180,6 +182,7 @@ impl Volume {
             }
         }
         self.collect(local);
+        self.count_residence();
     }
 
     /// Makes everything that is still live in a segment due again.

@@ -14,6 +14,7 @@ use freehold_api::control::{self, Evicted, Hydrated};
 use freehold_model::ChunkId;
 use freehold_vault::Chunked;
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 /// How far the look at all files after an eviction has come.
 #[derive(Debug, Default)]
@@ -157,7 +158,12 @@ impl Volume {
         let unsure = self.tables.lock().hydration.take_unsure(limits::COUNTED_AT_ONCE);
         let Some(cache) = self.local.as_ref().map(|local| &local.chunks) else { return };
         let mut notices = BTreeSet::new();
+        let begun = Instant::now();
         for ino in unsure {
+            if begun.elapsed() > limits::COUNTING_TIME {
+                self.tables.lock().hydration.doubt(ino);
+                continue;
+            }
             let Some(chunked) = self.tables.lock().chunked(ino) else { continue };
             let (mut here, mut all) = (0, 0);
             let is_whole = walk(cache, &chunked, &mut |id, bytes| {
@@ -184,7 +190,8 @@ impl Volume {
         let Some(cache) = self.local.as_ref().map(|local| &local.chunks) else { return };
         let mut sweep = self.sweep.lock();
         let evictions = cache.evictions();
-        if evictions != sweep.seen {
+        // A round under way goes on to its end: the next one finds what it came too early for.
+        if sweep.next.is_none() && evictions != sweep.seen {
             *sweep = Sweep { seen: evictions, next: Some(0) };
         }
         let Some(from) = sweep.next else { return };

@@ -68,15 +68,9 @@ impl Volume {
             }
             Err(Blocked::Failed(error)) => done(Err(error)),
             Err(Blocked::Missing(ids)) => {
-                let more = self.readahead.lock().missed(ino, &range, size);
+                let (more, is_jump) = self.readahead.lock().missed(ino, &range, size);
                 self.fetch_ahead(&stretches, &more, deadline);
-                let reading = Reading {
-                    ino,
-                    stretches,
-                    is_jump: more.is_empty(),
-                    deadline,
-                    attempts: limits::READ_ATTEMPTS,
-                };
+                let reading = Reading { ino, stretches, is_jump, deadline, attempts: limits::READ_ATTEMPTS };
                 self.fetch(reading, ids, done);
             }
         }
@@ -226,11 +220,12 @@ impl Volume {
             return Ok(vec![Piece::in_memory(Bytes::copy_from_slice(bytes), &self.in_memory)]);
         }
         let runs: Vec<&[u8]> = runs.collect();
-        let stored: Result<Vec<_>, FsError> = local.staging.append_all(&runs).and_then(|locs| {
+        let mut locs: Vec<Loc> = Vec::with_capacity(runs.len());
+        let stored = local.staging.append_all(&runs, |_, loc| locs.push(loc)).and_then(|()| {
             let piece = |(run, loc): (&&[u8], Loc)| {
                 Ok(Piece::stored(loc, u32::try_from(run.len()).map_err(|_| FsError::Invalid)?))
             };
-            runs.iter().zip(locs).map(piece).collect()
+            runs.iter().zip(locs).map(piece).collect::<Result<Vec<_>, FsError>>()
         });
         if matches!(stored, Err(FsError::Io))
             && let Some(node) = self.tables.lock().nodes.get_mut(&ino)

@@ -33,19 +33,19 @@ impl Default for Readahead {
 }
 
 impl Readahead {
-    /// A read of a range that lacked something: the range to fetch after it, empty for a reader that
-    /// jumps.
-    pub(crate) fn missed(&mut self, ino: Ino, read: &Range<u64>, size: u64) -> Range<u64> {
+    /// A read of a range that lacked something: the range to fetch after it, and whether the reader
+    /// jumps; for one that does nothing is fetched ahead.
+    pub(crate) fn missed(&mut self, ino: Ino, read: &Range<u64>, size: u64) -> (Range<u64>, bool) {
         if self.goes_on(ino, read) {
-            return self.read(ino, read, size);
+            return (self.read(ino, read, size), false);
         }
         let is_start = read.start == 0 || size <= limits::READAHEAD_WHOLE_BYTES;
         let first = Window { at: read.end, len: limits::READAHEAD_BYTES_MIN, asked_to: read.end };
         self.windows.put(ino, first);
         match is_start {
-            true if size <= limits::READAHEAD_WHOLE_BYTES => 0..size,
-            true => self.read(ino, read, size),
-            false => read.end..read.end,
+            true if size <= limits::READAHEAD_WHOLE_BYTES => (0..size, false),
+            true => (self.read(ino, read, size), false),
+            false => (read.end..read.end, true),
         }
     }
 
@@ -92,7 +92,8 @@ mod tests {
         (0..steps)
             .map(|step| {
                 let read = step * STEP..(step + 1) * STEP;
-                let more = if step == 0 { ahead.missed(7, &read, SIZE) } else { ahead.read(7, &read, SIZE) };
+                let more =
+                    if step == 0 { ahead.missed(7, &read, SIZE).0 } else { ahead.read(7, &read, SIZE) };
                 if !more.is_empty() {
                     assert_eq!(more.start, asked.max(read.end), "no gap and nothing twice");
                     asked = more.end;
@@ -116,18 +117,25 @@ mod tests {
     fn a_reader_that_jumps_fetches_nothing_ahead() {
         let mut ahead = Readahead::default();
         for at in [500 << 20, 3 << 20, 900 << 20, 77 << 20] {
-            assert!(ahead.missed(7, &(at..at + 4096), SIZE).is_empty());
+            assert_eq!(ahead.missed(7, &(at..at + 4096), SIZE), (at + 4096..at + 4096, true));
         }
         stream(&mut ahead, 4);
-        assert!(ahead.missed(7, &((600 << 20)..(600 << 20) + 4096), SIZE).is_empty());
+        assert!(ahead.missed(7, &((600 << 20)..(600 << 20) + 4096), SIZE).1);
         assert!(ahead.read(7, &((100 << 20)..(100 << 20) + 4096), SIZE).is_empty());
     }
 
     #[test]
     fn a_small_file_comes_whole_and_nothing_is_asked_beyond_the_end() {
         let mut ahead = Readahead::default();
-        assert_eq!(ahead.missed(7, &(500_000..504_096), 1_000_000), 0..1_000_000);
-        let mut asked = ahead.missed(8, &(0..STEP), 2_000_000);
+        assert_eq!(ahead.missed(7, &(500_000..504_096), 1_000_000), (0..1_000_000, false));
+        let (mut asked, _) = ahead.missed(8, &(0..STEP), 2_000_000);
+        assert_eq!(
+            ahead.missed(8, &(STEP..2 * STEP), 2_000_000).1,
+            false,
+            "what was asked for is on its way"
+        );
+        let mut ahead = Readahead::default();
+        ahead.missed(8, &(0..STEP), 2_000_000);
         assert_eq!(asked, STEP..STEP + limits::READAHEAD_BYTES_MIN);
         for step in 1..15 {
             let more = ahead.read(8, &(step * STEP..(step + 1) * STEP), 2_000_000);

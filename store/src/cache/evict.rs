@@ -94,9 +94,11 @@ impl CacheStore {
                 }
             }
         }
-        let active = self.log.active_number();
+        let (active, damaged) = (self.log.active_number(), self.damaged_segments());
         let shares = self.shares();
-        for number in touched.into_iter().filter(|number| Some(*number) != active) {
+        // The bytes of a damaged pinned chunk may be the only ones there are: its segment stays.
+        let may_go = |number: &u32| Some(*number) != active && !damaged.contains(number);
+        for number in touched.into_iter().filter(may_go) {
             let used = shares.get(&number).map_or(0, |share| share.used);
             if used <= self.log.segment_bytes() / 8 * 7 {
                 self.evict(&self.victim(number), Survivors::All)?;

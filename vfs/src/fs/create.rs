@@ -127,6 +127,10 @@ fn make(tables: &mut Tables, caller: Caller, parent: Ino, name: &[u8], make: Mak
         target: make.target,
     };
     let ino = tables.insert(parent, name, new).map_err(from_engine)?;
-    begins.apply(tables, ino)?;
+    if let Err(error) = begins.apply(tables, ino) {
+        // Without its list the mode's group bits would grant more than was meant.
+        tables.remove_link(parent, name).map_err(from_engine)?;
+        return Err(error);
+    }
     hand_out(tables, ino)
 }
