@@ -1,27 +1,15 @@
 //! rsync and tar bring a tree to the mount and back: contents, links, owners, bits, times and attributes arrive.
 
-use crate::program::{Mode, mounted, remount, run_within, succeed};
+use crate::program::{Mode, mounted, remount, succeed};
 use crate::trees::source;
 use anyhow::{Context, Result, ensure};
-use freehold_tests::{Device, World, assert_same, say};
-use std::fs::{self, File};
+use freehold_tests::{World, assert_same};
+use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-/// Whether the mount keeps POSIX ACLs.
-fn has_acls(device: &Device) -> Result<bool> {
-    let file = device.mount_point().join("with an acl");
-    File::create(&file)?;
-    let mut setfacl = Command::new("setfacl");
-    let ended = run_within(setfacl.args(["-m", "u:daemon:r"]).arg(&file), Duration::from_secs(30))?;
-    fs::remove_file(&file)?;
-    match ended.status.success() {
-        false if ended.text.contains("not supported") => Ok(false),
-        false => anyhow::bail!("setfacl: {}", ended.text),
-        true => Ok(true),
-    }
-}
+/// Everything: hard links, access lists, attributes.
+const OPTIONS: &str = "-aHAX";
 
 /// All ACLs of a tree, as `getfacl` prints them, without the folder's own name.
 fn acls(folder: &Path) -> Result<String> {
@@ -29,9 +17,9 @@ fn acls(folder: &Path) -> Result<String> {
 }
 
 /// Copies a folder's content.
-fn rsync(options: &str, from: &Path, to: &Path) -> Result<()> {
+fn rsync(from: &Path, to: &Path) -> Result<()> {
     let mut rsync = Command::new("rsync");
-    rsync.arg(options).arg(from.join("")).arg(to);
+    rsync.arg(OPTIONS).arg(from.join("")).arg(to);
     succeed(&mut rsync).map(drop)
 }
 
@@ -43,27 +31,20 @@ fn a_tree_comes_back_from_rsync_as_it_was() -> Result<()> {
     for mode in Mode::BOTH {
         let world = World::start()?;
         let mut device = mounted(&world, mode)?;
-        let has_acls = has_acls(&device)?;
-        let options = if has_acls { "-aHAX" } else { "-aHX" };
-        say(&format!("rsync {options} {mode:?}"));
-        if has_acls {
-            succeed(Command::new("setfacl").args(["-m", "u:daemon:r,g:bin:rw"]).arg(tree.join("odd/one")))?;
-            let folder = tree.join("odd/deep");
-            succeed(Command::new("setfacl").args(["-m", "u:daemon:rx,d:u:daemon:rwx"]).arg(folder))?;
-        }
+        succeed(Command::new("setfacl").args(["-m", "u:daemon:r,g:bin:rw"]).arg(tree.join("odd/one")))?;
+        let folder = tree.join("odd/deep");
+        succeed(Command::new("setfacl").args(["-m", "u:daemon:rx,d:u:daemon:rwx"]).arg(folder))?;
         let (there, back) = (device.mount_point().join("there"), dir.path().join(format!("{mode:?} back")));
-        rsync(options, &tree, &there)?;
+        rsync(&tree, &there)?;
         remount(&mut device)?;
         assert_same(&tree, &there);
         // Nothing is left to do for rsync either: sizes and times are what it wants.
-        let again = succeed(Command::new("rsync").args([options, "-i"]).arg(tree.join("")).arg(&there))?;
+        let again = succeed(Command::new("rsync").args([OPTIONS, "-i"]).arg(tree.join("")).arg(&there))?;
         ensure!(again.is_empty(), "{mode:?}: rsync copies again: {again}");
-        rsync(options, &there, &back)?;
+        rsync(&there, &back)?;
         assert_same(&tree, &back);
-        if has_acls {
-            ensure!(acls(&tree)? == acls(&back)?, "{mode:?}: ACLs differ");
-            ensure!(acls(&tree)?.contains("default:user:1:"), "no ACL was copied");
-        }
+        ensure!(acls(&tree)? == acls(&back)?, "{mode:?}: ACLs differ");
+        ensure!(acls(&tree)?.contains("default:user:1:"), "no ACL was copied");
     }
     Ok(())
 }
