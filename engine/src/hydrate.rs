@@ -3,7 +3,7 @@
 //! A pass looks at every file that a wish counts for. Of a pinned one, the chunks its manifest names
 //! are kept before they are fetched, level by level, so that a cache smaller than the file does not
 //! drop its beginning while its end comes. A pass that finds nothing changed costs a look at the
-//! wishes. What could not be had is tried again by the next pass.
+//! files with a wish. What could not be had is tried again by the next pass.
 
 use crate::body::walk::walk;
 use crate::transfer::download::Downloads;
@@ -51,9 +51,7 @@ pub(crate) struct Hydrator {
 /// What the passes remember.
 #[derive(Default)]
 struct Seen {
-    /// Which chunks are kept was said once.
-    is_told: bool,
-    /// When it was last said anew.
+    /// When it was last said which chunks are kept.
     told_at: Option<Instant>,
     /// Pinned files that were whole, by the version that was.
     whole: BTreeMap<Ino, ChunkId>,
@@ -117,10 +115,11 @@ impl Hydrator {
         let by_version: BTreeMap<Ino, ChunkId> =
             pinned.iter().map(|(ino, chunked)| (*ino, chunked.root)).collect();
         seen.is_stale |= seen.pinned.iter().any(|(ino, root)| by_version.get(ino) != Some(root));
-        let is_due = seen.is_stale && seen.told_at.is_none_or(|at| at.elapsed() >= TELL_EVERY);
-        if !seen.is_told || is_due {
+        if seen.told_at.is_none_or(|at| seen.is_stale && at.elapsed() >= TELL_EVERY) {
             let this = Arc::clone(self);
-            seen.is_told |= tokio::task::spawn_blocking(move || this.tell()).await.is_ok();
+            if tokio::task::spawn_blocking(move || this.tell()).await.is_err() {
+                return;
+            }
             (seen.told_at, seen.is_stale) = (Some(Instant::now()), false);
         }
         seen.whole.retain(|ino, root| by_version.get(ino) == Some(root));

@@ -222,7 +222,7 @@ fn the_headers_are_as_drawn() {
     assert_eq!(frame.encode(), *b"FHJF\x03\x00\x00\x00\x00\x00\x01\x02\x00\x00\x00\x00\x00\x00\x00\x05");
 }
 
-/// A disk that runs something of the test's just before the next write to a staging segment.
+/// A disk that runs something of the test's just before the next write.
 #[derive(Clone)]
 struct Interrupted {
     disk: TraceDisk,

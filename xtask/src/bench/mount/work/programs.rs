@@ -5,7 +5,8 @@
 use super::random::Random;
 use super::span::{Span, Spent};
 use super::{Job, Outcome, big, small};
-use anyhow::{Context, Result, bail, ensure};
+use crate::bench::peers::output;
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use std::fmt::Write as _;
 use std::fs;
@@ -140,13 +141,4 @@ pub(super) fn fio(job: &Job, way: &str, jobs: usize) -> Result<Outcome> {
     let rate = said["jobs"][0][of]["iops"].as_f64().context("fio told no rate")?;
     ensure!(rate > 0.0, "fio did nothing");
     Ok(Outcome { figures: vec![rate], spent })
-}
-
-fn output(command: &mut Command) -> Result<String> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().with_context(|| format!("could not start {name}"))?;
-    if !output.status.success() {
-        bail!("{name} failed ({}): {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
