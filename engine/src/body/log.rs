@@ -120,6 +120,11 @@ impl BodyLog {
         }
     }
 
+    /// Whether the journal knows nothing of this body and has nothing to hear.
+    pub(crate) const fn is_idle(&self) -> bool {
+        matches!(self.next, Next::Nothing) && !self.told && self.segment.is_none()
+    }
+
     /// Whether the journal has extents of this body.
     pub(crate) const fn is_durable(&self) -> bool {
         self.segment.is_some()

@@ -79,6 +79,18 @@ impl Body {
         self.writes > 0
     }
 
+    /// Whether [`Self::of_record`] would make the same body again, but for what is known of its residence.
+    pub(crate) fn is_settled(&self, record: &Record) -> bool {
+        let content = record.newest_content();
+        let is_whole = self.extents.runs().all(|(offset, extent)| offset == 0 && extent.len == self.size);
+        let is_idle = !self.is_dirty() && !self.in_cut && self.base.is_none() && self.log.is_idle();
+        is_idle
+            && is_whole
+            && self.extents.bytes() == self.size
+            && self.shown == content.map(|content| content.stamp.dot)
+            && self.size == content.map_or(0, record::Content::size)
+    }
+
     /// Whether bytes were lost to damage.
     pub(crate) fn is_damaged(&self) -> bool {
         self.extents.pieces().any(|piece| piece.is_lost())

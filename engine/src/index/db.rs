@@ -4,9 +4,8 @@
 //! file, and the journal still has them; before a journal segment goes, the WAL is checkpointed.
 //! No name, size or relation stands in clear: keys are record ids and hashes, rows are sealed.
 
-use crate::index::{Loaded, RowKey};
+use crate::index::{Loaded, RowKey, Rows};
 use crate::journal::Sealer;
-use crate::journal::item::Item;
 use freehold_model::codec::from_slice;
 use rusqlite::{Connection, OpenFlags, params};
 use std::collections::BTreeMap;
@@ -49,9 +48,13 @@ pub(crate) struct Db {
 }
 
 impl Db {
-    /// Opens the file and reads every row; a damaged file is set aside and replaced by an empty one.
-    pub(crate) fn open_or_replace(path: &Path, sealer: Arc<Sealer>) -> Result<(Self, Loaded), IndexError> {
-        match Self::open(path, Arc::clone(&sealer)) {
+    /// Opens the file and hands over every row; a damaged file is set aside and replaced by an empty one.
+    pub(crate) fn open_or_replace(
+        path: &Path,
+        sealer: Arc<Sealer>,
+        rows: &mut dyn Rows,
+    ) -> Result<(Self, Loaded), IndexError> {
+        match Self::open(path, Arc::clone(&sealer), rows) {
             Err(IndexError::Damaged) => {
                 for suffix in ["", "-wal", "-shm"] {
                     let from = with_suffix(path, suffix);
@@ -60,13 +63,14 @@ impl Db {
                             .map_err(|_| IndexError::Disk)?;
                     }
                 }
-                Self::open(path, sealer)
+                rows.restart();
+                Self::open(path, sealer, rows)
             }
             done => done,
         }
     }
 
-    fn open(path: &Path, sealer: Arc<Sealer>) -> Result<(Self, Loaded), IndexError> {
+    fn open(path: &Path, sealer: Arc<Sealer>, rows: &mut dyn Rows) -> Result<(Self, Loaded), IndexError> {
         let is_new = !path.exists();
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
@@ -88,21 +92,21 @@ impl Db {
         }
         let db = Self { connection, sealer };
         let applied: i64 = db.connection.query_row("SELECT batch FROM applied", [], |row| row.get(0))?;
-        let items = db.items()?;
+        db.read(rows)?;
         let applied = u64::try_from(applied).map_err(|_| IndexError::Damaged)?;
-        Ok((db, Loaded { applied, is_new: is_new || version == 0, items }))
+        Ok((db, Loaded { applied, is_new: is_new || version == 0 }))
     }
 
-    fn items(&self) -> Result<Vec<Item>, IndexError> {
+    fn read(&self, rows: &mut dyn Rows) -> Result<(), IndexError> {
         let mut query = self.connection.prepare("SELECT kind, key, sealed FROM row")?;
-        let mut rows = query.query([])?;
-        let mut items = Vec::new();
-        while let Some(row) = rows.next()? {
-            let (kind, key, sealed): (u8, Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
-            let plain = self.sealer.open_row(kind, &key, &sealed).ok_or(IndexError::Damaged)?;
-            items.push(from_slice(&plain).map_err(|_| IndexError::Damaged)?);
+        let mut found = query.query([])?;
+        while let Some(row) = found.next()? {
+            let kind = row.get(0)?;
+            let (key, sealed) = (blob(row, 1)?, blob(row, 2)?);
+            let plain = self.sealer.open_row(kind, key, sealed).ok_or(IndexError::Damaged)?;
+            rows.row(from_slice(&plain).map_err(|_| IndexError::Damaged)?);
         }
-        Ok(items)
+        Ok(())
     }
 
     /// Writes rows and the batch they belong to, all or nothing.
@@ -134,6 +138,10 @@ impl Db {
         let busy: i64 = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         if busy == 0 { Ok(()) } else { Err(IndexError::Disk) }
     }
+}
+
+fn blob<'a>(row: &'a rusqlite::Row<'_>, column: usize) -> Result<&'a [u8], IndexError> {
+    row.get_ref(column)?.as_blob().map_err(|_| IndexError::Damaged)
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> std::path::PathBuf {

@@ -68,16 +68,25 @@ pub(crate) struct Index {
 }
 
 /// What opening the index found.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Loaded {
     /// The last batch its rows contain; 0 for a new index.
     pub(crate) applied: u64,
     /// Whether the file was new, or unreadable and set aside.
     pub(crate) is_new: bool,
-    pub(crate) items: Vec<Item>,
+}
+
+/// Takes the rows of an index, one at a time: all of them at once may be more than memory holds.
+pub(crate) trait Rows {
+    /// A row, in no order that means anything.
+    fn row(&mut self, item: Item);
+
+    /// What came so far does not count.
+    fn restart(&mut self);
 }
 
 impl Index {
-    /// Opens or creates the index and reads all rows.
+    /// Opens or creates the index and hands over all rows.
     ///
     /// # Errors
     /// When the file can be neither read nor replaced.
@@ -85,8 +94,9 @@ impl Index {
         path: &Path,
         sealer: Arc<Sealer>,
         keyring: Arc<VaultKeyring>,
+        rows: &mut dyn Rows,
     ) -> Result<(Self, Loaded), IndexError> {
-        let (db, loaded) = Db::open_or_replace(path, sealer)?;
+        let (db, loaded) = Db::open_or_replace(path, sealer, rows)?;
         let state = State {
             submitted: loaded.applied,
             applied: loaded.applied,

@@ -102,13 +102,17 @@ pub(crate) enum Item {
     Pins { file: FileId, chunks: Vec<ChunkId> },
 }
 
-fn put_time(time: Time, out: &mut Writer) {
-    out.i64(time.secs).u32(time.nanos);
+impl Encode for Time {
+    fn encode(&self, out: &mut Writer) {
+        out.i64(self.secs).u32(self.nanos);
+    }
 }
 
-fn take_time(input: &mut Reader<'_>) -> Result<Time, DecodeError> {
-    let time = Time { secs: input.i64()?, nanos: input.u32()? };
-    if time.nanos < 1_000_000_000 { Ok(time) } else { Err(DecodeError::Invalid("time")) }
+impl Decode for Time {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let time = Self { secs: input.i64()?, nanos: input.u32()? };
+        if time.nanos < 1_000_000_000 { Ok(time) } else { Err(DecodeError::Invalid("time")) }
+    }
 }
 
 fn put_list<T: Encode>(list: &[T], out: &mut Writer) {
@@ -126,9 +130,7 @@ fn take_list<T: Decode>(input: &mut Reader<'_>, max: usize, min_bytes: usize) ->
 impl Encode for NodeImage {
     fn encode(&self, out: &mut Writer) {
         out.u64(self.ino).put(&self.file);
-        put_time(self.atime, out);
-        put_time(self.mtime, out);
-        put_time(self.ctime, out);
+        out.put(&self.atime).put(&self.mtime).put(&self.ctime);
         out.u64(self.dirty_since);
         put_list(&self.heads, out);
         put_list(&self.unplaced, out);
@@ -141,9 +143,9 @@ impl Decode for NodeImage {
         Ok(Self {
             ino: input.u64()?,
             file: input.get()?,
-            atime: take_time(input)?,
-            mtime: take_time(input)?,
-            ctime: take_time(input)?,
+            atime: input.get()?,
+            mtime: input.get()?,
+            ctime: input.get()?,
             dirty_since: input.u64()?,
             heads: take_list(input, OPS_MAX, 32)?,
             unplaced: take_list(input, OPS_MAX, 32)?,

@@ -191,8 +191,7 @@ impl Local {
     }
 
     fn all_heads(&self) -> Heads {
-        let heads: Vec<_> =
-            self.volume.lock().all_heads().map(|(file, heads)| (file, heads.to_vec())).collect();
+        let heads: Vec<_> = self.volume.lock().all_heads().collect();
         heads.into_iter().map(|(file, heads)| (self.keyring.record_id(&file), heads)).collect()
     }
 }

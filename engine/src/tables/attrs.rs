@@ -101,12 +101,12 @@ impl Tables {
     /// The value of an extended attribute.
     #[must_use]
     pub fn xattr(&self, ino: Ino, name: &[u8]) -> Option<&[u8]> {
-        self.nodes.get(&ino)?.record.xattr(name)
+        self.nodes.get(ino)?.record.xattr(name)
     }
 
     /// The names of the extended attributes, in order.
     pub fn xattrs(&self, ino: Ino) -> impl Iterator<Item = &[u8]> {
-        self.nodes.get(&ino).into_iter().flat_map(|node| node.record.xattrs().map(|(name, _)| name))
+        self.nodes.get(ino).into_iter().flat_map(|node| node.record.xattrs().map(|(name, _)| name))
     }
 
     /// Sets an extended attribute.

@@ -42,7 +42,7 @@ impl Tables {
     /// Every pair that stands in one directory, and the copies that stand alone.
     pub(crate) fn conflicts(&self) -> Found {
         let mut found = Found::default();
-        for node in self.by_file.values().filter_map(|ino| self.nodes.get(ino)) {
+        for node in self.current() {
             if node.is_dir() {
                 continue;
             }
@@ -54,7 +54,7 @@ impl Tables {
                         found.pairs.push(Pair { file, copy });
                     }
                 } else if is_conflict_name(&link.name) && node.record.is_copy() {
-                    match self.beside(node, link.dir) {
+                    match self.beside(&node, link.dir) {
                         Some(file) => found.pairs.push(Pair { file, copy }),
                         None => found.strays.push(copy),
                     }
@@ -70,22 +70,22 @@ impl Tables {
 
     /// The file a copy was made from, if it stands in the same directory.
     fn beside(&self, copy: &Node, dir: Ino) -> Option<Shown> {
-        let mut entries = self.nodes.get(&dir)?.children.after(0);
+        let mut entries = self.nodes.get(dir)?.children.after(0);
         let is_origin =
-            |ino: &Ino| self.nodes.get(ino).is_some_and(|node| copy.record.is_copy_of(&node.file()));
+            |ino: &Ino| self.nodes.peek(*ino).is_some_and(|node| copy.record.is_copy_of(&node.file()));
         let (_, name, ino) = entries.find(|(_, _, ino)| is_origin(ino))?;
         Some(Shown { dir, name: Arc::clone(name), ino })
     }
 
     /// The ids of all files that are shown: what a stray copy may have been made from.
     pub(crate) fn shown_files(&self) -> Vec<FileId> {
-        let nodes = self.by_file.values().filter_map(|ino| self.nodes.get(ino));
-        nodes.filter(|node| node.kind() == Kind::File && !node.is_orphan()).map(Node::file).collect()
+        let files = self.current().filter(|node| node.kind() == Kind::File && !node.is_orphan());
+        files.map(|node| node.file()).collect()
     }
 
     /// Where a file is shown first.
     pub(crate) fn first_shown(&self, file: &FileId) -> Option<Shown> {
-        let node = self.nodes.get(self.by_file.get(file)?)?;
+        let node = self.nodes.get(*self.by_file.get(file)?)?;
         let link = node.links.first()?;
         Some(Shown { dir: link.dir, name: Arc::clone(&link.name), ino: node.ino })
     }
@@ -95,7 +95,7 @@ impl Tables {
         let mut parts: Vec<Arc<[u8]>> = vec![Arc::clone(&at.name)];
         let mut dir = at.dir;
         while dir != ROOT
-            && let Some(link) = self.nodes.get(&dir).and_then(|node| node.links.first())
+            && let Some(link) = self.nodes.get(dir).and_then(|node| node.links.first())
         {
             parts.push(Arc::clone(&link.name));
             dir = link.dir;
@@ -106,7 +106,7 @@ impl Tables {
 
     /// The content a file shows, when it is a file and no byte of it is unsent.
     pub(crate) fn settled_content(&self, ino: Ino) -> Option<&Content> {
-        let node = self.nodes.get(&ino)?;
+        let node = self.nodes.get(ino)?;
         node.record.newest_content().filter(|_| !node.body.is_dirty())
     }
 

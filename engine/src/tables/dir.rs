@@ -66,6 +66,11 @@ impl Directory {
             .filter_map(|(cookie, name)| Some((*cookie, name, self.by_name.get(name)?.ino)))
     }
 
+    /// The entries that are directories, in no order.
+    pub(crate) fn dirs(&self) -> impl Iterator<Item = Ino> {
+        self.by_name.values().filter(|entry| entry.is_dir).map(|entry| entry.ino)
+    }
+
     /// Number of entries.
     pub(crate) fn len(&self) -> usize {
         self.by_name.len()

@@ -70,7 +70,7 @@ impl Tables {
     /// The wish set on a node itself.
     #[must_use]
     pub fn pin(&self, ino: Ino) -> Option<PinMode> {
-        self.hydration.pins.get(&self.nodes.get(&ino)?.file()).copied()
+        self.hydration.pins.get(&self.nodes.get(ino)?.file()).copied()
     }
 
     /// The wish that counts for a node: its own, or that of the nearest folder above with one. A file
@@ -83,7 +83,7 @@ impl Tables {
         if let Some(own) = self.pin(ino) {
             return own;
         }
-        let links = self.nodes.get(&ino).map_or(&[][..], |node| &node.links);
+        let links = self.nodes.get(ino).map_or(&[][..], |node| &node.links);
         links.iter().map(|link| self.pin_above(link.dir)).min().unwrap_or_default()
     }
 
@@ -130,7 +130,7 @@ impl Tables {
     /// How much of a file is here; `None` for what has no content.
     #[must_use]
     pub fn residence(&self, ino: Ino) -> Option<Residence> {
-        let node = self.nodes.get(&ino).filter(|node| node.kind() == Kind::File)?;
+        let node = self.nodes.get(ino).filter(|node| node.kind() == Kind::File)?;
         let (here, all) = (self.bytes_here(node), node.body.extents.bytes());
         Some(match here {
             _ if here >= all && self.effective_pin(ino) == PinMode::Always => Residence::Pinned,

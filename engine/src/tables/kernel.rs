@@ -12,9 +12,7 @@ use crate::{Ino, ROOT};
 impl Tables {
     /// Notes `count` more references of the kernel to a node.
     pub fn remember(&mut self, ino: Ino, count: u64) {
-        if let Some(node) = self.nodes.get_mut(&ino) {
-            node.lookups = node.lookups.saturating_add(count);
-        }
+        self.nodes.hold(ino, count);
     }
 
     /// Drops `count` references; a node without names goes with the last one, its content unsent.
@@ -22,8 +20,7 @@ impl Tables {
     /// The old version of a file that was written after a remote version replaced it is kept until
     /// its bytes are cut into a conflict copy.
     pub fn forget(&mut self, ino: Ino, count: u64) {
-        let Some(node) = self.nodes.get_mut(&ino) else { return };
-        node.lookups = node.lookups.saturating_sub(count);
+        self.nodes.release(ino, count);
         self.reap(ino);
     }
 
@@ -31,7 +28,7 @@ impl Tables {
     #[must_use]
     pub fn successor(&self, ino: Ino) -> Ino {
         let mut at = ino;
-        while let Some(next) = self.nodes.get(&at).and_then(|node| node.successor) {
+        while let Some(next) = self.nodes.get(at).and_then(|node| node.successor) {
             at = next;
         }
         at
@@ -39,10 +36,11 @@ impl Tables {
 
     /// Drops a node that nothing leads to and nobody holds.
     pub(crate) fn reap(&mut self, ino: Ino) {
-        let Some(node) = self.nodes.get_mut(&ino) else { return };
-        if node.lookups > 0 || !node.links.is_empty() || ino == ROOT {
+        // A packed node has a name, or is a deletion that others know of: nothing of it can go.
+        if self.nodes.lookups(ino) > 0 || self.nodes.is_packed(ino) || ino == ROOT {
             return;
         }
+        let Some(node) = self.nodes.get_mut(ino).filter(|node| node.links.is_empty()) else { return };
         if node.successor.is_none() && !node.is_deleted() {
             return;
         }
@@ -70,7 +68,7 @@ impl Tables {
 
     /// Takes a node no other device knows out of the tables.
     pub(crate) fn drop_node(&mut self, ino: Ino) {
-        let Some(node) = self.nodes.remove(&ino) else { return };
+        let Some(node) = self.nodes.remove(ino) else { return };
         let file = node.file();
         if self.by_file.get(&file) == Some(&ino) {
             self.by_file.remove(&file);
@@ -84,7 +82,7 @@ impl Tables {
 
     /// Takes an old version out of the tables.
     pub(crate) fn drop_detached(&mut self, ino: Ino) {
-        let Some(node) = self.nodes.remove(&ino) else { return };
+        let Some(node) = self.nodes.remove(ino) else { return };
         self.dirty.remove(&ino);
         self.uncut.remove(&ino);
         self.waiting.remove(&ino);

@@ -1,6 +1,7 @@
 //! The tree in memory: the truth at run time.
 //!
-//! Every node of the vault is loaded; lookups, listings and attributes never touch a disk. One lock
+//! Every node of the vault is in memory, most of them packed ([`nodes`]); lookups, listings and
+//! attributes never touch a disk. One lock
 //! guards all of it ([`TablesGuard`]), is held for microseconds and never across I/O. Each change
 //! writes the node's record under a stamp of its own and marks the node dirty; the journal takes
 //! the dirty nodes of a flush in one piece, under this lock, so what is on disk is always a state
@@ -14,11 +15,15 @@ pub(crate) mod hydration;
 mod kernel;
 mod links;
 pub(crate) mod node;
+mod nodes;
 mod own;
+mod packed;
 pub(crate) mod remote;
 mod removal;
+mod reshow;
 mod save;
 mod show;
+pub(crate) mod stand;
 pub(crate) mod sync;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -29,6 +34,7 @@ use crate::{Attr, FsError, Ino, Kind, ROOT, Time, limits};
 use freehold_model::{DeviceId, Dot, Entropy, FileId, Hlc, LinkId, Stamp, VersionHash, VersionVector};
 use freehold_vault::record::{NewNode, Owner, Record};
 use node::Node;
+use nodes::{Nodes, Peek};
 use parking_lot::MutexGuard;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{ControlFlow, Deref, DerefMut};
@@ -54,7 +60,7 @@ pub struct Author {
 
 /// The inode and name tables of one volume.
 pub struct Tables {
-    pub(crate) nodes: HashMap<Ino, Node>,
+    pub(crate) nodes: Nodes,
     pub(crate) by_file: HashMap<FileId, Ino>,
     pub(crate) next_ino: Ino,
     pub(crate) now: Time,
@@ -118,7 +124,7 @@ impl Tables {
         let record =
             Record::new_root(new, Stamp { hlc: Hlc::default(), dot }).expect("a valid mode and time");
         let mut tables = Self {
-            nodes: HashMap::new(),
+            nodes: Nodes::default(),
             by_file: HashMap::new(),
             next_ino: ROOT + 1,
             now,
@@ -152,12 +158,24 @@ impl Tables {
     }
 
     pub(crate) fn node(&self, ino: Ino) -> Result<&Node, FsError> {
-        self.nodes.get(&ino).ok_or(FsError::NotFound)
+        self.nodes.get(ino).ok_or(FsError::NotFound)
+    }
+
+    /// The current version of every file, in no order, for a look.
+    pub(crate) fn current(&self) -> impl Iterator<Item = Peek<'_>> {
+        self.by_file.values().filter_map(|ino| self.nodes.peek(*ino))
+    }
+
+    /// Looks at `count` open nodes and packs those that are settled and that nobody has asked for since the
+    /// last look.
+    pub(crate) fn pack(&mut self, count: usize) {
+        let (dirty, waiting, uncut) = (&self.dirty, &self.waiting, &self.uncut);
+        self.nodes.pack(count, |ino| dirty.contains(&ino) || waiting.contains(&ino) || uncut.contains(&ino));
     }
 
     /// The node for a change of local state: marks it for the next flush.
     pub(crate) fn change(&mut self, ino: Ino) -> Result<&mut Node, FsError> {
-        let node = self.nodes.get_mut(&ino).ok_or(FsError::NotFound)?;
+        let node = self.nodes.get_mut(ino).ok_or(FsError::NotFound)?;
         self.op += 1;
         self.dirty.insert(ino);
         Ok(node)
@@ -198,7 +216,7 @@ impl Tables {
             node.sync.dirty_since = stamp.dot.seq;
         }
         self.waiting.insert(ino);
-        self.nodes.get_mut(&ino).ok_or(FsError::NotFound)
+        self.nodes.get_mut(ino).ok_or(FsError::NotFound)
     }
 
     /// Draws ids from elsewhere, so that a run can be repeated.
@@ -237,7 +255,7 @@ impl Tables {
     /// The attributes of a node.
     #[must_use]
     pub fn attr(&self, ino: Ino) -> Option<Attr> {
-        let node = self.nodes.get(&ino)?;
+        let node = self.nodes.get(ino)?;
         let mut attr = node.attr();
         if attr.kind == Kind::File {
             attr.blocks = self.blocks_here(node);
@@ -251,19 +269,19 @@ impl Tables {
     /// What a node is.
     #[must_use]
     pub fn kind(&self, ino: Ino) -> Option<Kind> {
-        self.nodes.get(&ino).map(Node::kind)
+        self.nodes.get(ino).map(Node::kind)
     }
 
     /// The node a name in a directory leads to.
     #[must_use]
     pub fn child(&self, dir: Ino, name: &[u8]) -> Option<Ino> {
-        self.nodes.get(&dir)?.children.entry(name).map(|entry| entry.ino)
+        self.nodes.get(dir)?.children.entry(name).map(|entry| entry.ino)
     }
 
     /// Whether a directory has no entries; true for everything that is not a directory.
     #[must_use]
     pub fn is_empty(&self, dir: Ino) -> bool {
-        self.nodes.get(&dir).is_none_or(|node| node.children.len() == 0)
+        self.nodes.get(dir).is_none_or(|node| node.children.len() == 0)
     }
 
     /// The directory a directory lies in; the root lies in itself. `None` for removed directories.
@@ -272,7 +290,7 @@ impl Tables {
         if dir == ROOT {
             return Some(ROOT);
         }
-        self.nodes.get(&dir)?.links.first().map(|link| link.dir)
+        self.nodes.get(dir)?.links.first().map(|link| link.dir)
     }
 
     /// Whether `ancestor` is `of` or lies above it.
@@ -295,7 +313,7 @@ impl Tables {
     /// A symlink's target.
     #[must_use]
     pub fn target(&self, ino: Ino) -> Option<&[u8]> {
-        self.nodes.get(&ino)?.record.target()
+        self.nodes.get(ino)?.record.target()
     }
 
     /// Calls `each` with cookie, name and attributes of the entries after a cookie, until it breaks.
@@ -303,7 +321,7 @@ impl Tables {
     /// Start with 0. Cookies of entries are [`FIRST_COOKIE`](crate::FIRST_COOKIE) and above; `.` and
     /// `..` are the caller's.
     pub fn list(&self, dir: Ino, after: u64, mut each: impl FnMut(u64, &[u8], Attr) -> ControlFlow<()>) {
-        let Some(node) = self.nodes.get(&dir) else { return };
+        let Some(node) = self.nodes.get(dir) else { return };
         for (cookie, name, ino) in node.children.after(after) {
             let Some(attr) = self.attr(ino) else { continue };
             if each(cookie, name, attr).is_break() {

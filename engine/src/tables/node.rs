@@ -50,6 +50,11 @@ impl Sync {
         !self.heads.is_empty() || !self.unplaced.is_empty() || self.in_batch
     }
 
+    /// Whether nothing of the node is on its way or waits for anything.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.is_waiting() && !self.in_batch && self.replaced_by.is_none() && self.pins.is_empty()
+    }
+
     /// Whether the record is not on the server for good.
     pub(crate) const fn is_waiting(&self) -> bool {
         self.dirty_since != 0 || !self.unplaced.is_empty()
@@ -67,8 +72,6 @@ pub(crate) struct Node {
     pub(crate) links: Vec<Link>,
     pub(crate) children: Directory,
     pub(crate) body: Body,
-    /// References the kernel holds.
-    pub(crate) lookups: u64,
     /// Set on an old version of a file: the node that took its names.
     pub(crate) successor: Option<Ino>,
     pub(crate) sync: Sync,
@@ -87,7 +90,6 @@ impl Node {
             links: Vec::new(),
             children: Directory::default(),
             body: Body::of_record(&record),
-            lookups: 0,
             successor: None,
             sync: Sync::default(),
             poisoned: false,

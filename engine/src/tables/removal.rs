@@ -6,11 +6,12 @@
 
 use crate::tables::Tables;
 use crate::tables::node::Node;
+use crate::tables::nodes::Peek;
 use crate::{Ino, RemoteVersion};
 use freehold_model::{DeviceId, FileId, VersionHash};
 use freehold_vault::record::Place;
 use freehold_vault::view::hides;
-use freehold_vault::{Body, Chunked};
+use freehold_vault::{Body, Chunked, Content};
 use std::collections::BTreeSet;
 
 impl Tables {
@@ -28,7 +29,7 @@ impl Tables {
     }
 
     fn removable(&self, file: &FileId) -> Option<&Node> {
-        let node = self.nodes.get(self.by_file.get(file)?)?;
+        let node = self.nodes.get(*self.by_file.get(file)?)?;
         (!node.is_orphan() && !node.record.is_trashed() && !node.body.is_dirty()).then_some(node)
     }
 
@@ -42,9 +43,9 @@ impl Tables {
         let mut open = vec![top.ino];
         // The tree has no cycles; the bound keeps a broken one from hanging the lock.
         for _ in 0..=self.nodes.len() {
-            let Some(dir) = open.pop().and_then(|ino| self.nodes.get(&ino)) else { return };
+            let Some(dir) = open.pop().and_then(|ino| self.nodes.get(ino)) else { return };
             for (_, _, ino) in dir.children.after(0) {
-                match self.nodes.get(&ino) {
+                match self.nodes.peek(ino) {
                     Some(node) if node.is_dir() => open.push(ino),
                     Some(node) if hides(trash, node.record.context()) => {
                         into.insert(ino);
@@ -57,56 +58,56 @@ impl Tables {
 
     /// Files, links and special nodes that are shown.
     pub(crate) fn shown_count(&self) -> usize {
-        let nodes = self.by_file.values().filter_map(|ino| self.nodes.get(ino));
-        nodes.filter(|node| !node.is_dir() && !node.is_orphan()).count()
+        self.current().filter(|node| !node.is_dir() && !node.is_orphan()).count()
     }
 
     /// Which of these places another node stands at than the one that left it.
     pub(crate) fn places_retaken(&self, left: &[(FileId, &Place)]) -> BTreeSet<FileId> {
         let leaving: BTreeSet<FileId> = left.iter().map(|(file, _)| *file).collect();
         let wanted: BTreeSet<&Place> = left.iter().map(|(_, place)| *place).collect();
-        let nodes = self.by_file.values().filter_map(|ino| self.nodes.get(ino));
-        let others = nodes.filter(|node| !leaving.contains(&node.file()));
-        let links = others.flat_map(|node| node.record.links());
-        let taken: BTreeSet<&Place> =
-            links.map(|link| &link.place).filter(|place| wanted.contains(place)).collect();
+        let mut taken: BTreeSet<&Place> = BTreeSet::new();
+        for node in self.current().filter(|node| !leaving.contains(&node.file())) {
+            taken.extend(node.record.links().filter_map(|link| wanted.get(&link.place)));
+        }
         left.iter().filter(|(_, place)| taken.contains(place)).map(|(file, _)| *file).collect()
     }
 
     /// Writes down that a node is wanted: a deletion that had not seen this write cannot win.
     pub(crate) fn assert_wanted(&mut self, file: &FileId) {
         let Some(ino) = self.by_file.get(file).copied() else { return };
-        if self.nodes.get(&ino).is_some_and(|node| !node.record.is_trashed()) {
+        if self.nodes.get(ino).is_some_and(|node| !node.record.is_trashed()) {
             self.write_again(ino);
         }
     }
 
     /// The contents in chunks of records that show one of these versions.
     pub(crate) fn contents_shown_of(&self, versions: &BTreeSet<VersionHash>) -> Vec<Chunked> {
-        let contents = self.showing(versions).flat_map(|node| node.record.contents());
-        let chunked = contents.filter_map(|content| match &content.body {
+        let chunked = |content: &Content| match &content.body {
             Body::Chunked(chunked) => Some(chunked.clone()),
             Body::Inline(_) => None,
-        });
-        chunked.collect()
+        };
+        let contents =
+            |node: Peek<'_>| -> Vec<Chunked> { node.record.contents().iter().filter_map(chunked).collect() };
+        self.showing(versions).flat_map(contents).collect()
     }
 
     /// Makes records that show one of these versions this device's own, as they are, so that they go out
     /// again.
     pub(crate) fn take_over(&mut self, versions: &BTreeSet<VersionHash>) {
-        let is_due = |node: &&Node| node.sync.dirty_since == 0;
+        let is_due = |node: &Peek<'_>| node.sync.dirty_since == 0;
         let shown: Vec<Ino> = self.showing(versions).filter(is_due).map(|node| node.ino).collect();
         shown.into_iter().for_each(|ino| self.write_again(ino));
     }
 
-    fn showing<'a>(&'a self, versions: &'a BTreeSet<VersionHash>) -> impl Iterator<Item = &'a Node> {
-        let shows = |node: &&Node| node.sync.heads.iter().any(|head| versions.contains(head));
-        self.nodes.values().filter(move |node| !versions.is_empty() && shows(node))
+    fn showing<'a>(&'a self, versions: &'a BTreeSet<VersionHash>) -> impl Iterator<Item = Peek<'a>> {
+        let shows = |node: &Peek<'_>| node.sync.heads.iter().any(|head| versions.contains(head));
+        let all = (!versions.is_empty()).then(|| self.nodes.scan());
+        all.into_iter().flatten().filter(shows)
     }
 
     /// Writes what a record says anyway: a deletion stays one.
     pub(crate) fn write_again(&mut self, ino: Ino) {
-        let Some(node) = self.nodes.get(&ino) else { return };
+        let Some(node) = self.nodes.get(ino) else { return };
         let mode = node.record.mode();
         let is_trashed_dir = node.is_dir() && node.record.is_trashed();
         let (stamp, seen) = (self.stamp(), self.seen.clone());

@@ -19,8 +19,8 @@ impl Tables {
     /// Whether renaming `temp` over `old`, at this name, saves a file: both are plain files of one name, the
     /// old one is known to other devices and the temporary is not.
     pub(crate) fn is_save(&self, temp: Ino, old: Ino, at: (Ino, &[u8])) -> bool {
-        let (Some(temp), Some(old)) = (self.nodes.get(&temp), self.nodes.get(&old)) else { return false };
-        let Some(dir) = self.nodes.get(&at.0).map(Node::file) else { return false };
+        let (Some(temp), Some(old)) = (self.nodes.get(temp), self.nodes.get(old)) else { return false };
+        let Some(dir) = self.nodes.get(at.0).map(Node::file) else { return false };
         let stands_plain =
             old.record.links().all(|link| link.place.parent == dir && *link.place.name == *at.1);
         has_one_name(temp)
@@ -72,7 +72,7 @@ impl Tables {
             self.pending.push(Item::Pins { file, chunks: pins });
             self.pending.push(Item::Pins { file: lost, chunks: Vec::new() });
         }
-        if let Some(node) = self.nodes.get_mut(&old) {
+        if let Some(node) = self.nodes.get_mut(old) {
             node.sync.dirty_since = unsent.dirty_since;
         }
         if is_changed {

@@ -33,7 +33,7 @@ impl Tables {
         }
         let wanted = self.wanted(&tree);
         let shown: Vec<Ino> =
-            self.nodes.values().filter(|node| node.children.len() > 0).map(|node| node.ino).collect();
+            self.nodes.open().filter(|node| node.children.len() > 0).map(|node| node.ino).collect();
         let empty = BTreeMap::new();
         for dir in shown {
             self.hide_others(dir, wanted.get(&dir).unwrap_or(&empty), notices);
@@ -46,8 +46,8 @@ impl Tables {
             }
         }
         self.needs_show = false;
-        self.is_plain =
-            self.by_file.values().filter_map(|ino| self.nodes.get(ino)).all(|node| self.is_shown_plain(node));
+        let is_plain = self.current().all(|node| self.is_shown_plain(&node));
+        self.is_plain = is_plain;
     }
 
     /// Whether a node stands exactly where its record says, under the names it says.
@@ -55,7 +55,7 @@ impl Tables {
         if node.record.is_trashed() || node.ino == ROOT || node.is_local_only() {
             return node.links.is_empty();
         }
-        let stands = |dir: Ino, parent: FileId| self.nodes.get(&dir).is_some_and(|dir| dir.file() == parent);
+        let stands = |dir: Ino, parent: FileId| self.nodes.get(dir).is_some_and(|dir| dir.file() == parent);
         if node.is_dir() {
             let (Some(link), Some(edge)) = (node.links.first(), node.record.newest_parent()) else {
                 return false;
@@ -73,9 +73,8 @@ impl Tables {
     }
 
     fn view(&self) -> Tree {
-        let records = self.by_file.values().filter_map(|ino| self.nodes.get(ino)).map(|node| &node.record);
-        let records = records.filter(|record| record.file() != LOST_AND_FOUND);
-        Tree::build(records, &|device| self.label(device))
+        let nodes: Vec<_> = self.current().filter(|node| !node.is_local_only()).collect();
+        Tree::build(nodes.iter().map(|node| &node.record), &|device| self.label(device))
     }
 
     /// The name of a device in conflict names.
@@ -89,7 +88,7 @@ impl Tables {
         for (dir, leaves) in &tree.dirs {
             for Leaf { name, link, copy, .. } in leaves {
                 let (Some(dot), Some(link)) = (copy, link) else { continue };
-                let owner = self.by_file.values().filter_map(|ino| self.nodes.get(ino)).find(|node| {
+                let owner = self.current().find(|node| {
                     node.record.link(link).is_some()
                         && node.record.contents().iter().any(|c| c.stamp.dot == *dot)
                 });
@@ -133,6 +132,22 @@ impl Tables {
         self.nodes.insert(ino, Node::new(ino, record, self.now));
     }
 
+    /// Whether what is shown is what a look at all records would show: what every shorter way must end with.
+    #[cfg(test)]
+    pub(crate) fn shows_its_records(&self) -> bool {
+        let wanted = self.wanted(&self.view());
+        let shown = self.nodes.open().filter(|node| node.children.len() > 0).map(|node| {
+            let entries = node.children.after(0).map(|(_, name, ino)| {
+                let links = self.nodes.get(ino).map_or(&[][..], |node| &node.links);
+                let link = links.iter().find(|link| link.dir == node.ino && link.name == *name);
+                (name.to_vec(), (ino, link.map(|link| link.id).unwrap_or_default()))
+            });
+            (node.ino, entries.collect())
+        });
+        wanted.into_iter().filter(|(_, names)| !names.is_empty()).collect::<BTreeMap<_, _>>()
+            == shown.collect()
+    }
+
     /// The entries each directory should have.
     fn wanted(&self, tree: &Tree) -> BTreeMap<Ino, BTreeMap<Vec<u8>, (Ino, LinkId)>> {
         let mut wanted = BTreeMap::new();
@@ -156,11 +171,11 @@ impl Tables {
         wanted: &BTreeMap<Vec<u8>, (Ino, LinkId)>,
         notices: &mut BTreeSet<Notice>,
     ) {
-        let Some(node) = self.nodes.get(&dir) else { return };
+        let Some(node) = self.nodes.get(dir) else { return };
         let entries: Vec<(Arc<[u8]>, Ino)> =
             node.children.after(0).map(|(_, name, ino)| (Arc::clone(name), ino)).collect();
         for (name, ino) in entries {
-            let link = self.nodes.get(&ino).and_then(|node| {
+            let link = self.nodes.get(ino).and_then(|node| {
                 node.links.iter().find(|link| link.dir == dir && link.name == name).map(|link| link.id)
             });
             let stays = wanted.get(&*name).copied();
@@ -169,7 +184,7 @@ impl Tables {
             }
             if let Some((_, new)) = stays.filter(|(wanted, _)| *wanted == ino) {
                 // The same file under the same name, by another of its links: nobody need hear of it.
-                let links = self.nodes.get_mut(&ino).into_iter().flat_map(|node| &mut node.links);
+                let links = self.nodes.get_mut(ino).into_iter().flat_map(|node| &mut node.links);
                 links.filter(|link| link.dir == dir && link.name == name).for_each(|link| link.id = new);
                 continue;
             }
@@ -179,12 +194,12 @@ impl Tables {
 
     pub(crate) fn hide_name(&mut self, ino: Ino, dir: Ino, name: &[u8], notices: &mut BTreeSet<Notice>) {
         let now = self.now;
-        let when = self.nodes.get(&ino).and_then(|node| left_at(&node.record));
-        if let Some(parent) = self.nodes.get_mut(&dir) {
+        let when = self.nodes.get(ino).and_then(|node| left_at(&node.record));
+        if let Some(parent) = self.nodes.get_mut(dir) {
             parent.children.remove(name);
             entry_changed(parent, when, now);
         }
-        if let Some(node) = self.nodes.get_mut(&ino) {
+        if let Some(node) = self.nodes.get_mut(ino) {
             node.links.retain(|link| !(link.dir == dir && &*link.name == name));
             node.ctime = now;
         }
@@ -203,11 +218,11 @@ impl Tables {
     ) {
         let now = self.now;
         let name: Arc<[u8]> = name.into();
-        let Some(node) = self.nodes.get_mut(&ino) else { return };
+        let Some(node) = self.nodes.get_mut(ino) else { return };
         let is_dir = node.is_dir();
         let when = placed_at(&node.record, &link);
         node.links.push(Link { dir, name: Arc::clone(&name), id: link });
-        if let Some(parent) = self.nodes.get_mut(&dir) {
+        if let Some(parent) = self.nodes.get_mut(dir) {
             parent.children.insert(Arc::clone(&name), ino, is_dir);
             entry_changed(parent, when, now);
         }

@@ -123,7 +123,7 @@ impl Tables {
         let quiet = u64::try_from(limits::CUT_QUIET.as_millis()).unwrap_or(u64::MAX);
         let busy = u64::try_from(limits::CUT_BUSY.as_millis()).unwrap_or(u64::MAX);
         self.uncut.iter().copied().find(|ino| {
-            self.nodes.get(ino).is_some_and(|node| {
+            self.nodes.get(*ino).is_some_and(|node| {
                 let body = &node.body;
                 let due = force
                     || body.is_closed && (!body.may_wait || self.burst.is_over(now_ms))
@@ -141,7 +141,7 @@ impl Tables {
         choose: impl Fn(Option<Profile>) -> Profile,
     ) -> Option<(Ino, Range<u64>, Profile)> {
         for ino in &self.uncut {
-            let Some(node) = self.nodes.get_mut(ino) else { continue };
+            let Some(node) = self.nodes.get_mut(*ino) else { continue };
             if node.body.is_closed || node.body.in_cut {
                 continue;
             }
@@ -159,7 +159,7 @@ impl Tables {
 
     /// A program closed a file; whether its body is due for cutting now.
     pub(crate) fn closed(&mut self, ino: Ino) -> bool {
-        let Some(node) = self.nodes.get_mut(&ino).filter(|node| node.body.is_dirty()) else { return false };
+        let Some(node) = self.nodes.get_mut(ino).filter(|node| node.body.is_dirty()) else { return false };
         let is_due = self.burst.close(self.now.millis());
         node.body.is_closed = true;
         node.body.may_wait = !is_due;
@@ -174,7 +174,7 @@ impl Tables {
         pins: Vec<ChunkId>,
         notices: &mut BTreeSet<Notice>,
     ) -> CutOutcome {
-        let Some(node) = self.nodes.get_mut(&token.ino) else { return CutOutcome::Gone };
+        let Some(node) = self.nodes.get_mut(token.ino) else { return CutOutcome::Gone };
         node.body.in_cut = false;
         let mut ahead = std::mem::take(&mut node.body.ahead);
         if node.is_deleted() {
@@ -182,7 +182,7 @@ impl Tables {
         }
         let target = self.successor(token.ino);
         let stamp = self.stamp();
-        let Some(node) = self.nodes.get_mut(&token.ino) else { return CutOutcome::Gone };
+        let Some(node) = self.nodes.get_mut(token.ino) else { return CutOutcome::Gone };
         let is_whole = node.body.writes == token.writes;
         // An edit on an old base makes its version there; the merge then keeps both contents.
         let mut fork = match (&node.body.base, target == token.ino) {
@@ -244,14 +244,14 @@ impl Tables {
     pub(crate) fn take_batch(&mut self, max_entries: usize, max_bytes: usize) -> Option<Batch> {
         let mut order: Vec<(u64, Ino)> = Vec::new();
         for ino in &self.waiting {
-            let Some(node) = self.nodes.get(ino).filter(|node| node.is_unsent()) else { continue };
+            let Some(node) = self.nodes.get(*ino).filter(|node| node.is_unsent()) else { continue };
             order.push((node.sync.dirty_since, *ino));
         }
         order.sort_unstable();
         let (mut records, mut bytes, mut covers) = (Vec::new(), 0, self.write_seq);
         for (since, ino) in order {
-            let Some(node) = self.nodes.get(&ino) else { continue };
-            let waits_for = node.sync.replaced_by.and_then(|by| self.nodes.get(&by));
+            let Some(node) = self.nodes.get(ino) else { continue };
+            let waits_for = node.sync.replaced_by.and_then(|by| self.nodes.get(by));
             let is_held = node.sync.in_batch || node.is_held() || waits_for.is_some_and(Node::is_held);
             let len = if is_held { 0 } else { node.record.to_bytes().len() };
             if is_held || records.len() >= max_entries || (bytes + len > max_bytes && !records.is_empty()) {
@@ -265,7 +265,7 @@ impl Tables {
                 supersedes: node.sync.heads.clone(),
                 writes: node.sync.writes,
             });
-            if let Some(node) = self.nodes.get_mut(&ino) {
+            if let Some(node) = self.nodes.get_mut(ino) {
                 node.sync.in_batch = true;
             }
         }
@@ -275,7 +275,7 @@ impl Tables {
     /// Gives a batch back that was not committed.
     pub(crate) fn return_batch(&mut self, batch: &Batch) {
         for record in &batch.records {
-            if let Some(node) = self.by_file.get(&record.file).and_then(|ino| self.nodes.get_mut(ino)) {
+            if let Some(node) = self.by_file.get(&record.file).and_then(|ino| self.nodes.get_mut(*ino)) {
                 node.sync.in_batch = false;
             }
         }
@@ -286,7 +286,7 @@ impl Tables {
         for (file, version) in &signed.versions {
             let Some(sent) = batch.records.iter().find(|record| record.file == *file) else { continue };
             let Some(ino) = self.by_file.get(file).copied() else { continue };
-            let Some(node) = self.nodes.get_mut(&ino) else { continue };
+            let Some(node) = self.nodes.get_mut(ino) else { continue };
             let sync = &mut node.sync;
             sync.in_batch = false;
             // Changes since then have later dots than any in the batch.
@@ -322,7 +322,7 @@ impl Tables {
             else {
                 continue;
             };
-            let Some(node) = self.nodes.get_mut(&ino) else { continue };
+            let Some(node) = self.nodes.get_mut(ino) else { continue };
             let Some(index) = node.sync.unplaced.iter().position(|known| known == version) else { continue };
             // An older version that was superseded meanwhile is of no interest any more.
             for done in node.sync.unplaced.drain(..=index) {
@@ -341,12 +341,12 @@ impl Tables {
 
     /// The chunks that versions of this device need pinned until they are placed.
     pub(crate) fn pins(&self) -> BTreeSet<ChunkId> {
-        self.nodes.values().flat_map(|node| node.sync.pins.iter().copied()).collect()
+        self.nodes.open().flat_map(|node| node.sync.pins.iter().copied()).collect()
     }
 
     /// Keeps the list of waiting nodes true.
     pub(crate) fn update_waiting(&mut self, ino: Ino) {
-        let waits = self.nodes.get(&ino).is_some_and(|node| node.sync.is_waiting() || node.body.is_dirty());
+        let waits = self.nodes.get(ino).is_some_and(|node| node.sync.is_waiting() || node.body.is_dirty());
         if waits {
             self.waiting.insert(ino)
         } else {
@@ -358,7 +358,7 @@ impl Tables {
     #[must_use]
     pub fn pending(&self) -> Pending {
         let mut pending = Pending::default();
-        for node in self.waiting.iter().filter_map(|ino| self.nodes.get(ino)) {
+        for node in self.waiting.iter().filter_map(|ino| self.nodes.get(*ino)) {
             if node.body.is_dirty() && !node.is_deleted() {
                 pending.dirty_bodies += 1;
                 pending.dirty_bytes += node.body.size;
@@ -374,7 +374,7 @@ impl Tables {
     /// The sync state of a node, for the status attributes.
     #[must_use]
     pub fn sync_state(&self, ino: Ino) -> Option<crate::NodeState> {
-        let node = self.nodes.get(&ino)?;
+        let node = self.nodes.get(ino)?;
         Some(if node.kind() == Kind::File && node.body.is_damaged() {
             crate::NodeState::Damaged
         } else if node.sync.is_waiting() || node.body.is_dirty() {
@@ -387,13 +387,13 @@ impl Tables {
     /// Versions of a node that nothing known supersedes.
     #[must_use]
     pub fn heads(&self, file: &FileId) -> &[VersionHash] {
-        self.by_file.get(file).and_then(|ino| self.nodes.get(ino)).map_or(&[], |node| &node.sync.heads)
+        self.by_file.get(file).and_then(|ino| self.nodes.get(*ino)).map_or(&[], |node| &node.sync.heads)
     }
 
     /// Every node's file id with its heads, in no order: what the heads root is made from.
-    pub fn all_heads(&self) -> impl Iterator<Item = (FileId, &[VersionHash])> {
-        let nodes = self.by_file.values().filter_map(|ino| self.nodes.get(ino));
-        nodes.map(|node| (node.file(), &*node.sync.heads)).filter(|(_, heads)| !heads.is_empty())
+    pub fn all_heads(&self) -> impl Iterator<Item = (FileId, Vec<VersionHash>)> {
+        let heads = self.by_file.iter().map(|(file, ino)| (*file, self.nodes.heads(*ino)));
+        heads.filter(|(_, heads)| !heads.is_empty())
     }
 
     /// Starts another life of this device: unsent changes go out again under it.
@@ -409,7 +409,7 @@ impl Tables {
         }
         let unsent: Vec<Ino> = self.waiting.iter().copied().collect();
         for ino in unsent {
-            let Some(node) = self.nodes.get_mut(&ino).filter(|node| node.sync.is_waiting()) else { continue };
+            let Some(node) = self.nodes.get_mut(ino).filter(|node| node.sync.is_waiting()) else { continue };
             let unplaced = std::mem::take(&mut node.sync.unplaced);
             node.sync.heads.retain(|head| !unplaced.contains(head));
             node.sync.in_batch = false;
@@ -435,7 +435,7 @@ impl Tables {
     /// The file id of a node.
     #[must_use]
     pub fn file_id(&self, ino: Ino) -> Option<FileId> {
-        self.nodes.get(&ino).map(Node::file)
+        self.nodes.get(ino).map(Node::file)
     }
 
     /// Every write in any record here.

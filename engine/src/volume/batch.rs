@@ -58,7 +58,7 @@ impl Snapshot {
             snapshot.pending.extend(meta::all(tables));
         }
         for ino in std::mem::take(&mut tables.dirty) {
-            let Some(node) = tables.nodes.get_mut(&ino) else { continue };
+            let Some(node) = tables.nodes.get_mut(ino) else { continue };
             if node.successor.is_none() && !node.is_local_only() {
                 snapshot.nodes.push((ino, image(node)));
             }
@@ -110,12 +110,12 @@ impl Snapshot {
     /// Notes where the state went.
     pub(crate) fn written(self, tables: &mut Tables, segment: u64) {
         for (ino, _) in &self.nodes {
-            if let Some(node) = tables.nodes.get_mut(ino) {
+            if let Some(node) = tables.nodes.get_mut(*ino) {
                 node.sync.image_segment = segment;
             }
         }
         for part in self.bodies {
-            if let Some(node) = tables.nodes.get_mut(&part.ino) {
+            if let Some(node) = tables.nodes.get_mut(part.ino) {
                 let last = part.last_generation();
                 node.body.log.written(&part.due, last, segment);
             }
@@ -133,13 +133,13 @@ impl Snapshot {
     pub(crate) fn failed(self, tables: &mut Tables, poison: bool) {
         tables.op += 1;
         for (ino, _) in self.nodes {
-            if let Some(node) = tables.nodes.get_mut(&ino) {
+            if let Some(node) = tables.nodes.get_mut(ino) {
                 node.poisoned |= poison;
                 tables.dirty.insert(ino);
             }
         }
         for part in self.bodies {
-            if let Some(node) = tables.nodes.get_mut(&part.ino) {
+            if let Some(node) = tables.nodes.get_mut(part.ino) {
                 node.poisoned |= poison;
                 match part.due {
                     Due::Clean => node.body.log.clean_again(),

@@ -73,7 +73,7 @@ impl Volume {
         let (mut found, copies, files) = {
             let tables = self.tables.lock();
             let found = tables.conflicts();
-            let record = |copy: &Shown| tables.nodes.get(&copy.ino).map(|node| node.record.clone());
+            let record = |copy: &Shown| tables.nodes.get(copy.ino).map(|node| node.record.clone());
             let copies: Vec<_> = found.strays.iter().map(record).collect();
             let files = if copies.is_empty() { Vec::new() } else { tables.shown_files() };
             (found, copies, files)
@@ -105,7 +105,7 @@ fn side(tables: &Tables, at: &Shown) -> ConflictSide {
 
 /// The write that made what stands there; of anything but a file, the one that put it there.
 fn stamp(tables: &Tables, at: &Shown) -> Option<Stamp> {
-    let record = &tables.nodes.get(&at.ino)?.record;
+    let record = &tables.nodes.get(at.ino)?.record;
     let placed = record.links().map(|link| link.placed).max().or(record.dir_name().map(|name| name.stamp));
     record.newest_content().map(|content| content.stamp).or(placed)
 }

@@ -36,7 +36,7 @@ impl Volume {
         let flushed = self.flush();
         let Some(ino) = ino else { return flushed };
         let mut tables = self.tables.lock();
-        let node = tables.nodes.get_mut(&ino).ok_or(FsError::NotFound)?;
+        let node = tables.nodes.get_mut(ino).ok_or(FsError::NotFound)?;
         let poisoned = std::mem::take(&mut node.poisoned);
         flushed?;
         if poisoned { Err(FsError::Io) } else { Ok(()) }
@@ -144,7 +144,7 @@ impl Volume {
         let mut tables = self.tables.lock();
         let uncut: Vec<Ino> = tables.uncut.iter().copied().collect();
         for ino in uncut {
-            let Some(node) = tables.nodes.get_mut(&ino) else { continue };
+            let Some(node) = tables.nodes.get_mut(ino) else { continue };
             let mut touched = false;
             for piece in node.body.extents.pieces() {
                 let Place::Stored(loc) = piece.place() else { continue };
@@ -183,6 +183,15 @@ impl Volume {
         }
         self.collect(local);
         self.count_residence();
+        self.pack();
+    }
+
+    /// Packs the nodes that too many are open of, a lock for each slice of them.
+    fn pack(&self) {
+        let surplus = self.tables.lock().nodes.surplus();
+        for at in (0..surplus).step_by(limits::PACKED_AT_ONCE) {
+            self.tables.lock().pack(limits::PACKED_AT_ONCE.min(surplus - at));
+        }
     }
 
     /// Makes everything that is still live in a segment due again.
@@ -191,7 +200,7 @@ impl Volume {
         let tables = &mut *tables;
         let involved: BTreeSet<Ino> = tables.waiting.union(&tables.uncut).copied().collect();
         for ino in involved {
-            let Some(node) = tables.nodes.get_mut(&ino) else { continue };
+            let Some(node) = tables.nodes.get_mut(ino) else { continue };
             let mut live = node.sync.image_segment == segment;
             if node.body.log.segment == Some(segment) {
                 node.body.log.rewrite();
@@ -249,7 +258,7 @@ fn needed_from(tables: &Tables, current: Option<u64>) -> u64 {
     let Some(current) = current else { return 0 };
     // Dirty ones too: that a body is clean again may not be durable yet.
     let inos = tables.waiting.iter().chain(&tables.uncut).chain(&tables.dirty);
-    let nodes = inos.filter_map(|ino| tables.nodes.get(ino));
+    let nodes = inos.filter_map(|ino| tables.nodes.get(*ino));
     let states = nodes.flat_map(|node| {
         let image = node.sync.is_waiting().then_some(node.sync.image_segment).filter(|segment| *segment > 0);
         image.into_iter().chain(node.body.log.segment)

@@ -52,7 +52,7 @@ impl Volume {
         let mut sum = Hydrated { path: path.to_owned(), mode, files: 0, bytes: 0, here_bytes: 0 };
         for file in self.files_below(ino) {
             let tables = self.tables.lock();
-            let Some(node) = tables.nodes.get(&file) else { continue };
+            let Some(node) = tables.nodes.get(file) else { continue };
             sum.files += 1;
             sum.bytes += node.body.extents.bytes();
             sum.here_bytes += tables.bytes_here(node);
@@ -66,7 +66,7 @@ impl Volume {
         let mut open = vec![ino];
         while let Some(at) = open.pop() {
             let tables = self.tables.lock();
-            let Some(node) = tables.nodes.get(&at) else { continue };
+            let Some(node) = tables.nodes.get(at) else { continue };
             match node.kind() {
                 Kind::File => drop(files.insert(at)),
                 Kind::Dir => open.extend(node.children.after(0).map(|(_, _, ino)| ino)),
@@ -106,7 +106,7 @@ impl Volume {
 
     fn evictable(&self, ino: Ino, evicted: &mut Evicted) -> Option<Found> {
         let tables = self.tables.lock();
-        let node = tables.nodes.get(&ino)?;
+        let node = tables.nodes.get(ino)?;
         if tables.sync_state(ino) != Some(NodeState::Synced) {
             evicted.waiting += 1;
             return None;
@@ -143,7 +143,7 @@ impl Volume {
         let mut notices = BTreeSet::new();
         let mut tables = self.tables.lock();
         for ino in files {
-            if let Some(node) = tables.nodes.get_mut(&ino) {
+            if let Some(node) = tables.nodes.get_mut(ino) {
                 node.body.here = Here::Unknown;
                 notices.insert(Notice::Attr { ino });
             }
@@ -175,7 +175,7 @@ impl Volume {
                 continue;
             }
             let before = tables.attr(ino).map(|attr| attr.blocks);
-            if let Some(node) = tables.nodes.get_mut(&ino) {
+            if let Some(node) = tables.nodes.get_mut(ino) {
                 node.body.here = if is_whole && here == all { Here::All } else { Here::Part(here) };
             }
             if before != tables.attr(ino).map(|attr| attr.blocks) {
@@ -199,7 +199,7 @@ impl Volume {
         let mut tables = self.tables.lock();
         let end = from.saturating_add(limits::SWEPT_AT_ONCE);
         for ino in from..end.min(tables.next_ino) {
-            let Some(node) = tables.nodes.get_mut(&ino) else { continue };
+            let Some(node) = tables.nodes.get_mut(ino) else { continue };
             let Some(root) = node.body.chunked().map(|chunked| chunked.root) else { continue };
             let is_known = node.body.here != Here::Unknown;
             if !cache.contains(&root) {
@@ -218,6 +218,6 @@ impl Volume {
 impl Tables {
     /// The version a clean file shows, where that lies in chunks.
     pub(crate) fn chunked(&self, ino: Ino) -> Option<Chunked> {
-        self.nodes.get(&ino)?.body.chunked().cloned()
+        self.nodes.get(ino)?.body.chunked().cloned()
     }
 }

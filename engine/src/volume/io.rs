@@ -228,7 +228,7 @@ impl Volume {
             runs.iter().zip(locs).map(piece).collect::<Result<Vec<_>, FsError>>()
         });
         if matches!(stored, Err(FsError::Io))
-            && let Some(node) = self.tables.lock().nodes.get_mut(&ino)
+            && let Some(node) = self.tables.lock().nodes.get_mut(ino)
         {
             node.poisoned = true;
         }

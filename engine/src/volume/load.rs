@@ -1,16 +1,18 @@
 //! From index rows and journal batches to the tables.
 //!
-//! Rows first, then the batches they do not contain; bodies come from the whole journal, because
-//! unsent bytes are never in the index. The tree is shown once everything is in.
+//! Rows first, one at a time, then the batches they do not contain; bodies come from the whole journal,
+//! because unsent bytes are never in the index. Nodes are packed as they come, so a start needs no more
+//! room than the vault at rest. The tree is shown once everything is in.
 
 use crate::body::piece::Piece;
 use crate::body::{Body, BodyLog, ExtentMap, Source};
-use crate::index::Loaded;
+use crate::index::Rows;
 use crate::journal::item::{BodyImage, BodyMode, BodyOp, Item, NodeImage, Run};
 use crate::journal::replay::Origin;
 use crate::journal::{Loc, Segments};
 use crate::tables::Tables;
-use crate::tables::node::{Node, Sync};
+use crate::tables::node::{Link, Node, Sync};
+use crate::tables::stand::Standing;
 use crate::tables::sync::OutboxEntry;
 use crate::volume::meta;
 use crate::{Ino, OpenError, ROOT, Recovery, Time, limits};
@@ -31,65 +33,68 @@ struct Unsent {
     damaged: bool,
 }
 
-/// Everything found, before it becomes nodes.
-#[derive(Default)]
-struct Found {
-    images: BTreeMap<FileId, (NodeImage, u64)>,
+/// Pieces by place, so that extents that shared one share it again.
+type Pieces = HashMap<(u64, u64), Arc<Piece>>;
+
+/// Tables being filled. Nodes go in as they come, packed if they can be; everything else waits for the
+/// last word on it.
+pub(crate) struct Loading<'a> {
+    fresh: &'a dyn Fn() -> Tables,
+    tables: Tables,
+    names: Names,
     bodies: BTreeMap<(FileId, Ino), Unsent>,
     meta: BTreeMap<u16, Vec<u8>>,
     outbox: Vec<OutboxEntry>,
     pins: BTreeMap<FileId, Vec<ChunkId>>,
 }
 
-/// Pieces by place, so that extents that shared one share it again.
-type Pieces = HashMap<(u64, u64), Arc<Piece>>;
+impl Rows for Loading<'_> {
+    fn row(&mut self, item: Item) {
+        self.take(item, 0);
+    }
 
-/// Fills fresh tables.
-///
-/// # Errors
-/// `TooManyNodes`.
-pub(crate) fn load(
-    tables: &mut Tables,
-    loaded: Loaded,
-    history: Vec<(Origin, Item)>,
-    segments: &Segments,
-    recovery: &mut Recovery,
-) -> Result<(), OpenError> {
-    let mut found = Found::default();
-    let mut pieces = Pieces::new();
-    for item in loaded.items {
-        found.take(item, 0);
+    fn restart(&mut self) {
+        *self = Self::new(self.fresh);
     }
-    for (origin, item) in history {
-        match item {
-            Item::Body(image) => found.body(image, origin.segment, segments, &mut pieces),
-            Item::BodyGone { file, detached } => drop(found.bodies.remove(&(file, detached))),
-            // Rows already say this; only where it lies in the journal is news.
-            Item::Node(image) if origin.batch <= loaded.applied => {
-                if let Some((_, segment)) = found.images.get_mut(&image.file) {
-                    *segment = origin.segment;
-                }
-            }
-            Item::Gone(file) if origin.batch <= loaded.applied => drop(found.bodies.remove(&(file, 0))),
-            Item::Outbox { hash, .. } if origin.batch <= loaded.applied => found.locate(hash, origin.segment),
-            _ if origin.batch <= loaded.applied => {}
-            item => found.take(item, origin.segment),
-        }
-    }
-    if found.images.len() > limits::NODES_MAX {
-        return Err(OpenError::TooManyNodes { count: found.images.len(), max: limits::NODES_MAX });
-    }
-    found.into_tables(tables, recovery);
-    Ok(())
 }
 
-impl Found {
+impl<'a> Loading<'a> {
+    /// Nothing came yet. `fresh` makes tables with nothing but a root.
+    pub(crate) fn new(fresh: &'a dyn Fn() -> Tables) -> Self {
+        Self {
+            fresh,
+            tables: fresh(),
+            names: Names::default(),
+            bodies: BTreeMap::new(),
+            meta: BTreeMap::new(),
+            outbox: Vec::new(),
+            pins: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the journal's items, of which the rows contain those up to batch `applied`.
+    pub(crate) fn history(&mut self, applied: u64, history: Vec<(Origin, Item)>, segments: &Segments) {
+        let mut pieces = Pieces::new();
+        for (origin, item) in history {
+            match item {
+                Item::Body(image) => self.body(image, origin.segment, segments, &mut pieces),
+                Item::BodyGone { file, detached } => drop(self.bodies.remove(&(file, detached))),
+                // Rows already say this; only where it lies in the journal is news.
+                Item::Node(image) if origin.batch <= applied => self.locate_node(&image.file, origin.segment),
+                Item::Gone(file) if origin.batch <= applied => drop(self.bodies.remove(&(file, 0))),
+                Item::Outbox { hash, .. } if origin.batch <= applied => self.locate(hash, origin.segment),
+                _ if origin.batch <= applied => {}
+                item => self.take(item, origin.segment),
+            }
+        }
+    }
+
     /// Takes an item in as the last word on its subject.
     fn take(&mut self, item: Item, segment: u64) {
         match item {
-            Item::Node(image) => drop(self.images.insert(image.file, (image, segment))),
+            Item::Node(image) => self.node(image, segment),
             Item::Gone(file) => {
-                self.images.remove(&file);
+                self.forget(&file);
                 self.bodies.remove(&(file, 0));
                 self.pins.remove(&file);
             }
@@ -107,6 +112,14 @@ impl Found {
 
     fn locate(&mut self, hash: CommitHash, segment: u64) {
         self.outbox.iter_mut().filter(|entry| entry.hash == hash).for_each(|entry| entry.segment = segment);
+    }
+
+    /// Where a node's image lies matters while the node waits.
+    fn locate_node(&mut self, file: &FileId, segment: u64) {
+        let waiting = self.tables.by_file.get(file).filter(|ino| self.tables.waiting.contains(*ino));
+        if let Some(node) = waiting.copied().and_then(|ino| self.tables.nodes.get_mut(ino)) {
+            node.sync.image_segment = segment;
+        }
     }
 
     /// Applies one body item.
@@ -146,17 +159,83 @@ impl Found {
         }
     }
 
-    fn into_tables(mut self, tables: &mut Tables, recovery: &mut Recovery) {
+    /// Makes a node of an image.
+    fn node(&mut self, image: NodeImage, segment: u64) {
+        // Only this device's own key seals images; one that does not decode is of another version
+        // of the program, and its file will come back with the heads.
+        let Ok(record) = Record::from_bytes(&image.record) else { return };
+        self.forget(&image.file);
+        let ino = if image.file == record::ROOT { ROOT } else { image.ino };
+        let tables = &mut self.tables;
+        let mut node = Node::new(ino, record, tables.now);
+        (node.atime, node.mtime, node.ctime) = (image.atime, image.mtime, image.ctime);
+        node.sync = Sync {
+            dirty_since: image.dirty_since,
+            heads: image.heads,
+            unplaced: image.unplaced,
+            has_version: node.body.size > 0,
+            image_segment: segment,
+            ..Sync::default()
+        };
+        tables.seen.join(node.record.context());
+        if node.sync.is_waiting() {
+            tables.waiting.insert(ino);
+        }
+        tables.next_ino = tables.next_ino.max(ino + 1);
+        tables.by_file.insert(image.file, ino);
+        node.links = self.names.note(&node);
+        tables.nodes.insert_packed(ino, node);
+    }
+
+    /// Takes an earlier state of a file out again.
+    fn forget(&mut self, file: &FileId) {
+        let Some(ino) = self.tables.by_file.remove(file) else { return };
+        self.tables.nodes.remove(ino);
+        self.tables.waiting.remove(&ino);
+        self.names.forget(ino);
+    }
+
+    /// The tables, with everything in its place.
+    ///
+    /// # Errors
+    /// `TooManyNodes`.
+    pub(crate) fn finish(mut self, recovery: &mut Recovery) -> Result<Tables, OpenError> {
+        if self.tables.nodes.len() > limits::NODES_MAX {
+            let count = self.tables.nodes.len();
+            return Err(OpenError::TooManyNodes { count, max: limits::NODES_MAX });
+        }
+        self.sync_state(recovery);
+        let Self { mut tables, names, bodies, pins, .. } = self;
+        for (file, chunks) in pins {
+            let node = tables.by_file.get(&file).and_then(|ino| tables.nodes.get_mut(*ino));
+            if let Some(node) = node {
+                node.sync.pins = chunks;
+            }
+        }
+        for ((file, detached), body) in bodies {
+            attach(&mut tables, file, detached, body, recovery);
+        }
+        let own = tables.author;
+        let own_dots = tables.seen.iter().filter(|(life, _)| *life == (own.device, own.incarnation));
+        tables.write_seq = own_dots.map(|(_, seq)| seq).max().unwrap_or(0).max(tables.write_seq);
+        show(&mut tables, names);
+        drop_orphans(&mut tables);
+        Ok(tables)
+    }
+
+    /// What is not a node: counters, small values, commits and versions on their way.
+    fn sync_state(&mut self, recovery: &Recovery) {
         if recovery.heads_needed {
             self.meta.remove(&meta::MetaKey::CURSOR.number());
         }
+        let tables = &mut self.tables;
         let counters =
             self.meta.iter().find_map(|(key, value)| meta::read_counters(*key, value).ok().flatten());
         if let Some(counters) = counters.filter(|counters| counters.incarnation >= tables.author.incarnation)
         {
             tables.author.incarnation = counters.incarnation;
             tables.write_seq = counters.write_seq;
-            tables.next_ino = counters.next_ino;
+            tables.next_ino = counters.next_ino.max(tables.next_ino);
         }
         tables.meta = std::mem::take(&mut self.meta);
         tables.meta.remove(&0);
@@ -164,57 +243,68 @@ impl Found {
             tables.hydration.load(pins);
         }
         tables.outbox = std::mem::take(&mut self.outbox);
-        let mut times = Vec::new();
-        for (image, segment) in std::mem::take(&mut self.images).into_values() {
-            times.extend(self.node(tables, image, segment));
-        }
-        for ((file, detached), body) in std::mem::take(&mut self.bodies) {
-            attach(tables, file, detached, body, recovery);
-        }
-        let own = tables.author;
-        let own_dots = tables.seen.iter().filter(|(life, _)| *life == (own.device, own.incarnation));
-        tables.write_seq = own_dots.map(|(_, seq)| seq).max().unwrap_or(0).max(tables.write_seq);
-        tables.show_all(&mut BTreeSet::new());
-        drop_orphans(tables);
-        // Showing entries for the first time is no change of their directories.
-        for (ino, mtime, ctime) in times {
-            if let Some(node) = tables.nodes.get_mut(&ino) {
-                node.mtime = mtime;
-                node.ctime = ctime;
-            }
+        for node in tables.waiting.iter().filter_map(|ino| tables.nodes.get(*ino)) {
+            tables.by_version.extend(node.sync.unplaced.iter().map(|version| (*version, node.file())));
         }
     }
+}
 
-    /// Makes a node of an image; its times, to be set once the tree stands.
-    fn node(&mut self, tables: &mut Tables, image: NodeImage, segment: u64) -> Option<(Ino, Time, Time)> {
-        // Only this device's own key seals images; one that does not decode is of another version
-        // of the program, and its file will come back with the heads.
-        let record = Record::from_bytes(&image.record).ok()?;
-        let ino = if image.file == record::ROOT { ROOT } else { image.ino };
-        let mut node = Node::new(ino, record, tables.now);
-        node.atime = image.atime;
-        node.mtime = image.mtime;
-        node.ctime = image.ctime;
-        node.sync = Sync {
-            dirty_since: image.dirty_since,
-            heads: image.heads,
-            unplaced: image.unplaced,
-            has_version: node.body.size > 0,
-            pins: self.pins.remove(&image.file).unwrap_or_default(),
-            image_segment: segment,
-            ..Sync::default()
+/// The names that records ask for, as far as they came.
+#[derive(Default)]
+struct Names {
+    first: Vec<Standing>,
+    /// Nodes that came again, or went.
+    stale: BTreeSet<Ino>,
+    /// What those that came again ask for now.
+    again: BTreeMap<Ino, Vec<Standing>>,
+    /// Nodes whose record alone cannot say what is shown.
+    undecided: BTreeSet<Ino>,
+}
+
+impl Names {
+    /// Notes what a node asks for, and says so as links.
+    fn note(&mut self, node: &Node) -> Vec<Link> {
+        let Some((standing, links)) = Standing::of(node) else {
+            self.undecided.insert(node.ino);
+            return Vec::new();
         };
-        tables.seen.join(node.record.context());
-        for version in &node.sync.unplaced {
-            tables.by_version.insert(*version, image.file);
+        if self.stale.contains(&node.ino) {
+            self.again.insert(node.ino, standing);
+        } else {
+            self.first.extend(standing);
         }
-        if node.sync.is_waiting() {
-            tables.waiting.insert(ino);
+        links
+    }
+
+    fn forget(&mut self, ino: Ino) {
+        self.stale.insert(ino);
+        self.again.remove(&ino);
+        self.undecided.remove(&ino);
+    }
+
+    /// All that count; `None` when records alone cannot say what is shown.
+    fn all(mut self) -> Option<Vec<Standing>> {
+        self.first.retain(|name| !self.stale.contains(&name.ino));
+        self.first.extend(self.again.into_values().flatten());
+        self.undecided.is_empty().then_some(self.first)
+    }
+}
+
+/// Shows the tree. Showing entries for the first time is no change of their directories.
+fn show(tables: &mut Tables, names: Names) {
+    if names.all().is_some_and(|names| tables.stand(names)) {
+        #[cfg(test)]
+        assert!(tables.shows_its_records(), "the short way shows what the long way would");
+        return;
+    }
+    tables.take_down();
+    let times = |node: &Node| (node.ino, node.mtime, node.ctime);
+    let before: Vec<(Ino, Time, Time)> = tables.nodes.scan().map(|node| times(&node)).collect();
+    tables.show_all(&mut BTreeSet::new());
+    for (ino, mtime, ctime) in before {
+        if let Some(node) = tables.nodes.get_mut(ino) {
+            (node.mtime, node.ctime) = (mtime, ctime);
         }
-        tables.next_ino = tables.next_ino.max(ino + 1);
-        tables.by_file.insert(image.file, ino);
-        tables.nodes.insert(ino, node);
-        Some((ino, image.mtime, image.ctime))
     }
 }
 
@@ -257,7 +347,7 @@ fn attach(tables: &mut Tables, file: FileId, detached: Ino, unsent: Unsent, reco
         tables.next_ino = tables.next_ino.max(ino + 1);
         tables.nodes.insert(ino, node);
     }
-    let Some(node) = tables.nodes.get_mut(&ino) else { return };
+    let Some(node) = tables.nodes.get_mut(ino) else { return };
     if node.record.is_trashed() && detached == 0 {
         return;
     }
@@ -299,6 +389,6 @@ fn lose(body: &mut Body) {
 /// Files that were open without a name when the process ended, and that nobody else knows.
 fn drop_orphans(tables: &mut Tables) {
     let orphans: Vec<Ino> =
-        tables.nodes.values().filter(|node| node.is_deleted()).map(|node| node.ino).collect();
+        tables.nodes.open().filter(|node| node.is_deleted()).map(|node| node.ino).collect();
     orphans.into_iter().for_each(|ino| tables.reap(ino));
 }

@@ -3,7 +3,7 @@
 use crate::body::cache::PlainCache;
 use crate::body::clean::CleanReader;
 use crate::body::read::Reader;
-use crate::index::{Index, Loaded};
+use crate::index::{Index, Loaded, Rows};
 use crate::journal::item::Item;
 use crate::journal::replay::{Origin, replay};
 use crate::journal::space::Space;
@@ -12,7 +12,8 @@ use crate::journal::writer::JournalWriter;
 use crate::journal::{Sealer, Segments};
 use crate::tables::{Author, OsEntropy, Tables};
 use crate::volume::flush::Flusher;
-use crate::volume::{Clock, Local, Volume, load};
+use crate::volume::load::Loading;
+use crate::volume::{Clock, Local, Volume};
 use crate::{OpenError, Recovery, limits};
 use freehold_crypto::{LocalKey, VaultKeyring};
 use freehold_model::DeviceId;
@@ -184,11 +185,16 @@ impl Volume {
             damaged_segments: report.damaged_segments.clone(),
             ..Recovery::default()
         };
-        let opened =
-            index.map(|path| open_index(&path, &sealer, &options.keyring, report.first_batch)).transpose()?;
+        let owner = Owner { uid: options.uid, gid: options.gid };
+        let now = options.clock.now();
+        let fresh = || Tables::new(options.author, owner, now, Box::new(OsEntropy));
+        let mut loading = Loading::new(&fresh);
+        let opened = index
+            .map(|path| open_index(&path, &sealer, &options.keyring, report.first_batch, &mut loading))
+            .transpose()?;
         let (index, loaded, is_stale) = match opened {
             Some((index, loaded, is_stale)) => (Some(index), loaded, is_stale),
-            None => (None, Loaded { applied: 0, is_new: true, items: Vec::new() }, false),
+            None => (None, Loaded { applied: 0, is_new: true }, false),
         };
         let had_history = report.first_batch.is_some_and(|first| first > 1);
         recovery.heads_needed = is_stale || (loaded.is_new && had_history);
@@ -203,10 +209,8 @@ impl Volume {
                 all.insert(origin.segment, origin.batch);
                 all
             });
-        let now = options.clock.now();
-        let owner = Owner { uid: options.uid, gid: options.gid };
-        let mut tables = Tables::new(options.author, owner, now, Box::new(OsEntropy));
-        load::load(&mut tables, loaded, history, &segments, &mut recovery)?;
+        loading.history(loaded.applied, history, &segments);
+        let mut tables = loading.finish(&mut recovery)?;
         // What only the journal has said goes to the index before any later batch: the next start
         // reads nothing from batches that the index says it has. In one piece, so that it never
         // counts as applied by half.
@@ -289,15 +293,17 @@ fn open_index(
     sealer: &Arc<Sealer>,
     keyring: &Arc<VaultKeyring>,
     first_batch: Option<u64>,
+    rows: &mut dyn Rows,
 ) -> Result<(Index, Loaded, bool), OpenError> {
     let failed = |error| disk_error("open the index")(io::Error::other(error));
-    let open = || Index::open(path, Arc::clone(sealer), Arc::clone(keyring));
-    let (index, loaded) = open().map_err(failed)?;
+    let open = |rows: &mut dyn Rows| Index::open(path, Arc::clone(sealer), Arc::clone(keyring), rows);
+    let (index, loaded) = open(rows).map_err(failed)?;
     let is_stale = !loaded.is_new && first_batch.is_some_and(|first| loaded.applied + 1 < first);
     if !is_stale {
         return Ok((index, loaded, false));
     }
     drop(index);
+    rows.restart();
     for suffix in ["", "-wal", "-shm"] {
         let mut file = path.as_os_str().to_owned();
         file.push(suffix);
@@ -308,6 +314,6 @@ fn open_index(
             _ => {}
         }
     }
-    let (index, loaded) = open().map_err(failed)?;
+    let (index, loaded) = open(rows).map_err(failed)?;
     Ok((index, loaded, true))
 }

@@ -152,7 +152,7 @@ impl Volume {
         let mut tables = self.lock();
         let now = tables.now.millis();
         let ino = tables.due_for_cut(now, force)?;
-        let node = tables.nodes.get_mut(&ino)?;
+        let node = tables.nodes.get_mut(ino)?;
         node.body.in_cut = true;
         let extents = node.body.extents.clone();
         let (size, mtime) = (node.body.size, node.mtime);
@@ -177,7 +177,7 @@ impl Volume {
     ) -> Option<AheadJob> {
         let mut tables = self.lock();
         let (ino, range, profile) = tables.due_ahead(choose)?;
-        let body = &tables.nodes.get(&ino)?.body;
+        let body = &tables.nodes.get(ino)?.body;
         // Only what is read: copying the whole map for every few pieces of a large file adds up.
         let mut extents = ExtentMap::default();
         for stretch in body.extents.stretches(range.start, range.end - range.start) {
@@ -192,14 +192,14 @@ impl Volume {
     /// Keeps sealed pieces for the cut, as far as nothing was written there meanwhile. Their chunks must
     /// be in the cache, pinned.
     pub(crate) fn keep_ahead(&self, ino: Ino, pieces: Vec<(u64, AheadPiece)>) {
-        if let Some(node) = self.lock().nodes.get_mut(&ino) {
+        if let Some(node) = self.lock().nodes.get_mut(ino) {
             node.body.ahead.keep(pieces);
         }
     }
 
     /// Notes which pieces sealed ahead are in the version that a job makes; say it before that is installed.
     pub(crate) fn taken_ahead(&self, token: &CutToken, offsets: BTreeSet<u64>) {
-        if let Some(node) = self.lock().nodes.get_mut(&token.ino) {
+        if let Some(node) = self.lock().nodes.get_mut(token.ino) {
             node.body.ahead.taken(offsets);
         }
     }
@@ -213,7 +213,7 @@ impl Volume {
 
     /// Leaves the rest of a body to its cut.
     pub(crate) fn drop_ahead(&self, ino: Ino) {
-        if let Some(node) = self.lock().nodes.get_mut(&ino) {
+        if let Some(node) = self.lock().nodes.get_mut(ino) {
             node.body.ahead.give_up();
         }
     }
@@ -233,7 +233,7 @@ impl Volume {
     /// Gives a job back that could not be finished; the body stays due. What was sealed of it ahead is
     /// forgotten with the pins.
     pub fn drop_cut(&self, token: &CutToken) {
-        if let Some(node) = self.tables.lock().nodes.get_mut(&token.ino) {
+        if let Some(node) = self.tables.lock().nodes.get_mut(token.ino) {
             node.body.in_cut = false;
             node.body.ahead = Ahead::default();
         }

@@ -20,8 +20,7 @@ fn settled() -> (World, BTreeMap<RecordId, Vec<VersionHash>>) {
     world.assert_converged();
     let local = &world.replicas[1].local;
     let tables = local.volume.lock();
-    let heads =
-        tables.all_heads().map(|(file, heads)| (local.keyring.record_id(&file), heads.to_vec())).collect();
+    let heads = tables.all_heads().map(|(file, heads)| (local.keyring.record_id(&file), heads)).collect();
     drop(tables);
     (world, heads)
 }

@@ -188,7 +188,7 @@ fn a_word_that_fits_no_content_is_refused() {
 fn exchange_all(from: &Arc<Volume>, to: &Arc<Volume>) {
     let records: Vec<_> = {
         let tables = from.lock();
-        tables.by_file.values().filter_map(|ino| tables.nodes.get(ino)).map(|n| n.record.clone()).collect()
+        tables.by_file.values().filter_map(|ino| tables.nodes.get(*ino)).map(|n| n.record.clone()).collect()
     };
     let remote = records.into_iter().map(|record| crate::RemoteVersion {
         version: super::remote::version_of(&record),

@@ -171,16 +171,16 @@ impl Device {
     fn check_links(&self) {
         let tables = self.volume.lock();
         let mut entries = 0;
-        for node in tables.nodes.values() {
+        for node in tables.nodes.scan() {
             for (_, name, ino) in node.children.after(0) {
                 let child = tables.node(ino).expect("an entry leads to a node");
                 assert!(child.links.iter().any(|link| link.dir == node.ino && link.name == *name));
                 entries += 1;
             }
         }
-        let links: usize = tables.nodes.values().map(|node| node.links.len()).sum();
+        let links: usize = tables.nodes.scan().map(|node| node.links.len()).sum();
         assert_eq!(links, entries);
-        for node in tables.nodes.values().filter(|node| node.is_dir() && !node.is_orphan()) {
+        for node in tables.nodes.scan().filter(|node| node.is_dir() && !node.is_orphan()) {
             assert!(tables.is_ancestor(ROOT, node.ino));
         }
     }
