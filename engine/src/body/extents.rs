@@ -60,6 +60,9 @@ pub(crate) struct Stretch {
 /// Extents by their first offset.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ExtentMap {
+    /// The only extent, from the first byte on: nearly every body has one, and a tree's node has room for
+    /// eleven. With it the tree is empty.
+    whole: Option<Extent>,
     extents: BTreeMap<u64, Extent>,
     bytes: u64,
 }
@@ -68,15 +71,32 @@ impl ExtentMap {
     /// Shows `source` for `len` bytes from `offset`.
     pub(crate) fn insert(&mut self, offset: u64, len: u64, source: Source) {
         self.clear(offset, len);
-        if len > 0 {
-            self.bytes += len;
+        if len == 0 {
+            return;
+        }
+        self.bytes += len;
+        if offset == 0 && self.extents.is_empty() {
+            self.whole = Some(Extent { len, source });
+        } else {
+            self.spread();
             self.extents.insert(offset, Extent { len, source });
+        }
+    }
+
+    /// Puts an only extent among the others.
+    fn spread(&mut self) {
+        if let Some(extent) = self.whole.take() {
+            self.extents.insert(0, extent);
         }
     }
 
     /// Makes a hole of `len` bytes from `offset`.
     pub(crate) fn clear(&mut self, offset: u64, len: u64) {
         let end = offset.saturating_add(len);
+        if self.whole.as_ref().is_some_and(|extent| extent.len <= offset) {
+            return;
+        }
+        self.spread();
         self.split(offset);
         self.split(end);
         let dropped: Vec<u64> = self.extents.range(offset..end).map(|(at, _)| *at).collect();
@@ -105,12 +125,14 @@ impl ExtentMap {
         let mut found = Vec::new();
         let mut at = offset;
         let first = self.extents.range(..=offset).next_back().map_or(offset, |(start, _)| *start);
-        for (start, extent) in self.extents.range(first..end) {
+        let whole = self.whole.iter().map(|extent| (0, extent));
+        let others = self.extents.range(first..end.max(first)).map(|(start, extent)| (*start, extent));
+        for (start, extent) in whole.chain(others) {
             let stop = (start + extent.len).min(end);
             if stop <= at {
                 continue;
             }
-            let from = (*start).max(at);
+            let from = start.max(at);
             if from > at {
                 found.push(Stretch { offset: at, len: from - at, source: None });
             }
@@ -126,12 +148,13 @@ impl ExtentMap {
 
     /// All extents, in order.
     pub(crate) fn runs(&self) -> impl Iterator<Item = (u64, &Extent)> {
-        self.extents.iter().map(|(offset, extent)| (*offset, extent))
+        let whole = self.whole.iter().map(|extent| (0, extent));
+        whole.chain(self.extents.iter().map(|(offset, extent)| (*offset, extent)))
     }
 
     /// All pieces, in order of their extents.
     pub(crate) fn pieces(&self) -> impl Iterator<Item = &Arc<Piece>> {
-        self.extents.values().filter_map(|extent| match &extent.source {
+        self.runs().filter_map(|(_, extent)| match &extent.source {
             Source::Piece { piece, .. } => Some(piece),
             Source::Clean { .. } => None,
         })

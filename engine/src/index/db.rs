@@ -4,10 +4,10 @@
 //! file, and the journal still has them; before a journal segment goes, the WAL is checkpointed.
 //! No name, size or relation stands in clear: keys are record ids and hashes, rows are sealed.
 
-use crate::index::{Loaded, RowKey, Rows};
+use crate::index::{Loaded, RowKey, Rows, Table};
 use crate::journal::Sealer;
 use freehold_model::codec::from_slice;
-use rusqlite::{Connection, OpenFlags, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -93,6 +93,8 @@ impl Db {
         let db = Self { connection, sealer };
         let applied: i64 = db.connection.query_row("SELECT batch FROM applied", [], |row| row.get(0))?;
         db.read(rows)?;
+        // Going over all rows filled the page cache, which the writer has little use for.
+        db.connection.execute_batch("PRAGMA shrink_memory")?;
         let applied = u64::try_from(applied).map_err(|_| IndexError::Damaged)?;
         Ok((db, Loaded { applied, is_new: is_new || version == 0 }))
     }
@@ -107,6 +109,21 @@ impl Db {
             rows.row(from_slice(&plain).map_err(|_| IndexError::Damaged)?);
         }
         Ok(())
+    }
+
+    /// The encoded images of nodes, those there are.
+    pub(crate) fn nodes(&self, keys: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, IndexError> {
+        let kind = Table::Nodes as u8;
+        let mut query =
+            self.connection.prepare_cached("SELECT sealed FROM row WHERE kind = ?1 AND key = ?2")?;
+        let mut found = Vec::new();
+        for key in keys {
+            let sealed: Option<Vec<u8>> = query.query_row(params![kind, key], |row| row.get(0)).optional()?;
+            if let Some(sealed) = sealed {
+                found.push(self.sealer.open_row(kind, key, &sealed).ok_or(IndexError::Damaged)?);
+            }
+        }
+        Ok(found)
     }
 
     /// Writes rows and the batch they belong to, all or nothing.

@@ -12,16 +12,17 @@ mod db;
 mod tests;
 
 use crate::journal::Sealer;
-use crate::journal::item::Item;
+use crate::journal::item::{Item, NodeImage};
 use db::Db;
 pub(crate) use db::IndexError;
 use freehold_crypto::VaultKeyring;
-use freehold_model::codec::to_vec;
+use freehold_model::codec::{from_slice, to_vec};
 use freehold_model::{FileId, RecordId};
 use parking_lot::{Condvar, Mutex};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -43,10 +44,26 @@ pub(crate) enum Table {
 
 type RowKey = (Table, Vec<u8>);
 
+/// What the writer does in one round.
+struct Work {
+    rows: BTreeMap<RowKey, Option<Vec<u8>>>,
+    reads: Vec<Read>,
+    batch: u64,
+    wants_sync: bool,
+    stop: bool,
+}
+
+/// Rows somebody waits for.
+struct Read {
+    keys: Vec<Vec<u8>>,
+    answer: Sender<Result<Vec<Vec<u8>>, IndexError>>,
+}
+
 #[derive(Default)]
 struct State {
     /// Encoded rows to write; `None` removes.
     rows: BTreeMap<RowKey, Option<Vec<u8>>>,
+    reads: Vec<Read>,
     submitted: u64,
     applied: u64,
     durable: u64,
@@ -130,6 +147,35 @@ impl Index {
         }
     }
 
+    /// The images of nodes, as they were submitted last; those there are. Blocks for a transaction.
+    ///
+    /// # Errors
+    /// `Disk`, `Damaged`; `Disk` also when what was submitted cannot be written.
+    pub(crate) fn nodes(&self, files: &BTreeSet<FileId>) -> Result<Vec<NodeImage>, IndexError> {
+        let mut keys: Vec<Vec<u8>> = files.iter().map(|file| self.record_key(file)).collect();
+        let (answer, rows) = channel();
+        let mut found = Vec::new();
+        {
+            let mut state = self.shared.state.lock();
+            keys.retain(|key| match state.rows.get(&(Table::Nodes, key.clone())) {
+                Some(row) => {
+                    found.extend(row.clone());
+                    false
+                }
+                None => true,
+            });
+            // After the rows on their way to the file now.
+            state.reads.push(Read { keys, answer });
+        }
+        self.shared.changed.notify_all();
+        found.extend(rows.recv().map_err(|_| IndexError::Disk)??);
+        let images = found.iter().map(|row| match from_slice(row) {
+            Ok(Item::Node(image)) => Ok(image),
+            _ => Err(IndexError::Damaged),
+        });
+        images.collect()
+    }
+
     /// The last batch that is in the database file for good: older journal state may go.
     pub(crate) fn durable(&self) -> u64 {
         self.shared.state.lock().durable
@@ -185,12 +231,24 @@ impl Drop for Index {
     }
 }
 
+impl State {
+    /// Whether somebody waits.
+    const fn is_asked(&self) -> bool {
+        self.wants_sync || self.stop || !self.reads.is_empty()
+    }
+}
+
 impl Shared {
     /// The writer: takes all rows at once, one transaction each round.
     fn run(&self, mut db: Db) {
         loop {
-            let (rows, batch, wants_sync, stop) = self.next();
+            let Work { rows, reads, batch, wants_sync, stop } = self.next();
             let written = rows.is_empty() || db.apply(&rows, batch).is_ok();
+            for Read { keys, answer } in reads {
+                let read = if written { db.nodes(&keys) } else { Err(IndexError::Disk) };
+                // Whoever asked may have given up.
+                drop(answer.send(read));
+            }
             let synced = written && (wants_sync || stop) && db.checkpoint().is_ok();
             let mut state = self.state.lock();
             if written {
@@ -217,15 +275,16 @@ impl Shared {
     }
 
     /// Waits for work.
-    fn next(&self) -> (BTreeMap<RowKey, Option<Vec<u8>>>, u64, bool, bool) {
+    fn next(&self) -> Work {
         let mut state = self.state.lock();
-        while state.rows.is_empty() && !state.wants_sync && !state.stop && state.applied >= state.submitted {
+        while state.rows.is_empty() && !state.is_asked() && state.applied >= state.submitted {
             self.changed.wait(&mut state);
         }
         // Let a burst gather: one transaction for many batches.
         let until = Instant::now() + limits::INDEX_GATHER;
-        while !state.wants_sync && !state.stop && !self.changed.wait_until(&mut state, until).timed_out() {}
-        let wants_sync = std::mem::take(&mut state.wants_sync);
-        (std::mem::take(&mut state.rows), state.submitted, wants_sync, state.stop)
+        while !state.is_asked() && !self.changed.wait_until(&mut state, until).timed_out() {}
+        let (wants_sync, reads) = (std::mem::take(&mut state.wants_sync), std::mem::take(&mut state.reads));
+        let rows = std::mem::take(&mut state.rows);
+        Work { rows, reads, batch: state.submitted, wants_sync, stop: state.stop }
     }
 }

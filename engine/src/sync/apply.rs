@@ -12,8 +12,9 @@ use crate::cut::refs::whole_manifest_refs;
 use crate::history::{Keep, ManifestList};
 use freehold_api::bulk::PushVersion;
 use freehold_api::control::Decision;
-use freehold_model::VersionHash;
+use freehold_model::{FileId, VersionHash};
 use freehold_vault::Body;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What became of a step.
@@ -69,9 +70,20 @@ impl Local {
         // The state speaks of every version of this step, so it waits until none is left over.
         let meta = state.filter(|_| orphans.is_empty()).map(|state| state.meta());
         let mut brake = self.brake.lock();
+        // Before anything is sorted: whatever fails leaves all as it was.
+        let spoken_of = ready.iter().chain(brake.held()).map(|version| version.record.file());
+        let spoken_of: BTreeSet<FileId> = spoken_of.collect();
+        let _awake = match self.volume.wake(spoken_of.iter()) {
+            Ok(awake) => awake,
+            Err(error) => {
+                let versions = ready.into_iter().chain(orphans).collect();
+                let undone = Some((Keep::default(), error.into()));
+                return Applied { orphans: versions, refused: 0, undone, is_lost: false };
+            }
+        };
         let mut sorted = brake.sort(&self.volume.lock(), ready);
         sorted.meta.extend(meta);
-        let outcome = self.volume.apply_remote(sorted.apply, sorted.meta);
+        let outcome = self.volume.apply_remote(sorted.apply, sorted.meta).expect("all were woken");
         drop(brake);
         Applied { orphans, refused: outcome.refused.len(), undone: None, is_lost: false }
     }
@@ -99,13 +111,15 @@ impl Local {
     /// `Io`, `NoSpace` when it may not be durable; it is written again by a later flush.
     pub(crate) fn decide_deletions(&self, decision: Decision) -> Result<Vec<HeldFiles>, FsError> {
         let mut brake = self.brake.lock();
+        let spoken_of: BTreeSet<FileId> = brake.held().map(|version| version.record.file()).collect();
+        let _awake = self.volume.wake(spoken_of.iter())?;
         let held = brake.held_files();
         let Sorted { apply, meta } = brake.take();
         if decision == Decision::Undo {
             let mut tables = self.volume.lock();
             apply.iter().for_each(|version| tables.assert_wanted(&version.record.file()));
         }
-        self.volume.apply_remote(apply, meta);
+        self.volume.apply_remote(apply, meta)?;
         drop(brake);
         self.volume.flush()?;
         Ok(held)

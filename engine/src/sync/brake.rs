@@ -113,6 +113,11 @@ impl Brake {
         self.files.iter().map(|(device, files)| (*device, files.len())).collect()
     }
 
+    /// The versions that are held.
+    pub(crate) fn held(&self) -> impl Iterator<Item = &RemoteVersion> {
+        self.parts.values().flatten()
+    }
+
     fn count(&mut self, tables: &Tables) {
         self.files.clear();
         for version in self.parts.values().flatten() {
@@ -123,7 +128,7 @@ impl Brake {
     }
 
     fn held_hashes(&self) -> BTreeSet<VersionHash> {
-        self.parts.values().flatten().map(|version| version.version).collect()
+        self.held().map(|version| version.version).collect()
     }
 
     /// Lets go what deletes nothing any more, and forgets what a newer version replaces.

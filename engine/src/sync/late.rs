@@ -68,6 +68,7 @@ impl Parts {
         blocking(move || {
             let judged = self.local.judge_late(&account, &state)?;
             let versions = judged.late_versions();
+            let _awake = self.volume.wake_showing(&versions)?;
             // Before the records are due: the commit that carries them carries the lists of what is uploaded.
             let contents = self.volume.lock().contents_shown_of(&versions);
             for content in contents {

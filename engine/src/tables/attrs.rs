@@ -6,6 +6,7 @@
 
 use crate::tables::Tables;
 use crate::tables::node::{Node, record_time};
+use crate::tables::nodes::Peek;
 use crate::{FsError, Ino, Kind, SetTimes};
 use freehold_model::{Stamp, limits};
 use freehold_vault::record::{Owner, RecordError};
@@ -100,13 +101,15 @@ impl Tables {
 
     /// The value of an extended attribute.
     #[must_use]
-    pub fn xattr(&self, ino: Ino, name: &[u8]) -> Option<&[u8]> {
-        self.nodes.get(ino)?.record.xattr(name)
+    pub fn xattr(&self, ino: Ino, name: &[u8]) -> Option<Vec<u8>> {
+        self.nodes.peek(ino)?.record.xattr(name).map(<[u8]>::to_vec)
     }
 
     /// The names of the extended attributes, in order.
-    pub fn xattrs(&self, ino: Ino) -> impl Iterator<Item = &[u8]> {
-        self.nodes.get(ino).into_iter().flat_map(|node| node.record.xattrs().map(|(name, _)| name))
+    #[must_use]
+    pub fn xattrs(&self, ino: Ino) -> Vec<Vec<u8>> {
+        let names = |node: Peek<'_>| node.record.xattrs().map(|(name, _)| name.to_vec()).collect();
+        self.nodes.peek(ino).map(names).unwrap_or_default()
     }
 
     /// Sets an extended attribute.

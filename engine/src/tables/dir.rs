@@ -18,9 +18,12 @@ pub(crate) struct Entry {
     cookie: u64,
 }
 
-/// Entries of one directory; empty for every other kind of node.
+/// Entries of one directory; empty, and no larger than a pointer, for every other kind of node.
 #[derive(Debug, Default)]
-pub(crate) struct Directory {
+pub(crate) struct Directory(Option<Box<Entries>>);
+
+#[derive(Debug, Default)]
+struct Entries {
     by_name: HashMap<Arc<[u8]>, Entry>,
     by_cookie: BTreeMap<u64, Arc<[u8]>>,
     last_cookie: u64,
@@ -30,54 +33,58 @@ pub(crate) struct Directory {
 impl Directory {
     /// Adds an entry under a name that is free.
     pub(crate) fn insert(&mut self, name: Arc<[u8]>, ino: Ino, is_dir: bool) {
-        let cookie = self.last_cookie.max(FIRST_COOKIE - 1) + 1;
-        self.last_cookie = cookie;
-        let old = self.by_name.insert(Arc::clone(&name), Entry { ino, is_dir, cookie });
+        let entries = self.0.get_or_insert_default();
+        let cookie = entries.last_cookie.max(FIRST_COOKIE - 1) + 1;
+        entries.last_cookie = cookie;
+        let old = entries.by_name.insert(Arc::clone(&name), Entry { ino, is_dir, cookie });
         assert!(old.is_none(), "an entry is inserted under a free name only");
-        self.by_cookie.insert(cookie, name);
-        self.subdirs += u32::from(is_dir);
+        entries.by_cookie.insert(cookie, name);
+        entries.subdirs += u32::from(is_dir);
     }
 
     /// Removes an entry.
     pub(crate) fn remove(&mut self, name: &[u8]) -> Option<Entry> {
-        let entry = self.by_name.remove(name)?;
-        self.by_cookie.remove(&entry.cookie);
-        self.subdirs -= u32::from(entry.is_dir);
+        let entries = self.0.as_mut()?;
+        let entry = entries.by_name.remove(name)?;
+        entries.by_cookie.remove(&entry.cookie);
+        entries.subdirs -= u32::from(entry.is_dir);
         Some(entry)
     }
 
     /// Points a name at another node of the same kind and keeps its cookie.
     pub(crate) fn replace(&mut self, name: &[u8], ino: Ino) {
-        if let Some(entry) = self.by_name.get_mut(name) {
+        if let Some(entry) = self.0.as_mut().and_then(|entries| entries.by_name.get_mut(name)) {
             entry.ino = ino;
         }
     }
 
     /// What the name leads to.
     pub(crate) fn entry(&self, name: &[u8]) -> Option<Entry> {
-        self.by_name.get(name).copied()
+        self.0.as_ref()?.by_name.get(name).copied()
     }
 
     /// Entries with a cookie above `after`, in cookie order.
     pub(crate) fn after(&self, after: u64) -> impl Iterator<Item = (u64, &Arc<[u8]>, Ino)> {
         let from = after.saturating_add(1);
-        self.by_cookie
-            .range(from..)
-            .filter_map(|(cookie, name)| Some((*cookie, name, self.by_name.get(name)?.ino)))
+        self.0.iter().flat_map(move |entries| {
+            let listed = entries.by_cookie.range(from..);
+            listed.filter_map(|(cookie, name)| Some((*cookie, name, entries.by_name.get(name)?.ino)))
+        })
     }
 
     /// The entries that are directories, in no order.
     pub(crate) fn dirs(&self) -> impl Iterator<Item = Ino> {
-        self.by_name.values().filter(|entry| entry.is_dir).map(|entry| entry.ino)
+        let all = self.0.iter().flat_map(|entries| entries.by_name.values());
+        all.filter(|entry| entry.is_dir).map(|entry| entry.ino)
     }
 
     /// Number of entries.
     pub(crate) fn len(&self) -> usize {
-        self.by_name.len()
+        self.0.as_ref().map_or(0, |entries| entries.by_name.len())
     }
 
     /// Number of entries that are directories.
-    pub(crate) const fn subdirs(&self) -> u32 {
-        self.subdirs
+    pub(crate) fn subdirs(&self) -> u32 {
+        self.0.as_ref().map_or(0, |entries| entries.subdirs)
     }
 }

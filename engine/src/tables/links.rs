@@ -62,6 +62,7 @@ impl Tables {
         let node = self.change(ino)?;
         let is_dir = node.is_dir();
         node.ctime = now;
+        node.links.reserve_exact(1);
         node.links.push(Link { dir, name: Arc::clone(&name), id });
         self.needs_show |= !self.is_plain;
         let parent = self.change(dir)?;

@@ -8,6 +8,7 @@
 //! that existed.
 
 pub(crate) mod attrs;
+pub(crate) mod buried;
 mod burst;
 pub(crate) mod conflicts;
 pub(crate) mod dir;
@@ -62,6 +63,8 @@ pub struct Author {
 pub struct Tables {
     pub(crate) nodes: Nodes,
     pub(crate) by_file: HashMap<FileId, Ino>,
+    /// Deleted files that are not in the two above.
+    pub(crate) buried: buried::Buried,
     pub(crate) next_ino: Ino,
     pub(crate) now: Time,
     pub(crate) author: Author,
@@ -126,6 +129,7 @@ impl Tables {
         let mut tables = Self {
             nodes: Nodes::default(),
             by_file: HashMap::new(),
+            buried: buried::Buried::default(),
             next_ino: ROOT + 1,
             now,
             author,
@@ -167,10 +171,15 @@ impl Tables {
     }
 
     /// Looks at `count` open nodes and packs those that are settled and that nobody has asked for since the
-    /// last look.
+    /// last look; deletions among them are buried. No flush may be under way: the index must have heard of
+    /// whatever is not dirty.
     pub(crate) fn pack(&mut self, count: usize) {
         let (dirty, waiting, uncut) = (&self.dirty, &self.waiting, &self.uncut);
-        self.nodes.pack(count, |ino| dirty.contains(&ino) || waiting.contains(&ino) || uncut.contains(&ino));
+        let is_busy = |ino| dirty.contains(&ino) || waiting.contains(&ino) || uncut.contains(&ino);
+        let deleted = self.nodes.pack(count, is_busy);
+        if self.buried.is_open() {
+            deleted.into_iter().for_each(|ino| self.bury(ino));
+        }
     }
 
     /// The node for a change of local state: marks it for the next flush.
@@ -244,7 +253,7 @@ impl Tables {
 
     /// The next inode number.
     pub(crate) fn take_ino(&mut self) -> Result<Ino, FsError> {
-        if self.nodes.len() >= limits::NODES_MAX {
+        if self.node_count() >= limits::NODES_MAX {
             return Err(FsError::NoSpace);
         }
         let ino = self.next_ino;
@@ -255,10 +264,10 @@ impl Tables {
     /// The attributes of a node.
     #[must_use]
     pub fn attr(&self, ino: Ino) -> Option<Attr> {
-        let node = self.nodes.get(ino)?;
+        let node = self.nodes.peek(ino)?;
         let mut attr = node.attr();
         if attr.kind == Kind::File {
-            attr.blocks = self.blocks_here(node);
+            attr.blocks = self.blocks_here(&node);
         }
         if ino == ROOT && (attr.uid, attr.gid) == (0, 0) {
             (attr.uid, attr.gid) = (self.owner.uid, self.owner.gid);
@@ -269,7 +278,7 @@ impl Tables {
     /// What a node is.
     #[must_use]
     pub fn kind(&self, ino: Ino) -> Option<Kind> {
-        self.nodes.get(ino).map(Node::kind)
+        self.nodes.peek(ino).map(|node| node.kind())
     }
 
     /// The node a name in a directory leads to.
@@ -312,8 +321,8 @@ impl Tables {
 
     /// A symlink's target.
     #[must_use]
-    pub fn target(&self, ino: Ino) -> Option<&[u8]> {
-        self.nodes.get(ino)?.record.target()
+    pub fn target(&self, ino: Ino) -> Option<Vec<u8>> {
+        self.nodes.peek(ino)?.record.target().map(<[u8]>::to_vec)
     }
 
     /// Calls `each` with cookie, name and attributes of the entries after a cookie, until it breaks.
@@ -330,10 +339,10 @@ impl Tables {
         }
     }
 
-    /// Number of nodes, deleted ones the server still has to hear of included.
+    /// Number of nodes, deleted ones included.
     #[must_use]
     pub fn node_count(&self) -> usize {
-        self.nodes.len()
+        self.nodes.len() + self.buried.len()
     }
 }
 

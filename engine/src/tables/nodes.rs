@@ -7,6 +7,7 @@
 
 use crate::Ino;
 use crate::limits;
+use crate::tables::buried::is_buriable;
 use crate::tables::node::Node;
 use crate::tables::packed::Packed;
 use freehold_model::VersionHash;
@@ -170,8 +171,10 @@ impl Nodes {
         self.queue.borrow().len().saturating_sub(limits::NODES_OPEN)
     }
 
-    /// Looks at `count` open nodes and packs those that are settled, not busy and not in use.
-    pub(crate) fn pack(&mut self, count: usize, is_busy: impl Fn(Ino) -> bool) {
+    /// Looks at `count` open nodes and packs those that are settled, not busy and not in use; those among
+    /// them that can be buried.
+    pub(crate) fn pack(&mut self, count: usize, is_busy: impl Fn(Ino) -> bool) -> Vec<Ino> {
+        let mut buriable = Vec::new();
         for _ in 0..count {
             let Some(ino) = self.queue.get_mut().pop_front() else { break };
             let Some(slot) = self.slots.get_mut(&ino) else { continue };
@@ -181,10 +184,15 @@ impl Nodes {
             }
             // One that is not settled comes back with the change that settles it.
             slot.is_queued.set(false);
-            if !is_busy(ino) {
-                slot.pack();
+            if is_busy(ino) {
+                continue;
+            }
+            let is_gone = slot.lookups == 0 && slot.open.get().is_some_and(|node| is_buriable(node));
+            if slot.pack() && is_gone {
+                buriable.push(ino);
             }
         }
+        buriable
     }
 }
 
@@ -200,14 +208,17 @@ impl Slot {
         }
     }
 
-    fn pack(&mut self) {
-        let Some(node) = self.open.get() else { return };
-        if self.packed.is_none() {
+    /// Packs the node if it is settled; whether it is packed.
+    fn pack(&mut self) -> bool {
+        if let Some(node) = self.open.get()
+            && self.packed.is_none()
+        {
             self.packed = Packed::of(node);
         }
         if self.packed.is_some() {
             self.open.take();
         }
+        self.packed.is_some()
     }
 }
 

@@ -45,9 +45,9 @@ impl Packed {
             Here::All => ALL_HERE,
             Here::Part(_) => PART_HERE,
         };
-        let flags = u8::from(shows_record_time) * SHOWS_RECORD_TIME
-            | u8::from(node.sync.has_version) * HAS_VERSION
-            | here;
+        let flag = |is_set, flag| if is_set { flag } else { 0 };
+        let flags =
+            flag(shows_record_time, SHOWS_RECORD_TIME) | flag(node.sync.has_version, HAS_VERSION) | here;
         let record = Zeroizing::new(node.record.to_bytes());
         // Room for all of it: a vector that grows would leave copies of keys behind.
         let names: usize = links.iter().map(|(_, name)| 12 + name.len()).sum();

@@ -40,6 +40,7 @@ impl Tables {
         }
         for remote in versions {
             let file = remote.record.file();
+            assert!(self.buried.heads(&file).is_none(), "whoever speaks of a buried file wakes it first");
             match self.by_file.get(&file).copied() {
                 Some(ino) => match self.merge(ino, remote, notices) {
                     Some(true) => {}

@@ -44,7 +44,8 @@ impl Tables {
             }
         }
         let is_gone = |ino: &Ino| self.nodes.peek(*ino).is_none_or(|node| is_whole(&node));
-        changed.iter().all(is_gone) && coming.into_iter().all(|(ino, name)| self.show_asked(ino, &name, notices))
+        changed.iter().all(is_gone)
+            && coming.into_iter().all(|(ino, name)| self.show_asked(ino, &name, notices))
     }
 
     /// Hides the names a node is shown under but does not ask for; those it asks for and is not shown under.

@@ -221,6 +221,7 @@ impl Tables {
         let Some(node) = self.nodes.get_mut(ino) else { return };
         let is_dir = node.is_dir();
         let when = placed_at(&node.record, &link);
+        node.links.reserve_exact(1);
         node.links.push(Link { dir, name: Arc::clone(&name), id: link });
         if let Some(parent) = self.nodes.get_mut(dir) {
             parent.children.insert(Arc::clone(&name), ino, is_dir);

@@ -292,6 +292,7 @@ impl Tables {
             // Changes since then have later dots than any in the batch.
             sync.dirty_since = if sync.writes == sent.writes { 0 } else { batch.taken_at + 1 };
             sync.heads.retain(|head| !sent.supersedes.contains(head));
+            sync.heads.reserve_exact(1);
             sync.heads.push(*version);
             sync.unplaced.push(*version);
             sync.replaced_by = None;
@@ -387,13 +388,15 @@ impl Tables {
     /// Versions of a node that nothing known supersedes.
     #[must_use]
     pub fn heads(&self, file: &FileId) -> &[VersionHash] {
-        self.by_file.get(file).and_then(|ino| self.nodes.get(*ino)).map_or(&[], |node| &node.sync.heads)
+        let node = self.by_file.get(file).and_then(|ino| self.nodes.get(*ino));
+        node.map(|node| &*node.sync.heads).or_else(|| self.buried.heads(file)).unwrap_or_default()
     }
 
     /// Every node's file id with its heads, in no order: what the heads root is made from.
     pub fn all_heads(&self) -> impl Iterator<Item = (FileId, Vec<VersionHash>)> {
         let heads = self.by_file.iter().map(|(file, ino)| (*file, self.nodes.heads(*ino)));
-        heads.filter(|(_, heads)| !heads.is_empty())
+        let buried = self.buried.iter().map(|(file, heads)| (*file, heads.to_vec()));
+        heads.chain(buried).filter(|(_, heads)| !heads.is_empty())
     }
 
     /// Starts another life of this device: unsent changes go out again under it.

@@ -132,7 +132,7 @@ fn xattr_modes_are_obeyed() {
     tables.set_xattr(ROOT, b"user.a", b"1", XattrMode::Create).expect("new");
     assert_eq!(tables.set_xattr(ROOT, b"user.a", b"2", XattrMode::Create), Err(FsError::XattrExists));
     tables.set_xattr(ROOT, b"user.a", b"2", XattrMode::Set).expect("any");
-    assert_eq!(tables.xattr(ROOT, b"user.a"), Some(&b"2"[..]));
+    assert_eq!(tables.xattr(ROOT, b"user.a"), Some(b"2".to_vec()));
     assert_eq!(
         tables.set_xattr(ROOT, b"user.b", &vec![0; 20_000], XattrMode::Set),
         Err(FsError::XattrTooBig)

@@ -183,13 +183,14 @@ impl Volume {
         }
         self.collect(local);
         self.count_residence();
-        self.pack();
+        self.pack(local);
     }
 
     /// Packs the nodes that too many are open of, a lock for each slice of them.
-    fn pack(&self) {
+    fn pack(&self, local: &Local) {
         let surplus = self.tables.lock().nodes.surplus();
         for at in (0..surplus).step_by(limits::PACKED_AT_ONCE) {
+            let _no_flush = local.flusher.lock();
             self.tables.lock().pack(limits::PACKED_AT_ONCE.min(surplus - at));
         }
     }

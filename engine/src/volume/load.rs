@@ -11,6 +11,7 @@ use crate::journal::item::{BodyImage, BodyMode, BodyOp, Item, NodeImage, Run};
 use crate::journal::replay::Origin;
 use crate::journal::{Loc, Segments};
 use crate::tables::Tables;
+use crate::tables::buried::is_buriable;
 use crate::tables::node::{Link, Node, Sync};
 use crate::tables::stand::Standing;
 use crate::tables::sync::OutboxEntry;
@@ -161,34 +162,28 @@ impl<'a> Loading<'a> {
 
     /// Makes a node of an image.
     fn node(&mut self, image: NodeImage, segment: u64) {
-        // Only this device's own key seals images; one that does not decode is of another version
-        // of the program, and its file will come back with the heads.
-        let Ok(record) = Record::from_bytes(&image.record) else { return };
-        self.forget(&image.file);
-        let ino = if image.file == record::ROOT { ROOT } else { image.ino };
-        let tables = &mut self.tables;
-        let mut node = Node::new(ino, record, tables.now);
-        (node.atime, node.mtime, node.ctime) = (image.atime, image.mtime, image.ctime);
-        node.sync = Sync {
-            dirty_since: image.dirty_since,
-            heads: image.heads,
-            unplaced: image.unplaced,
-            has_version: node.body.size > 0,
-            image_segment: segment,
-            ..Sync::default()
-        };
+        let file = image.file;
+        let Some(mut node) = node_of(image, segment, self.tables.now) else { return };
+        self.forget(&file);
+        let (ino, tables) = (node.ino, &mut self.tables);
         tables.seen.join(node.record.context());
         if node.sync.is_waiting() {
             tables.waiting.insert(ino);
         }
         tables.next_ino = tables.next_ino.max(ino + 1);
-        tables.by_file.insert(image.file, ino);
+        // Whatever a row says, the index has.
+        if tables.buried.has_index && segment == 0 && is_buriable(&node) && !node.sync.is_waiting() {
+            tables.buried.insert(file, node.sync.heads);
+            return;
+        }
+        tables.by_file.insert(file, ino);
         node.links = self.names.note(&node);
         tables.nodes.insert_packed(ino, node);
     }
 
     /// Takes an earlier state of a file out again.
     fn forget(&mut self, file: &FileId) {
+        self.tables.buried.remove(file);
         let Some(ino) = self.tables.by_file.remove(file) else { return };
         self.tables.nodes.remove(ino);
         self.tables.waiting.remove(&ino);
@@ -306,6 +301,24 @@ fn show(tables: &mut Tables, names: Names) {
             (node.mtime, node.ctime) = (mtime, ctime);
         }
     }
+}
+
+/// The node of an image. Only this device's own key seals images; one that does not decode is of another
+/// version of the program, and its file will come back with the heads.
+pub(crate) fn node_of(image: NodeImage, segment: u64, now: Time) -> Option<Node> {
+    let record = Record::from_bytes(&image.record).ok()?;
+    let ino = if image.file == record::ROOT { ROOT } else { image.ino };
+    let mut node = Node::new(ino, record, now);
+    (node.atime, node.mtime, node.ctime) = (image.atime, image.mtime, image.ctime);
+    node.sync = Sync {
+        dirty_since: image.dirty_since,
+        heads: image.heads,
+        unplaced: image.unplaced,
+        has_version: node.body.size > 0,
+        image_segment: segment,
+        ..Sync::default()
+    };
+    Some(node)
 }
 
 /// The source of a run; `None` when its bytes are gone.

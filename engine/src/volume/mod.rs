@@ -16,6 +16,7 @@ mod readahead;
 mod sync;
 #[cfg(test)]
 mod tests;
+pub(crate) mod wake;
 
 pub use io::{Preallocate, ReadDone};
 pub use open::VolumeOptions;

@@ -185,9 +185,8 @@ impl Volume {
             damaged_segments: report.damaged_segments.clone(),
             ..Recovery::default()
         };
-        let owner = Owner { uid: options.uid, gid: options.gid };
-        let now = options.clock.now();
-        let fresh = || Tables::new(options.author, owner, now, Box::new(OsEntropy));
+        let has_index = index.is_some();
+        let fresh = || empty(&options, has_index);
         let mut loading = Loading::new(&fresh);
         let opened = index
             .map(|path| open_index(&path, &sealer, &options.keyring, report.first_batch, &mut loading))
@@ -258,6 +257,14 @@ impl Volume {
         }
         Ok(())
     }
+}
+
+/// Tables with nothing but a root.
+fn empty(options: &VolumeOptions, has_index: bool) -> Tables {
+    let owner = Owner { uid: options.uid, gid: options.gid };
+    let mut tables = Tables::new(options.author, owner, options.clock.now(), Box::new(OsEntropy));
+    tables.buried.has_index = has_index;
+    tables
 }
 
 /// Proves that the local key is the one this state was sealed with, before anything is touched.

@@ -304,7 +304,16 @@ impl Volume {
     /// Merges remote versions, stores sync state with them, and tells the mount.
     ///
     /// Both become durable together, with the next flush; until then a crash forgets both.
-    pub fn apply_remote(&self, versions: Vec<RemoteVersion>, meta: Vec<(MetaKey, Vec<u8>)>) -> ApplyOutcome {
+    ///
+    /// # Errors
+    /// `Io` when the local state of a file that was deleted long ago cannot be read; nothing was merged then.
+    pub fn apply_remote(
+        &self,
+        versions: Vec<RemoteVersion>,
+        meta: Vec<(MetaKey, Vec<u8>)>,
+    ) -> Result<ApplyOutcome, FsError> {
+        let files: BTreeSet<FileId> = versions.iter().map(|version| version.record.file()).collect();
+        let _awake = self.wake(files.iter())?;
         let mut notices = BTreeSet::new();
         let refused = {
             let mut tables = self.lock();
@@ -313,7 +322,7 @@ impl Volume {
             refused
         };
         self.tell(notices);
-        ApplyOutcome { refused }
+        Ok(ApplyOutcome { refused })
     }
 
     /// Shows names again after local changes in a tree with conflicts: removing one of two files of

@@ -175,14 +175,15 @@ impl Inherited {
     pub(super) fn from(tables: &Tables, parent: Ino, kind: Kind, mode: u32, umask: u32) -> Self {
         // A symlink has no permissions to speak of.
         let stored = if kind == Kind::Symlink { None } else { tables.xattr(parent, DEFAULT) };
-        let Some((stored, list)) = stored.and_then(|stored| Some((stored, Acl::decode(stored).ok()?))) else {
+        let Some((list, stored)) = stored.and_then(|stored| Some((Acl::decode(&stored).ok()?, stored)))
+        else {
             let umask = if kind == Kind::Symlink { 0 } else { umask };
             return Self { mode: mode & !umask, access: None, default: None };
         };
         Self {
             mode: mode & (list.mode() | !0o777),
-            default: (kind == Kind::Dir).then(|| stored.to_vec()),
-            access: (!list.is_minimal()).then(|| stored.to_vec()),
+            default: (kind == Kind::Dir).then(|| stored.clone()),
+            access: (!list.is_minimal()).then_some(stored),
         }
     }
 
@@ -201,10 +202,10 @@ impl Inherited {
 pub(super) fn read(tables: &Tables, attr: &Attr, name: &[u8]) -> Result<Vec<u8>, Errno> {
     let stored = tables.xattr(attr.ino, name).ok_or(Errno::NODATA)?;
     if name != ACCESS {
-        return Ok(stored.to_vec());
+        return Ok(stored);
     }
     // One that is not well-formed came from elsewhere and grants nothing.
-    let list = Acl::decode(stored).map_err(|_| Errno::NODATA)?;
+    let list = Acl::decode(&stored).map_err(|_| Errno::NODATA)?;
     Ok(list.under(attr.mode).encode())
 }
 

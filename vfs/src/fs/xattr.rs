@@ -63,7 +63,7 @@ impl Filesystem {
             Space::Freehold => freehold_xattr(&tables, ino, name),
             Space::Pin => Ok(word(tables.effective_pin(ino))),
             Space::Acl => acl::read(&tables, &attr, name),
-            Space::Stored => tables.xattr(ino, name).map(<[u8]>::to_vec).ok_or(Errno::NODATA),
+            Space::Stored => tables.xattr(ino, name).ok_or(Errno::NODATA),
         }
     }
 
@@ -111,8 +111,9 @@ impl Filesystem {
         let tables = self.volume.lock();
         tables.kind(ino).ok_or(Errno::STALE)?;
         let mut list = Vec::new();
-        for name in tables.xattrs(ino).filter(|name| caller.is_root() || !name.starts_with(TRUSTED)) {
-            list.extend_from_slice(name);
+        let names = tables.xattrs(ino).into_iter();
+        for name in names.filter(|name| caller.is_root() || !name.starts_with(TRUSTED)) {
+            list.extend_from_slice(&name);
             list.push(0);
         }
         Ok(list)

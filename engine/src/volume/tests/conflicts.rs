@@ -195,7 +195,7 @@ fn exchange_all(from: &Arc<Volume>, to: &Arc<Volume>) {
         supersedes: Vec::new(),
         record,
     });
-    to.apply_remote(remote.collect(), Vec::new());
+    to.apply_remote(remote.collect(), Vec::new()).expect("nothing is buried");
 }
 
 #[test]

@@ -1,0 +1,94 @@
+//! Deletions that leave memory: nothing that is decided by them may change.
+
+use super::remote::{cut_all, exchange, version_of};
+use crate::testing::{Rig, file, names, read};
+use crate::{ROOT, RemoteVersion, Volume};
+use freehold_model::{FileId, VersionHash};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+fn with_index(number: u8, dir: &tempfile::TempDir) -> Rig {
+    Rig { index: Some(dir.path().join("index.db")), ..Rig::device(number) }
+}
+
+/// Everything settled is packed, and every settled deletion buried.
+fn settle(volume: &Volume) {
+    volume.fsync(None).expect("a healthy disk");
+    // Once to forget that they were used, once to pack them.
+    (0..2).for_each(|_| volume.tables.lock().pack(1_000));
+}
+
+fn heads(volume: &Volume) -> BTreeMap<FileId, Vec<VersionHash>> {
+    volume.lock().all_heads().collect()
+}
+
+/// Two devices with a file that both know, which the first then deletes and buries; the file.
+fn deleted_on_a(a: &Arc<Volume>, b: &Arc<Volume>) -> FileId {
+    let ino = a.lock().insert(ROOT, b"f", file()).expect("free");
+    a.write(ino, 0, b"first").expect("room");
+    let id = a.lock().file_id(ino).expect("there");
+    exchange(a, b);
+    a.lock().remove_link(ROOT, b"f").expect("there");
+    exchange(a, &Rig::device(9).open());
+    settle(a);
+    assert_eq!(a.tables.lock().buried.len(), 1);
+    assert!(!a.tables.lock().by_file.contains_key(&id));
+    id
+}
+
+#[test]
+fn an_edit_that_had_not_seen_a_buried_deletion_brings_the_file_back() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (a, b) = (with_index(1, &dir).open(), Rig::device(2).open());
+    deleted_on_a(&a, &b);
+    let there = b.lock().child(ROOT, b"f").expect("not deleted here yet");
+    b.write(there, 0, b"later").expect("room");
+    exchange(&b, &a);
+    let back = a.lock().child(ROOT, b"f").expect("an edit beats a deletion");
+    assert_eq!(read(&a, back), Ok(b"later".to_vec()));
+}
+
+#[test]
+fn a_write_that_a_buried_deletion_had_seen_does_not_bring_the_file_back() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (a, b) = (with_index(1, &dir).open(), Rig::device(2).open());
+    deleted_on_a(&a, &b);
+    let there = b.lock().child(ROOT, b"f").expect("not deleted here yet");
+    let record = b.tables.lock().nodes.get(there).expect("there").record.clone();
+    let again = RemoteVersion { version: version_of(&record), supersedes: Vec::new(), record };
+    a.apply_remote(vec![again], Vec::new()).expect("the index is there");
+    assert_eq!(names(&a, ROOT), Vec::<String>::new());
+}
+
+#[test]
+fn buried_files_count_among_the_heads_before_and_after_a_start() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let rig = with_index(1, &dir);
+    let (a, b) = (rig.open(), Rig::device(2).open());
+    let kept = a.lock().insert(ROOT, b"kept", file()).expect("free");
+    a.write(kept, 0, b"bytes").expect("room");
+    let id = deleted_on_a(&a, &b);
+    let before = heads(&a);
+    assert!(before.contains_key(&id) && before.len() == 2, "a file and a deletion: {before:?}");
+    assert_eq!(a.lock().heads(&id), before[&id]);
+    a.close().expect("a healthy disk");
+    drop(a);
+    let again = rig.on(rig.disk.reopened()).open();
+    assert_eq!(again.tables.lock().buried.len(), 1);
+    assert_eq!(heads(&again), before);
+}
+
+#[test]
+fn what_shows_a_late_version_is_woken_and_stays_awake_until_it_was_dealt_with() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (a, b) = (with_index(1, &dir).open(), Rig::device(2).open());
+    let id = deleted_on_a(&a, &b);
+    let late = heads(&a)[&id].iter().copied().collect();
+    let awake = a.wake_showing(&late).expect("the index is there");
+    settle(&a);
+    assert!(a.tables.lock().by_file.contains_key(&id));
+    a.lock().take_over(&late);
+    drop(awake);
+    cut_all(&a);
+    assert_eq!(a.lock().pending().dirty_records, 1);
+}
