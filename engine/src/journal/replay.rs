@@ -47,8 +47,10 @@ pub(crate) fn replay(
         let is_newest = index + 1 == journal.len();
         let Some(scan) = frame::scan(segment, &bytes, sealer) else {
             // A crash while the newest segment was created leaves no header; anywhere else its
-            // header was durable once.
-            if !is_newest || bytes.len() > frame::HEADER_LEN {
+            // header was durable once. It goes, lest it be anywhere else at the next start.
+            if is_newest && bytes.len() <= frame::HEADER_LEN {
+                segments.remove(segment.number)?;
+            } else {
                 set_aside(segments, segment.number, &bytes)?;
                 report.damaged_segments.push(segment.number);
             }

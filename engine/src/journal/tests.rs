@@ -161,6 +161,19 @@ fn leftovers_of_a_failed_flush_never_count() {
 }
 
 #[test]
+fn a_segment_that_a_power_cut_left_without_its_header_is_never_damage() {
+    let disk = TraceDisk::default();
+    write(&mut open(&disk, 0, [0; 32]), &[meta(1, 10)]);
+    for cut in 0..=disk.operations() {
+        let found = disk.cut(cut, 0);
+        let (items, report) = read(&found);
+        write(&mut open(&found, report.last_batch, report.chain), &[meta(2, 10)]);
+        let (again, report) = read(&found);
+        assert_eq!((again.len(), report.damaged_segments.len()), (items.len() + 1, 0), "cut {cut}");
+    }
+}
+
+#[test]
 fn a_missing_segment_is_damage() {
     let disk = TraceDisk::default();
     let mut writer = open(&disk, 0, [0; 32]);
