@@ -1,5 +1,7 @@
 //! Frames and items: what comes back, what is refused.
 
+mod spare;
+
 use crate::journal::frame::{self, FrameHeader, FrameKind, SegmentHeader};
 use crate::journal::item::{BodyImage, BodyMode, BodyOp, Item, NodeImage, Run, decode_all};
 use crate::journal::replay::replay;
