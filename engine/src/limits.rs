@@ -58,6 +58,22 @@ pub const FRAME_BYTES_MAX: usize = 48 * 1024 * 1024;
 /// A journal segment is followed by the next from this size on.
 pub const JOURNAL_SEGMENT_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Zeroes a journal segment has after a start: about fifty flushes of one small write each.
+pub const SPARE_BYTES_MIN: u64 = 256 * 1024;
+
+/// The segment after one that small flushes have filled has so many times its zeroes, up to
+/// [`JOURNAL_SEGMENT_BYTES`]: who flushes little takes little of the disk.
+pub const SPARE_GROWTH: u64 = 4;
+
+/// Zeroes written at a time: a flush that comes meanwhile waits for a millisecond of the disk.
+pub const SPARE_STEP_BYTES: u64 = 1024 * 1024;
+
+/// Batches that are larger on average take longer to write than a file takes to grow.
+pub const SPARE_BATCH_BYTES: u64 = 64 * 1024;
+
+/// A spare takes at most this share of the room that writers have.
+pub const SPARE_SHARE: u64 = 8;
+
 /// Journal segments kept before the oldest is compacted: what is still live in it is written again.
 pub const JOURNAL_SEGMENTS_MAX: usize = 8;
 

@@ -103,11 +103,8 @@ fn a_torn_journal_tail_costs_nothing_that_was_synced() -> Result<()> {
     file.sync_all()?;
     drop(file);
     device.kill()?;
-    let segment = files_ending(&device.home().join("client"), "").into_iter();
-    let journal = segment
-        .filter(|path| path.to_string_lossy().contains("/journal/"))
-        .max()
-        .context("a journal segment")?;
+    let segments = files_ending(&device.home().join("client"), ".journal");
+    let journal = segments.into_iter().max().context("a journal segment")?;
     let torn = pseudo_random(7, 777);
     File::options().append(true).open(&journal)?.write_all(&torn)?;
     device.restart()?;

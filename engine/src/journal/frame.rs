@@ -5,6 +5,8 @@
 //! carries, inside its seal, the chain value before it, so pieces are covered too and no frame of
 //! another time or place can be spliced in. The layout is drawn in docs/format.md.
 //!
+//! Behind the last batch the file may go on with zeroes, written before the first. They are no frame.
+//!
 //! Reading never trusts a length. A frame that fails with nothing valid after it is a torn tail; with
 //! a valid frame after it, it is damage.
 
@@ -142,7 +144,7 @@ pub(crate) fn scan(segment: &Segment, bytes: &[u8], sealer: &Sealer) -> Option<S
     let header_is_damaged = intact.is_none();
     let mut scan = Scan { header, header_is_damaged, found: Vec::new() };
     let mut chain = header.start();
-    while at < bytes.len() {
+    while !is_blank(bytes.get(at..).unwrap_or_default()) {
         let Some((frame, sealed)) = frame_at(bytes, at) else {
             let Some(next) = resync(segment, bytes, at + 1, sealer) else { break };
             at = next;
@@ -173,6 +175,11 @@ pub(crate) fn scan(segment: &Segment, bytes: &[u8], sealer: &Sealer) -> Option<S
         at = end;
     }
     Some(scan)
+}
+
+/// Whether nothing was written here. Zeroes with a frame behind them are not blank, but damage.
+pub(crate) fn is_blank(rest: &[u8]) -> bool {
+    rest.iter().all(|byte| *byte == 0)
 }
 
 /// The frame that starts at an offset, if its header makes sense and it fits.

@@ -15,6 +15,9 @@
 //! Ordered mode follows from that order: no durable batch names bytes that are not durable. One
 //! `fdatasync` serves every caller that waits. After a failed flush the segment is never written or
 //! trusted again; the next batch opens a new one and repeats the state of everything involved.
+//!
+//! Bytes written over bytes are durable sooner than ones that make a file longer, so the flush thread
+//! writes the next segment full of zeroes beforehand: [`spare`].
 
 pub(crate) mod frame;
 pub(crate) mod item;
@@ -22,6 +25,7 @@ pub(crate) mod replay;
 pub(crate) mod seal;
 pub(crate) mod segment;
 pub(crate) mod space;
+pub(crate) mod spare;
 pub(crate) mod staging;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -1,9 +1,10 @@
 //! Reading the journal back after a start.
 //!
 //! Segments are read oldest first. What a later segment's header disowns was never acknowledged and
-//! is skipped. A torn tail of the newest segment is cut; anything else that does not fit the chain
-//! is damage: the segment is copied to quarantine, the report names it, and reading goes on with
-//! the next frame that opens, because each node's last state stands for itself.
+//! is skipped. Zeroes behind the last batch of the newest segment are prepared room and a clean end,
+//! a torn tail of it is cut; anything else that does not fit the chain is damage: the segment is
+//! copied to quarantine, the report names it, and reading goes on with the next frame that opens,
+//! because each node's last state stands for itself.
 
 use crate::journal::frame::{self, Chain, Found, Scan};
 use crate::journal::item::{self, Item};
@@ -47,8 +48,10 @@ pub(crate) fn replay(
         let is_newest = index + 1 == journal.len();
         let Some(scan) = frame::scan(segment, &bytes, sealer) else {
             // A crash while the newest segment was created leaves no header; anywhere else its
-            // header was durable once.
-            if !is_newest || bytes.len() > frame::HEADER_LEN {
+            // header was durable once. It goes, lest it be anywhere else at the next start.
+            if is_newest && bytes.len() <= frame::HEADER_LEN {
+                segments.remove(segment.number)?;
+            } else {
                 set_aside(segments, segment.number, &bytes)?;
                 report.damaged_segments.push(segment.number);
             }
@@ -56,14 +59,15 @@ pub(crate) fn replay(
         };
         let end = acknowledged_end(&scan, is_newest);
         let damaged = apply(&scan, end, segment, limit, &mut report, &mut each);
-        let torn = (bytes.len() as u64).saturating_sub(end);
+        let rest = usize::try_from(end).ok().and_then(|end| bytes.get(end..)).unwrap_or_default();
         if damaged {
             set_aside(segments, segment.number, &bytes)?;
             report.damaged_segments.push(segment.number);
-        } else if is_newest && torn > 0 {
+        } else if is_newest && !rest.is_empty() {
+            // Prepared room is given back: the next batch opens a segment of its own.
             segment.file.set_len(end)?;
             segment.file.sync_data()?;
-            report.torn_bytes += torn;
+            report.torn_bytes += torn_bytes(rest);
         }
     }
     Ok(report)
@@ -103,6 +107,11 @@ fn read_all(segment: &Segment) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; len];
     segment.file.read_exact_at(0, &mut bytes)?;
     Ok(bytes)
+}
+
+/// Bytes of a batch that was never acknowledged. Zeroes at the end were there before it.
+fn torn_bytes(rest: &[u8]) -> u64 {
+    rest.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1)
 }
 
 /// Offset past the last batch that is complete.

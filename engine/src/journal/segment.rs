@@ -78,12 +78,33 @@ impl Segments {
 
     /// Creates the next segment; its name is durable on return.
     pub(crate) fn create(&mut self, kind: SegmentKind) -> io::Result<Arc<Segment>> {
-        let number = self.next;
-        self.next += 1;
+        let number = self.take_number();
         let file = self.disk.create(&Segment::name(kind, number))?;
         self.disk.sync_dir()?;
         let segment = Arc::new(Segment { kind, number, file });
         self.live.insert(number, Arc::clone(&segment));
+        Ok(segment)
+    }
+
+    /// A number nothing else gets.
+    pub(crate) const fn take_number(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+
+    /// Makes a file that has another name a journal segment; its name is durable on return.
+    pub(crate) fn adopt(
+        &mut self,
+        name: &str,
+        number: u64,
+        file: Arc<dyn DiskFile>,
+    ) -> io::Result<Arc<Segment>> {
+        let kind = SegmentKind::Journal;
+        self.disk.rename(name, &Segment::name(kind, number))?;
+        let segment = Arc::new(Segment { kind, number, file });
+        self.live.insert(number, Arc::clone(&segment));
+        self.disk.sync_dir()?;
         Ok(segment)
     }
 

@@ -3,8 +3,10 @@
 //! A file of allocated but unused blocks is kept on the disk. Writes and creates are admitted only
 //! while it exists and room is left besides it; when something fills the disk all the same, the
 //! file is given up and its blocks carry the journal through deletes, renames and flushes. It is
-//! allocated again, and writers are let in again, once there is room.
+//! allocated again, and writers are let in again, once there is room. A spare journal segment is
+//! prepared only where there is plenty, and given up before anybody hears that the disk is full.
 
+use crate::journal::spare::Spare;
 use crate::{FsError, limits};
 use freehold_store::Disk;
 use parking_lot::Mutex;
@@ -26,11 +28,19 @@ struct State {
     since_bytes: u64,
 }
 
+impl State {
+    fn has_room(&self, len: u64) -> bool {
+        self.held && self.free_bytes >= len.saturating_add(limits::RESERVE_MARGIN_BYTES)
+    }
+}
+
 /// Admits writes against the free space of the disk.
 pub(crate) struct Space {
     disk: Arc<dyn Disk>,
     reserve_bytes: u64,
     state: Mutex<State>,
+    /// The next journal segment. Locked after the state.
+    pub(crate) spare: Spare,
 }
 
 impl Space {
@@ -39,7 +49,8 @@ impl Space {
         let total = disk.space()?.total_bytes;
         let reserve_bytes = (total / 50).clamp(limits::RESERVE_BYTES_MIN, limits::RESERVE_BYTES_MAX);
         let state = State { held: false, free_bytes: 0, since_bytes: u64::MAX };
-        let space = Self { disk, reserve_bytes, state: Mutex::new(state) };
+        let spare = Spare::open(Arc::clone(&disk))?;
+        let space = Self { disk, reserve_bytes, state: Mutex::new(state), spare };
         // Left over from an earlier run, it is counted neither as free nor as held.
         if space.disk.list()?.iter().any(|name| name == NAME) {
             space.disk.remove(NAME)?;
@@ -63,7 +74,10 @@ impl Space {
         if !state.held {
             self.take(&mut state);
         }
-        if !state.held || state.free_bytes < len.saturating_add(limits::RESERVE_MARGIN_BYTES) {
+        if !state.has_room(len) && self.spare.give_up() {
+            self.sample(&mut state);
+        }
+        if !state.has_room(len) {
             return Err(FsError::NoSpace);
         }
         state.free_bytes -= len;
@@ -78,16 +92,30 @@ impl Space {
     pub(crate) fn check(&self, len: u64) -> Result<(), FsError> {
         let mut state = self.state.lock();
         self.sample(&mut state);
-        if state.held && state.free_bytes >= len.saturating_add(limits::RESERVE_MARGIN_BYTES) {
-            Ok(())
-        } else {
-            Err(FsError::NoSpace)
-        }
+        if state.has_room(len) { Ok(()) } else { Err(FsError::NoSpace) }
     }
 
-    /// Runs a disk write; when the disk is full, gives the reservation up and tries once more.
+    /// Prepares more of the spare, if one is wanted and there is plenty of room; whether more of it is
+    /// missing. A failure costs nothing but time.
+    pub(crate) fn prepare(&self) -> bool {
+        let Some(len) = self.spare.missing() else { return false };
+        if self.check(len.saturating_mul(limits::SPARE_SHARE)).is_err() {
+            return false;
+        }
+        self.spare.fill().unwrap_or_else(|error| {
+            tracing::debug!(%error, "the next segment of the journal was not prepared");
+            false
+        })
+    }
+
+    /// Runs a disk write; when the disk is full, gives the spare up, then the reservation, and tries
+    /// again after each.
     pub(crate) fn write<T>(&self, mut write: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-        match write() {
+        let tried = match write() {
+            Err(error) if is_full(&error) && self.spare.give_up() => write(),
+            done => done,
+        };
+        match tried {
             Err(error) if is_full(&error) => {
                 let mut state = self.state.lock();
                 if !std::mem::take(&mut state.held) {

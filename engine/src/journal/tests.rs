@@ -1,5 +1,7 @@
 //! Frames and items: what comes back, what is refused.
 
+mod spare;
+
 use crate::journal::frame::{self, FrameHeader, FrameKind, SegmentHeader};
 use crate::journal::item::{BodyImage, BodyMode, BodyOp, Item, NodeImage, Run, decode_all};
 use crate::journal::replay::replay;
@@ -158,6 +160,19 @@ fn leftovers_of_a_failed_flush_never_count() {
     let (items, report) = read(&disk.reopened());
     assert_eq!(items, [meta(1, 10), meta(3, 10)]);
     assert_eq!((report.last_batch, report.damaged_segments.len()), (2, 0));
+}
+
+#[test]
+fn a_segment_that_a_power_cut_left_without_its_header_is_never_damage() {
+    let disk = TraceDisk::default();
+    write(&mut open(&disk, 0, [0; 32]), &[meta(1, 10)]);
+    for cut in 0..=disk.operations() {
+        let found = disk.cut(cut, 0);
+        let (items, report) = read(&found);
+        write(&mut open(&found, report.last_batch, report.chain), &[meta(2, 10)]);
+        let (again, report) = read(&found);
+        assert_eq!((again.len(), report.damaged_segments.len()), (items.len() + 1, 0), "cut {cut}");
+    }
 }
 
 #[test]

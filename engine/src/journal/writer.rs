@@ -3,9 +3,13 @@
 //! A batch becomes durable whole or, after a crash, not at all. When a write or flush fails, the
 //! segment is left for ever: what the disk kept of it is unknown. The same batch number is used
 //! again in a fresh segment, whose header tells a reader that the leftovers do not count.
+//!
+//! A segment that was a spare is left for the next spare once its zeroes are used up. Without one at
+//! hand it grows, as one that was created empty does from the start.
 
 use crate::journal::frame::{self, Chain, FRAME_HEADER_LEN, FrameHeader, FrameKind, SegmentHeader};
 use crate::journal::space::{Space, is_full};
+use crate::journal::spare::{self, Room};
 use crate::journal::{Loc, Sealer, Segment, SegmentKind, Segments};
 use crate::{FsError, limits};
 use bytes::Bytes;
@@ -17,6 +21,22 @@ struct Open {
     segment: Arc<Segment>,
     end: u64,
     chain: Chain,
+    /// Up to here the file was there before the first batch.
+    room: u64,
+    batches: u64,
+    /// The room is used up and the next segment is at hand.
+    is_spent: bool,
+}
+
+impl Open {
+    fn new(segment: Arc<Segment>, header: &SegmentHeader, room: u64) -> Self {
+        let (end, chain) = (frame::HEADER_LEN as u64, header.start());
+        Self { segment, end, chain, room, batches: 0, is_spent: false }
+    }
+
+    fn is_full(&self) -> bool {
+        self.is_spent || self.end >= limits::JOURNAL_SEGMENT_BYTES
+    }
 }
 
 /// The end of the journal. One flush at a time owns it.
@@ -38,6 +58,8 @@ pub(crate) struct Written {
     pub(crate) segment: u64,
     /// Whether the batch is the first of its segment.
     pub(crate) opened: bool,
+    /// Whether it is time to prepare the next segment.
+    pub(crate) runs_out: bool,
 }
 
 impl JournalWriter {
@@ -59,7 +81,7 @@ impl JournalWriter {
 
     /// Whether the next batch opens a segment, and so must repeat the small sync state.
     pub(crate) fn opens_segment(&self) -> bool {
-        self.open.as_ref().is_none_or(|open| open.end >= limits::JOURNAL_SEGMENT_BYTES)
+        self.open.as_ref().is_none_or(Open::is_full)
     }
 
     /// Writes a batch: pieces first, then the items that may name them; durable on return.
@@ -79,7 +101,7 @@ impl JournalWriter {
             Ok(segment) => {
                 let batch = self.next_batch;
                 self.next_batch += 1;
-                Ok(Written { batch, segment, opened })
+                Ok(Written { batch, segment, opened, runs_out: self.look_ahead() })
             }
             Err(error) => {
                 self.open = None;
@@ -96,6 +118,20 @@ impl JournalWriter {
         if self.segments.lock().remove(fresh).is_err() {
             tracing::warn!("a journal segment that holds nothing could not be removed");
         }
+    }
+
+    /// Leaves a segment whose room is used up if there is a spare, and asks for one before that;
+    /// whether none was asked for yet.
+    fn look_ahead(&mut self) -> bool {
+        let Some(open) = &mut self.open else { return false };
+        open.batches += 1;
+        let spare = &self.space.spare;
+        open.is_spent = open.end >= open.room && spare.is_ready();
+        let runs_out = open.end >= open.room / 2;
+        let is_worth_it = open.end / open.batches <= limits::SPARE_BATCH_BYTES;
+        let next_bytes =
+            (open.room * limits::SPARE_GROWTH).clamp(limits::SPARE_BYTES_MIN, limits::JOURNAL_SEGMENT_BYTES);
+        runs_out && is_worth_it && spare.want(next_bytes)
     }
 
     fn try_write(&mut self, pieces: &[Bytes], items: impl FnOnce(&[Loc]) -> Vec<Vec<u8>>) -> io::Result<u64> {
@@ -151,9 +187,32 @@ impl JournalWriter {
 
     /// The open segment, taken out: an error on the way leaves none.
     fn segment(&mut self) -> io::Result<Open> {
-        if let Some(open) = self.open.take().filter(|open| open.end < limits::JOURNAL_SEGMENT_BYTES) {
+        if let Some(open) = self.open.take().filter(|open| !open.is_full()) {
             return Ok(open);
         }
+        match self.space.spare.take() {
+            Some(room) => self.adopt(room),
+            None => self.create(),
+        }
+    }
+
+    /// Makes a spare the next segment. It has its header before its name.
+    fn adopt(&mut self, room: Room) -> io::Result<Open> {
+        let number = self.segments.lock().take_number();
+        self.fresh = Some(number);
+        let header = SegmentHeader { number, first_batch: self.next_batch, chain: self.chain };
+        let named = self
+            .space
+            .write(|| room.file.write_all_at(0, &header.encode()))
+            .and_then(|()| room.file.sync_data())
+            .and_then(|()| self.segments.lock().adopt(spare::NAME, number, room.file));
+        if named.is_err() {
+            self.space.spare.discard();
+        }
+        Ok(Open::new(named?, &header, room.len_bytes))
+    }
+
+    fn create(&mut self) -> io::Result<Open> {
         let segment = self.space.write(|| self.segments.lock().create(SegmentKind::Journal))?;
         self.fresh = Some(segment.number);
         let header =
@@ -161,7 +220,7 @@ impl JournalWriter {
         self.space.write(|| segment.file.write_all_at(0, &header.encode()))?;
         // Durable before the first frame: a header that cannot be read is torn or damaged, never both.
         segment.file.sync_data()?;
-        Ok(Open { segment, end: frame::HEADER_LEN as u64, chain: header.start() })
+        Ok(Open::new(segment, &header, 0))
     }
 }
 

@@ -46,7 +46,12 @@ pub(super) fn perhaps(world: &mut World, dice: &mut Dice, tally: &mut Tally) {
     let at = dice.below(world.replicas.len());
     let what = match dice.below(100) {
         0..30 => save(world, dice, at, tally),
-        30..58 => answer_twice(world, dice, at, tally),
+        30..36 => {
+            // As the flush thread does, which the devices here are without.
+            world.replicas[at].local.volume.prepare();
+            "prepared a segment"
+        }
+        36..58 => answer_twice(world, dice, at, tally),
         58..68 => tell_again(world, at, dice),
         68..78 => harm(world, dice, at),
         78..88 => {

@@ -23,6 +23,7 @@ enum Op {
     /// count as clean).
     Lose(usize),
     Remove(String),
+    Rename(String, String),
     SyncDir,
 }
 
@@ -73,7 +74,7 @@ impl TraceDisk {
                     image.files.insert(*file, Vec::new());
                     names.push(op.clone());
                 }
-                Op::Remove(_) => names.push(op.clone()),
+                Op::Remove(_) | Op::Rename(..) => names.push(op.clone()),
                 Op::SyncDir => names.drain(..).for_each(|op| rename(&mut image, &op)),
                 Op::Write(file, ..) | Op::SetLen(file, _) => {
                     pending.entry(*file).or_default().push(op.clone())
@@ -169,13 +170,17 @@ impl State {
         .sum()
     }
 
+    fn is_named(&self, file: usize, suffix: &str) -> bool {
+        self.now.names.iter().any(|(name, at)| *at == file && name.ends_with(suffix))
+    }
+
     fn free(&self) -> u64 {
         self.capacity_bytes.map_or(1 << 40, |capacity| capacity.saturating_sub(self.used()))
     }
 
     fn record(&mut self, op: Op) {
         match &op {
-            Op::Create(..) | Op::Remove(_) => rename(&mut self.now, &op),
+            Op::Create(..) | Op::Remove(_) | Op::Rename(..) => rename(&mut self.now, &op),
             Op::Write(..) | Op::SetLen(..) => change(&mut self.now, &op, &mut |_| true),
             Op::Sync(_) | Op::SyncDir | Op::Lose(_) => {}
         }
@@ -218,6 +223,11 @@ fn rename(image: &mut Image, op: &Op) {
             image.files.entry(*file).or_default();
         }
         Op::Remove(name) => drop(image.names.remove(name)),
+        Op::Rename(from, to) => {
+            if let Some(file) = image.names.remove(from) {
+                image.names.insert(to.clone(), file);
+            }
+        }
         _ => unreachable!("only names are changed here"),
     }
 }
@@ -264,20 +274,24 @@ impl Disk for TraceDisk {
         let file = state.next_file;
         state.attempt(Op::Create(name.to_owned(), file))?;
         state.next_file += 1;
-        Ok(Arc::new(TraceFile { disk: self.clone(), file, name: name.to_owned() }))
+        Ok(Arc::new(TraceFile { disk: self.clone(), file }))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let file = *self.0.lock().now.names.get(name).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Arc::new(TraceFile { disk: self.clone(), file, name: name.to_owned() }))
+        Ok(Arc::new(TraceFile { disk: self.clone(), file }))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
         Ok(self.names(""))
     }
 
-    fn rename(&self, _from: &str, _to: &str) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut state = self.0.lock();
+        if !state.now.names.contains_key(from) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        state.attempt(Op::Rename(from.to_owned(), to.to_owned()))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
@@ -310,7 +324,6 @@ impl Disk for TraceDisk {
 struct TraceFile {
     disk: TraceDisk,
     file: usize,
-    name: String,
 }
 
 impl DiskFile for TraceFile {
@@ -347,7 +360,7 @@ impl DiskFile for TraceFile {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.disk.0.lock();
-        if state.fail_syncs_of.is_some_and(|suffix| self.name.ends_with(suffix)) {
+        if state.fail_syncs_of.is_some_and(|suffix| state.is_named(self.file, suffix)) {
             state.failures += 1;
             state.record(Op::Lose(self.file));
             return Err(io::Error::other("the flush failed"));

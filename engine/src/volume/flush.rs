@@ -14,6 +14,7 @@ use crate::{FsError, Ino, limits};
 use freehold_model::codec::to_vec;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What the flushing thread owns.
 pub(crate) struct Flusher {
@@ -68,6 +69,9 @@ impl Volume {
             Ok((written, items)) => {
                 flusher.flushed_op = op;
                 flusher.last_batch.insert(written.segment, written.batch);
+                if written.runs_out {
+                    self.ticker.hurry();
+                }
                 snapshot.written(&mut self.tables.lock(), written.segment);
                 if let Some(index) = &local.index {
                     index.submit(written.batch, &items);
@@ -164,13 +168,14 @@ impl Volume {
         }
     }
 
-    /// What the flush thread does every interval: flush, compact, delete.
+    /// What the flush thread does every interval: flush, prepare, compact, delete.
     pub(crate) fn tend(&self) {
         self.show_again();
         // A failure has been logged and poisoned what it touched; the next round tries again.
         if self.flush().is_err() {
             return;
         }
+        self.prepare();
         let Some(local) = &self.local else { return };
         let segments = journal_segments(local);
         if segments.len() > limits::JOURNAL_SEGMENTS_MAX
@@ -193,6 +198,13 @@ impl Volume {
             let _no_flush = local.flusher.lock();
             self.tables.lock().pack(limits::PACKED_AT_ONCE.min(surplus - at));
         }
+    }
+
+    /// Prepares the next journal segment, if one is wanted. A slow disk does it in several rounds.
+    pub(crate) fn prepare(&self) {
+        let Some(local) = &self.local else { return };
+        let until = Instant::now() + limits::FLUSH_INTERVAL / 2;
+        while local.space.prepare() && Instant::now() < until {}
     }
 
     /// Makes everything that is still live in a segment due again.

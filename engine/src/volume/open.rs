@@ -73,6 +73,9 @@ impl Ticker {
     fn start(&self, volume: Weak<Volume>) -> io::Result<()> {
         let calls = Arc::clone(&self.calls);
         let thread = std::thread::Builder::new().name("freehold-flush".into()).spawn(move || {
+            if let Some(volume) = volume.upgrade() {
+                volume.prepare();
+            }
             loop {
                 let (calls, wake) = &*calls;
                 let mut calls = calls.lock();
@@ -250,6 +253,9 @@ impl Volume {
     pub fn close(&self) -> Result<(), crate::FsError> {
         self.ticker.stop();
         self.flush()?;
+        if let Some(local) = &self.local {
+            local.space.spare.give_up();
+        }
         if let Some(index) = self.local.as_ref().and_then(|local| local.index.as_ref())
             && !index.sync()
         {

@@ -52,6 +52,15 @@ const STEPS: usize = 12;
 
 #[test]
 fn every_power_cut_leaves_a_state_that_existed_and_every_fsynced_byte() {
+    cut_everywhere(|_| {});
+}
+
+#[test]
+fn segments_prepared_meanwhile_change_nothing_about_that() {
+    cut_everywhere(|volume| volume.prepare());
+}
+
+fn cut_everywhere(between: impl Fn(&Volume)) {
     // The states after each step are the only ones that may be found.
     let mut states = vec![Shape::new()];
     let reference = Rig::new().open();
@@ -64,6 +73,7 @@ fn every_power_cut_leaves_a_state_that_existed_and_every_fsynced_byte() {
     let volume = rig.open();
     let mut promised = vec![(rig.disk.operations(), 0)];
     for index in 0..STEPS {
+        between(&volume);
         step(&volume, index);
         if index % 3 == 2 {
             volume.fsync(None).expect("a healthy disk");

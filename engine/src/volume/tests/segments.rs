@@ -130,6 +130,55 @@ fn a_full_disk_leaves_no_segment_for_every_attempt() {
 }
 
 #[test]
+fn a_closed_volume_has_no_spare_segment_and_a_reopened_one_no_unused_room() {
+    let rig = Rig::new();
+    let volume = rig.open();
+    volume.tend();
+    volume.lock().insert(ROOT, b"a", file()).expect("free");
+    volume.tend();
+    volume.lock().insert(ROOT, b"b", file()).expect("free");
+    volume.tend();
+    volume.close().expect("a healthy disk");
+    assert_eq!(rig.disk.names("spare"), Vec::<String>::new());
+    drop(volume);
+    let rig = rig.on(rig.disk.reopened());
+    let (volume, recovery) = rig.open_reporting();
+    assert_eq!((recovery.torn_bytes, names(&volume, ROOT)), (0, vec!["a".to_owned(), "b".to_owned()]));
+    let reserve = limits::RESERVE_BYTES_MAX;
+    assert!(rig.disk.used() < reserve + 4_096, "{} bytes beside the reserve", rig.disk.used() - reserve);
+}
+
+#[test]
+fn the_first_batch_of_a_prepared_segment_repeats_the_sync_state() {
+    let dir = dir();
+    let rig = rig(&dir);
+    let volume = rig.open();
+    volume.tend();
+    volume.lock().insert(ROOT, b"kept", file()).expect("free");
+    send_all(&volume, 1);
+    let ino = volume.lock().child(ROOT, b"kept").expect("made above");
+    let first = rig.disk.names(".journal");
+    while rig.disk.names(".journal") == first {
+        volume.write(ino, 0, &[1; 5_000]).expect("room");
+        volume.fsync(None).expect("a healthy disk");
+        volume.prepare();
+    }
+    volume.truncate(ino, 0).expect("there");
+    send_all(&volume, 2);
+    for _ in 0..3 {
+        volume.tend();
+    }
+    assert!(!rig.disk.names(".journal").contains(&first[0]), "the older one is not needed");
+    volume.close().expect("a healthy disk");
+    let next = volume.lock().insert(ROOT, b"probe", file()).expect("free");
+    drop(volume);
+    std::fs::remove_file(dir.path().join("index.db")).expect("the index");
+    let (volume, _) = rig.on(rig.disk.reopened()).open_reporting();
+    let again = volume.lock().insert(ROOT, b"probe", file()).expect("free");
+    assert!(again >= next, "numbers of nodes are not given out again: {again} after {next}");
+}
+
+#[test]
 fn a_real_directory_is_locked_against_a_second_process_and_opens_again() {
     let dir = dir();
     let rig = Rig::new();
