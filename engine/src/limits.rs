@@ -196,7 +196,10 @@ pub const COUNTED_AT_ONCE: usize = 256;
 pub const COUNTING_TIME: Duration = Duration::from_millis(50);
 
 /// Nodes looked at in one go after an eviction, about a millisecond.
-pub const SWEPT_AT_ONCE: u64 = 8_192;
+pub const SWEPT_AT_ONCE: u64 = 512;
+
+/// Such slices in one round of the flush thread.
+pub const SWEPT_SLICES: u32 = 16;
 
 /// Chunks given up in one go.
 pub const FORGET_CHUNKS: usize = 4_096;

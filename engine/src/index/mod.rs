@@ -44,9 +44,12 @@ pub(crate) enum Table {
 
 type RowKey = (Table, Vec<u8>);
 
+/// Encoded rows to write; `None` removes.
+type Unwritten = BTreeMap<RowKey, Option<Vec<u8>>>;
+
 /// What the writer does in one round.
 struct Work {
-    rows: BTreeMap<RowKey, Option<Vec<u8>>>,
+    rows: Unwritten,
     reads: Vec<Read>,
     batch: u64,
     wants_sync: bool,
@@ -61,8 +64,7 @@ struct Read {
 
 #[derive(Default)]
 struct State {
-    /// Encoded rows to write; `None` removes.
-    rows: BTreeMap<RowKey, Option<Vec<u8>>>,
+    rows: Unwritten,
     reads: Vec<Read>,
     submitted: u64,
     applied: u64,
@@ -150,7 +152,7 @@ impl Index {
     /// The images of nodes, as they were submitted last; those there are. Blocks for a transaction.
     ///
     /// # Errors
-    /// `Disk`, `Damaged`; `Disk` also when what was submitted cannot be written.
+    /// `Disk`, `Damaged`.
     pub(crate) fn nodes(&self, files: &BTreeSet<FileId>) -> Result<Vec<NodeImage>, IndexError> {
         let mut keys: Vec<Vec<u8>> = files.iter().map(|file| self.record_key(file)).collect();
         let (answer, rows) = channel();
@@ -164,11 +166,16 @@ impl Index {
                 }
                 None => true,
             });
-            // After the rows on their way to the file now.
-            state.reads.push(Read { keys, answer });
+            if keys.is_empty() {
+                drop(answer);
+            } else {
+                // After the rows on their way to the file now.
+                state.reads.push(Read { keys, answer });
+            }
         }
         self.shared.changed.notify_all();
-        found.extend(rows.recv().map_err(|_| IndexError::Disk)??);
+        // Nobody answers where nothing was missing.
+        found.extend(rows.recv().unwrap_or_else(|_| Ok(Vec::new()))?);
         let images = found.iter().map(|row| match from_slice(row) {
             Ok(Item::Node(image)) => Ok(image),
             _ => Err(IndexError::Damaged),
@@ -238,6 +245,20 @@ impl State {
     }
 }
 
+/// Rows of nodes: those that could not be written as they are here, the others from the file.
+fn read(db: &Db, unwritten: Option<&Unwritten>, mut keys: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, IndexError> {
+    let mut found = Vec::new();
+    keys.retain(|key| match unwritten.and_then(|rows| rows.get(&(Table::Nodes, key.clone()))) {
+        Some(row) => {
+            found.extend(row.clone());
+            false
+        }
+        None => true,
+    });
+    found.extend(db.nodes(&keys)?);
+    Ok(found)
+}
+
 impl Shared {
     /// The writer: takes all rows at once, one transaction each round.
     fn run(&self, mut db: Db) {
@@ -245,7 +266,7 @@ impl Shared {
             let Work { rows, reads, batch, wants_sync, stop } = self.next();
             let written = rows.is_empty() || db.apply(&rows, batch).is_ok();
             for Read { keys, answer } in reads {
-                let read = if written { db.nodes(&keys) } else { Err(IndexError::Disk) };
+                let read = read(&db, if written { None } else { Some(&rows) }, keys);
                 // Whoever asked may have given up.
                 drop(answer.send(read));
             }

@@ -14,6 +14,16 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+/// When deletions may be buried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Burial {
+    /// Nothing could bring them back.
+    Never,
+    /// A step is under way that may need them.
+    NotNow,
+    Now,
+}
+
 /// Deletions that are not in the tables.
 #[derive(Debug, Default)]
 pub(crate) struct Buried {
@@ -26,8 +36,12 @@ pub(crate) struct Buried {
 
 impl Buried {
     /// Whether deletions may be buried now.
-    pub(crate) fn is_open(&self) -> bool {
-        self.has_index && self.awake.load(Ordering::SeqCst) == 0
+    pub(crate) fn when(&self) -> Burial {
+        match (self.has_index, self.awake.load(Ordering::SeqCst)) {
+            (false, _) => Burial::Never,
+            (true, 0) => Burial::Now,
+            (true, _) => Burial::NotNow,
+        }
     }
 
     /// The heads of a buried file.

@@ -11,6 +11,7 @@ use crate::body::Here;
 use crate::journal::item::Item;
 use crate::tables::Tables;
 use crate::tables::node::Node;
+use crate::tables::nodes::Peek;
 use crate::volume::meta::MetaKey;
 use crate::{FsError, Ino, Kind, PinMode, ROOT, Residence, limits};
 use freehold_model::FileId;
@@ -70,7 +71,7 @@ impl Tables {
     /// The wish set on a node itself.
     #[must_use]
     pub fn pin(&self, ino: Ino) -> Option<PinMode> {
-        self.hydration.pins.get(&self.nodes.get(ino)?.file()).copied()
+        self.hydration.pins.get(&self.nodes.peek(ino)?.file()).copied()
     }
 
     /// The wish that counts for a node: its own, or that of the nearest folder above with one. A file
@@ -83,8 +84,8 @@ impl Tables {
         if let Some(own) = self.pin(ino) {
             return own;
         }
-        let links = self.nodes.get(ino).map_or(&[][..], |node| &node.links);
-        links.iter().map(|link| self.pin_above(link.dir)).min().unwrap_or_default()
+        let above = |node: Peek<'_>| node.links.iter().map(|link| self.pin_above(link.dir)).min();
+        self.nodes.peek(ino).and_then(above).unwrap_or_default()
     }
 
     fn pin_above(&self, dir: Ino) -> PinMode {
@@ -130,8 +131,8 @@ impl Tables {
     /// How much of a file is here; `None` for what has no content.
     #[must_use]
     pub fn residence(&self, ino: Ino) -> Option<Residence> {
-        let node = self.nodes.get(ino).filter(|node| node.kind() == Kind::File)?;
-        let (here, all) = (self.bytes_here(node), node.body.extents.bytes());
+        let node = self.nodes.peek(ino).filter(|node| node.kind() == Kind::File)?;
+        let (here, all) = (self.bytes_here(&node), node.body.extents.bytes());
         Some(match here {
             _ if here >= all && self.effective_pin(ino) == PinMode::Always => Residence::Pinned,
             _ if here >= all => Residence::Local,

@@ -86,6 +86,9 @@ impl Tables {
         self.dirty.remove(&ino);
         self.uncut.remove(&ino);
         self.waiting.remove(&ino);
+        if let Some(next) = node.successor.and_then(|next| self.nodes.get_mut(next)) {
+            next.old_versions = next.old_versions.saturating_sub(1);
+        }
         if node.body.is_logged() {
             self.op += 1;
             self.gone.push(Item::BodyGone { file: node.file(), detached: ino });

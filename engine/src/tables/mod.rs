@@ -176,10 +176,8 @@ impl Tables {
     pub(crate) fn pack(&mut self, count: usize) {
         let (dirty, waiting, uncut) = (&self.dirty, &self.waiting, &self.uncut);
         let is_busy = |ino| dirty.contains(&ino) || waiting.contains(&ino) || uncut.contains(&ino);
-        let deleted = self.nodes.pack(count, is_busy);
-        if self.buried.is_open() {
-            deleted.into_iter().for_each(|ino| self.bury(ino));
-        }
+        let deleted = self.nodes.pack(count, self.buried.when(), is_busy);
+        deleted.into_iter().for_each(|ino| self.bury(ino));
     }
 
     /// The node for a change of local state: marks it for the next flush.

@@ -74,6 +74,8 @@ pub(crate) struct Node {
     pub(crate) body: Body,
     /// Set on an old version of a file: the node that took its names.
     pub(crate) successor: Option<Ino>,
+    /// Old versions of the file that name this node as their successor.
+    pub(crate) old_versions: u32,
     pub(crate) sync: Sync,
     /// Something of this node may be missing on disk; the next `fsync` says so, once.
     pub(crate) poisoned: bool,
@@ -91,6 +93,7 @@ impl Node {
             children: Directory::default(),
             body: Body::of_record(&record),
             successor: None,
+            old_versions: 0,
             sync: Sync::default(),
             poisoned: false,
             record,

@@ -7,7 +7,7 @@
 
 use crate::Ino;
 use crate::limits;
-use crate::tables::buried::is_buriable;
+use crate::tables::buried::{Burial, is_buriable};
 use crate::tables::node::Node;
 use crate::tables::packed::Packed;
 use freehold_model::VersionHash;
@@ -172,8 +172,8 @@ impl Nodes {
     }
 
     /// Looks at `count` open nodes and packs those that are settled, not busy and not in use; those among
-    /// them that can be buried.
-    pub(crate) fn pack(&mut self, count: usize, is_busy: impl Fn(Ino) -> bool) -> Vec<Ino> {
+    /// them that can be buried. What could be later waits for that.
+    pub(crate) fn pack(&mut self, count: usize, burial: Burial, is_busy: impl Fn(Ino) -> bool) -> Vec<Ino> {
         let mut buriable = Vec::new();
         for _ in 0..count {
             let Some(ino) = self.queue.get_mut().pop_front() else { break };
@@ -182,13 +182,14 @@ impl Nodes {
                 self.queue.get_mut().push_back(ino);
                 continue;
             }
-            // One that is not settled comes back with the change that settles it.
-            slot.is_queued.set(false);
-            if is_busy(ino) {
+            let is_gone = burial != Burial::Never && slot.open.get().is_some_and(|node| is_buriable(node));
+            if is_gone && (burial == Burial::NotNow || slot.lookups > 0) {
+                self.queue.get_mut().push_back(ino);
                 continue;
             }
-            let is_gone = slot.lookups == 0 && slot.open.get().is_some_and(|node| is_buriable(node));
-            if slot.pack() && is_gone {
+            // One that is not settled comes back with the change that settles it.
+            slot.is_queued.set(false);
+            if !is_busy(ino) && slot.pack() && is_gone {
                 buriable.push(ino);
             }
         }

@@ -7,6 +7,7 @@
 //!
 //! ```text
 //! flags 1    1 mtime is the record's   2 has a version   4 all of it is here   8 part of it is
+//!            16 the next fsync fails
 //! here 8     with flag 8: bytes
 //! atime 12, ctime 12, and without flag 1 mtime 12
 //! segment 8  the journal segment of the last image
@@ -28,6 +29,7 @@ const SHOWS_RECORD_TIME: u8 = 1;
 const HAS_VERSION: u8 = 2;
 const ALL_HERE: u8 = 4;
 const PART_HERE: u8 = 8;
+const POISONED: u8 = 16;
 
 /// A packed node. Records hold content keys: the bytes are wiped when they go.
 pub(crate) struct Packed(Zeroizing<Box<[u8]>>);
@@ -46,9 +48,13 @@ impl Packed {
             Here::Part(_) => PART_HERE,
         };
         let flag = |is_set, flag| if is_set { flag } else { 0 };
-        let flags =
-            flag(shows_record_time, SHOWS_RECORD_TIME) | flag(node.sync.has_version, HAS_VERSION) | here;
+        let flags = flag(shows_record_time, SHOWS_RECORD_TIME)
+            | flag(node.sync.has_version, HAS_VERSION)
+            | flag(node.poisoned, POISONED)
+            | here;
         let record = Zeroizing::new(node.record.to_bytes());
+        // A record past what a reader takes stays as it is: it is no use in bytes.
+        Record::from_bytes(&record).ok()?;
         // Room for all of it: a vector that grows would leave copies of keys behind.
         let names: usize = links.iter().map(|(_, name)| 12 + name.len()).sum();
         let mut out = Writer::with_capacity(64 + 32 * node.sync.heads.len() + names + record.len());
@@ -120,16 +126,18 @@ impl Packed {
         node.sync.heads = heads;
         node.sync.has_version = flags & HAS_VERSION != 0;
         node.sync.image_segment = image_segment;
+        node.poisoned = flags & POISONED != 0;
         Ok(node)
     }
 }
 
 /// Whether nothing is to be done about a node, and its record says what it shows.
 fn is_settled(node: &Node) -> bool {
-    let is_whole = node.successor.is_none() && !node.poisoned;
+    // A node that other inodes lead to must not go while they are there.
+    let stands_alone = node.successor.is_none() && node.old_versions == 0;
     // A deletion nobody else has to hear of goes with its last reference.
     let stays = !node.is_deleted() || node.sync.is_known();
-    is_whole && stays && node.sync.is_settled() && node.body.is_settled(&node.record)
+    stands_alone && stays && node.sync.is_settled() && node.body.is_settled(&node.record)
 }
 
 /// What stands before the links.
@@ -184,7 +192,7 @@ mod tests {
         let (sync, body) = (&node.sync, &node.body);
         let extents: Vec<String> = body.extents.runs().map(|run| format!("{run:?}")).collect();
         let times = (node.atime, node.mtime, node.ctime);
-        let sync = (&sync.heads, sync.has_version, sync.image_segment);
+        let sync = (&sync.heads, sync.has_version, sync.image_segment, node.poisoned);
         let body = (body.size, body.shown, body.here, extents);
         format!("{:?} {times:?} {:?} {body:?} {sync:?} {:?}", node.record, node.links, node.attr())
     }
@@ -213,6 +221,7 @@ mod tests {
     fn a_packed_node_opens_as_it_was() {
         let nodes = [
             settled(Kind::File, |_, _| {}),
+            settled(Kind::File, |tables, ino| tables.nodes.get_mut(ino).expect("there").poisoned = true),
             settled(Kind::File, with_content),
             settled(Kind::Symlink, |_, _| {}),
             settled(Kind::Fifo, |_, _| {}),
@@ -256,7 +265,7 @@ mod tests {
         let open = [
             settled(Kind::Dir, |_, _| {}),
             settled(Kind::File, |tables, ino| tables.change_body(ino).map(drop).expect("a file")),
-            settled(Kind::File, |tables, ino| tables.nodes.get_mut(ino).expect("there").poisoned = true),
+            settled(Kind::File, |tables, ino| tables.nodes.get_mut(ino).expect("there").old_versions = 1),
             settled(Kind::File, |tables, ino| {
                 let node = tables.nodes.get_mut(ino).expect("there");
                 node.sync.unplaced.push(VersionHash::from_bytes([5; 32]));

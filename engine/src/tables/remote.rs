@@ -54,7 +54,9 @@ impl Tables {
             }
         }
         // Found by their ids: a version may have come on top of another in the same step.
-        let changed: Vec<Ino> = changed.iter().filter_map(|file| self.by_file.get(file).copied()).collect();
+        let mut seen = BTreeSet::new();
+        let current = changed.iter().filter_map(|file| self.by_file.get(file).copied());
+        let changed: Vec<Ino> = current.filter(|ino| seen.insert(*ino)).collect();
         if !was_plain || !self.reshow(&changed, notices) {
             self.show_all(notices);
         }
@@ -153,6 +155,7 @@ impl Tables {
         let Some(node) = self.nodes.get_mut(ino) else { return };
         let record = std::mem::replace(&mut node.record, old);
         let mut fresh = Node::new(new_ino, record, now);
+        fresh.old_versions = 1;
         fresh.sync = std::mem::take(&mut node.sync);
         fresh.links = std::mem::take(&mut node.links);
         fresh.atime = node.atime;

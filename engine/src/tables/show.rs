@@ -9,7 +9,7 @@ use crate::tables::Tables;
 use crate::tables::node::{Link, Node};
 use crate::{Ino, Notice, ROOT};
 use freehold_model::{DeviceId, Dot, FileId, LinkId, Stamp};
-use freehold_vault::record::{LOST_AND_FOUND, NewNode, Place, Record, Time};
+use freehold_vault::record::{LOST_AND_FOUND, NewNode, Place, Record, Time, conflict_id};
 use freehold_vault::view::Tree;
 use freehold_vault::view::tree::{LOST_AND_FOUND_NAME, Leaf};
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,19 +84,15 @@ impl Tables {
 
     /// Turns losing contents into files; whether there were any.
     fn settle(&mut self, tree: &Tree) -> bool {
-        let mut losers: Vec<(FileId, Place, Dot)> = Vec::new();
+        let mut copies: Vec<(Place, LinkId, Dot)> = Vec::new();
         for (dir, leaves) in &tree.dirs {
             for Leaf { name, link, copy, .. } in leaves {
-                let (Some(dot), Some(link)) = (copy, link) else { continue };
-                let owner = self.current().find(|node| {
-                    node.record.link(link).is_some()
-                        && node.record.contents().iter().any(|c| c.stamp.dot == *dot)
-                });
-                if let Some(node) = owner {
-                    losers.push((node.file(), Place { parent: *dir, name: name.clone() }, *dot));
+                if let (Some(dot), Some(link)) = (copy, link) {
+                    copies.push((Place { parent: *dir, name: name.clone() }, *link, *dot));
                 }
             }
         }
+        let losers = self.owners(copies);
         let mut any = false;
         for (file, place, dot) in losers {
             any |= self.settle_one(file, place, &dot).is_some();
@@ -104,7 +100,27 @@ impl Tables {
         any
     }
 
+    /// The files that losing contents belong to, in the order of the tree.
+    fn owners(&self, copies: Vec<(Place, LinkId, Dot)>) -> Vec<(FileId, Place, Dot)> {
+        let mut owners: Vec<Option<FileId>> = vec![None; copies.len()];
+        let contested = self.current().filter(|node| !copies.is_empty() && node.record.contents().len() > 1);
+        for node in contested {
+            for ((_, link, dot), owner) in copies.iter().zip(&mut owners) {
+                let has_content = node.record.contents().iter().any(|content| content.stamp.dot == *dot);
+                if has_content && node.record.link(link).is_some() {
+                    *owner = Some(node.file());
+                }
+            }
+        }
+        let found = copies.into_iter().zip(owners);
+        found.filter_map(|((place, _, dot), owner)| Some((owner?, place, dot))).collect()
+    }
+
     fn settle_one(&mut self, file: FileId, place: Place, loser: &Dot) -> Option<()> {
+        if self.buried.heads(&conflict_id(&file, loser)).is_some() {
+            // It was a file of its own before, and was deleted as one.
+            return None;
+        }
         let ino = *self.by_file.get(&file)?;
         let stamp = self.stamp();
         let copy = self.change_record(ino, stamp).ok()?.record.settle(loser, place, stamp)?;

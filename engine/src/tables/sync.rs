@@ -159,6 +159,9 @@ impl Tables {
 
     /// A program closed a file; whether its body is due for cutting now.
     pub(crate) fn closed(&mut self, ino: Ino) -> bool {
+        if !self.uncut.contains(&ino) {
+            return false;
+        }
         let Some(node) = self.nodes.get_mut(ino).filter(|node| node.body.is_dirty()) else { return false };
         let is_due = self.burst.close(self.now.millis());
         node.body.is_closed = true;
@@ -375,7 +378,7 @@ impl Tables {
     /// The sync state of a node, for the status attributes.
     #[must_use]
     pub fn sync_state(&self, ino: Ino) -> Option<crate::NodeState> {
-        let node = self.nodes.get(ino)?;
+        let node = self.nodes.peek(ino)?;
         Some(if node.kind() == Kind::File && node.body.is_damaged() {
             crate::NodeState::Damaged
         } else if node.sync.is_waiting() || node.body.is_dirty() {

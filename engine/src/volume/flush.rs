@@ -37,8 +37,10 @@ impl Volume {
         let flushed = self.flush();
         let Some(ino) = ino else { return flushed };
         let mut tables = self.tables.lock();
-        let node = tables.nodes.get_mut(ino).ok_or(FsError::NotFound)?;
-        let poisoned = std::mem::take(&mut node.poisoned);
+        let poisoned = tables.node(ino)?.poisoned;
+        if poisoned && let Some(node) = tables.nodes.get_mut(ino) {
+            node.poisoned = false;
+        }
         flushed?;
         if poisoned { Err(FsError::Io) } else { Ok(()) }
     }

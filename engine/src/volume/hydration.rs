@@ -12,6 +12,7 @@ use crate::volume::Volume;
 use crate::{FsError, Ino, Kind, NodeState, Notice, PinMode, limits};
 use freehold_api::control::{self, Evicted, Hydrated};
 use freehold_model::ChunkId;
+use freehold_store::CacheStore;
 use freehold_vault::Chunked;
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -52,10 +53,10 @@ impl Volume {
         let mut sum = Hydrated { path: path.to_owned(), mode, files: 0, bytes: 0, here_bytes: 0 };
         for file in self.files_below(ino) {
             let tables = self.tables.lock();
-            let Some(node) = tables.nodes.get(file) else { continue };
+            let Some(node) = tables.nodes.peek(file) else { continue };
             sum.files += 1;
             sum.bytes += node.body.extents.bytes();
-            sum.here_bytes += tables.bytes_here(node);
+            sum.here_bytes += tables.bytes_here(&node);
         }
         sum
     }
@@ -66,7 +67,7 @@ impl Volume {
         let mut open = vec![ino];
         while let Some(at) = open.pop() {
             let tables = self.tables.lock();
-            let Some(node) = tables.nodes.get(at) else { continue };
+            let Some(node) = tables.nodes.peek(at) else { continue };
             match node.kind() {
                 Kind::File => drop(files.insert(at)),
                 Kind::Dir => open.extend(node.children.after(0).map(|(_, _, ino)| ino)),
@@ -106,12 +107,12 @@ impl Volume {
 
     fn evictable(&self, ino: Ino, evicted: &mut Evicted) -> Option<Found> {
         let tables = self.tables.lock();
-        let node = tables.nodes.get(ino)?;
+        let node = tables.nodes.peek(ino)?;
         if tables.sync_state(ino) != Some(NodeState::Synced) {
             evicted.waiting += 1;
             return None;
         }
-        let (chunked, bytes) = (node.body.chunked()?, tables.bytes_here(node));
+        let (chunked, bytes) = (node.body.chunked()?, tables.bytes_here(&node));
         if bytes == 0 {
             return None;
         }
@@ -194,30 +195,43 @@ impl Volume {
         if sweep.next.is_none() && evictions != sweep.seen {
             *sweep = Sweep { seen: evictions, next: Some(0) };
         }
-        let Some(from) = sweep.next else { return };
+        for _ in 0..limits::SWEPT_SLICES {
+            let Some(from) = sweep.next else { return };
+            sweep.next = self.sweep_from(from, cache);
+        }
+    }
+
+    /// Looks at one slice; where the next begins.
+    fn sweep_from(&self, from: Ino, cache: &CacheStore) -> Option<Ino> {
         let mut notices = BTreeSet::new();
         let mut tables = self.tables.lock();
         let end = from.saturating_add(limits::SWEPT_AT_ONCE);
         for ino in from..end.min(tables.next_ino) {
-            let Some(node) = tables.nodes.get_mut(ino) else { continue };
+            let Some(node) = tables.nodes.peek(ino) else { continue };
             let Some(root) = node.body.chunked().map(|chunked| chunked.root) else { continue };
             let is_known = node.body.here != Here::Unknown;
-            if !cache.contains(&root) {
-                node.body.here = Here::Unknown;
-                notices.insert(Notice::Attr { ino });
-            } else if is_known {
-                tables.hydration.doubt(ino);
+            drop(node);
+            if cache.contains(&root) {
+                if is_known {
+                    tables.hydration.doubt(ino);
+                }
+                continue;
             }
+            if is_known && let Some(node) = tables.nodes.get_mut(ino) {
+                node.body.here = Here::Unknown;
+            }
+            notices.insert(Notice::Attr { ino });
         }
-        sweep.next = (end < tables.next_ino).then_some(end);
+        let next = (end < tables.next_ino).then_some(end);
         drop(tables);
         self.tell(notices);
+        next
     }
 }
 
 impl Tables {
     /// The version a clean file shows, where that lies in chunks.
     pub(crate) fn chunked(&self, ino: Ino) -> Option<Chunked> {
-        self.nodes.get(ino)?.body.chunked().cloned()
+        self.nodes.peek(ino)?.body.chunked().cloned()
     }
 }

@@ -41,6 +41,8 @@ type Pieces = HashMap<(u64, u64), Arc<Piece>>;
 /// last word on it.
 pub(crate) struct Loading<'a> {
     fresh: &'a dyn Fn() -> Tables,
+    /// Files of which the journal has old versions with unsent bytes.
+    detached: &'a BTreeSet<FileId>,
     tables: Tables,
     names: Names,
     bodies: BTreeMap<(FileId, Ino), Unsent>,
@@ -55,15 +57,17 @@ impl Rows for Loading<'_> {
     }
 
     fn restart(&mut self) {
-        *self = Self::new(self.fresh);
+        *self = Self::new(self.fresh, self.detached);
     }
 }
 
 impl<'a> Loading<'a> {
-    /// Nothing came yet. `fresh` makes tables with nothing but a root.
-    pub(crate) fn new(fresh: &'a dyn Fn() -> Tables) -> Self {
+    /// Nothing came yet. `fresh` makes tables with nothing but a root; `detached` are the files of which the
+    /// journal has old versions with unsent bytes.
+    pub(crate) fn new(fresh: &'a dyn Fn() -> Tables, detached: &'a BTreeSet<FileId>) -> Self {
         Self {
             fresh,
+            detached,
             tables: fresh(),
             names: Names::default(),
             bodies: BTreeMap::new(),
@@ -166,25 +170,39 @@ impl<'a> Loading<'a> {
         let Some(mut node) = node_of(image, segment, self.tables.now) else { return };
         self.forget(&file);
         let (ino, tables) = (node.ino, &mut self.tables);
+        if tables.nodes.peek(ino).is_some_and(|other| other.file() != file) {
+            // Two files exchanged their numbers; the other one comes again under its own.
+            tables.waiting.remove(&ino);
+            self.names.forget(ino);
+        }
         tables.seen.join(node.record.context());
         if node.sync.is_waiting() {
             tables.waiting.insert(ino);
         }
         tables.next_ino = tables.next_ino.max(ino + 1);
         // Whatever a row says, the index has.
-        if tables.buried.has_index && segment == 0 && is_buriable(&node) && !node.sync.is_waiting() {
+        let is_deletion = is_buriable(&node) && !node.sync.is_waiting();
+        if tables.buried.has_index && segment == 0 && is_deletion && !self.detached.contains(&file) {
             tables.buried.insert(file, node.sync.heads);
             return;
         }
         tables.by_file.insert(file, ino);
         node.links = self.names.note(&node);
-        tables.nodes.insert_packed(ino, node);
+        if is_deletion {
+            // The flush thread looks at it: it may be buried later.
+            tables.nodes.insert(ino, node);
+        } else {
+            tables.nodes.insert_packed(ino, node);
+        }
     }
 
     /// Takes an earlier state of a file out again.
     fn forget(&mut self, file: &FileId) {
         self.tables.buried.remove(file);
         let Some(ino) = self.tables.by_file.remove(file) else { return };
+        if self.tables.nodes.peek(ino).is_none_or(|node| node.file() != *file) {
+            return;
+        }
         self.tables.nodes.remove(ino);
         self.tables.waiting.remove(&ino);
         self.names.forget(ino);
@@ -357,6 +375,9 @@ fn attach(tables: &mut Tables, file: FileId, detached: Ino, unsent: Unsent, reco
         let Some(base) = unsent.base.clone() else { return };
         let mut node = Node::new(ino, base, tables.now);
         node.successor = Some(current);
+        if let Some(current) = tables.nodes.get_mut(current) {
+            current.old_versions += 1;
+        }
         tables.next_ino = tables.next_ino.max(ino + 1);
         tables.nodes.insert(ino, node);
     }

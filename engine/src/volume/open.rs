@@ -16,11 +16,11 @@ use crate::volume::load::Loading;
 use crate::volume::{Clock, Local, Volume};
 use crate::{OpenError, Recovery, limits};
 use freehold_crypto::{LocalKey, VaultKeyring};
-use freehold_model::DeviceId;
+use freehold_model::{DeviceId, FileId};
 use freehold_store::{CacheStore, Disk, OsDisk, StoreError};
 use freehold_vault::record::Owner;
 use parking_lot::{Condvar, Mutex};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -190,7 +190,12 @@ impl Volume {
         };
         let has_index = index.is_some();
         let fresh = || empty(&options, has_index);
-        let mut loading = Loading::new(&fresh);
+        let detached = history.iter().filter_map(|(_, item)| match item {
+            Item::Body(body) if body.detached != 0 => Some(body.file),
+            _ => None,
+        });
+        let detached: BTreeSet<FileId> = detached.collect();
+        let mut loading = Loading::new(&fresh, &detached);
         let opened = index
             .map(|path| open_index(&path, &sealer, &options.keyring, report.first_batch, &mut loading))
             .transpose()?;

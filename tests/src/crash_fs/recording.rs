@@ -101,11 +101,12 @@ impl Recording {
         each(Image { until: self.end, ..open })
     }
 
-    /// The same on a disk that forgot the longest write that was ever flushed.
+    /// The same on a disk that forgot the longest write that was ever flushed. Zeroes do not count: room that is
+    /// prepared for later holds nothing anybody could miss.
     #[must_use]
     pub fn without_longest_write(mut self) -> Self {
         let len = |op: &Op| match op {
-            Op::Write { bytes, .. } => bytes.len(),
+            Op::Write { bytes, .. } if bytes.iter().any(|byte| *byte != 0) => bytes.len(),
             _ => 0,
         };
         let is_flushed = |index: usize| match &self.ops[index].1 {

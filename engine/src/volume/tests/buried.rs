@@ -92,3 +92,70 @@ fn what_shows_a_late_version_is_woken_and_stays_awake_until_it_was_dealt_with() 
     cut_all(&a);
     assert_eq!(a.lock().pending().dirty_records, 1);
 }
+
+/// A device that has an old version of a deleted file open and unsent bytes in it, and the device that deleted.
+fn written_behind_a_deletion(rig: &Rig) -> Arc<Volume> {
+    let (a, b) = (rig.open(), Rig::device(2).open());
+    let ino = a.lock().insert(ROOT, b"f", file()).expect("free");
+    a.write(ino, 0, b"first").expect("room");
+    exchange(&a, &b);
+    a.lock().remember(ino, 1);
+    let there = b.lock().child(ROOT, b"f").expect("came over");
+    b.write(there, 0, b"other").expect("room");
+    exchange(&b, &a);
+    assert_ne!(a.lock().child(ROOT, b"f"), Some(ino), "an open file is replaced, not changed");
+    b.lock().remove_link(ROOT, b"f").expect("there");
+    exchange(&b, &a);
+    settle(&a);
+    a.write(ino, 0, b"mine!").expect("room");
+    settle(&a);
+    a
+}
+
+/// What the files say that are shown.
+fn contents(volume: &Arc<Volume>) -> Vec<Vec<u8>> {
+    cut_all(volume);
+    let inos = names(volume, ROOT).into_iter().map(|name| volume.lock().child(ROOT, name.as_bytes()));
+    inos.map(|ino| read(volume, ino.expect("listed")).expect("local")).collect()
+}
+
+#[test]
+fn a_write_through_an_old_version_outlives_the_deletion_of_the_file() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let a = written_behind_a_deletion(&with_index(1, &dir));
+    assert!(contents(&a).contains(&b"mine!".to_vec()));
+}
+
+#[test]
+fn a_write_through_an_old_version_outlives_a_start_after_the_deletion_of_the_file() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let rig = with_index(1, &dir);
+    let a = written_behind_a_deletion(&rig);
+    a.close().expect("a healthy disk");
+    drop(a);
+    assert!(contents(&rig.on(rig.disk.reopened()).open()).contains(&b"mine!".to_vec()));
+}
+
+#[test]
+fn files_that_exchanged_their_numbers_in_a_save_are_both_there_after_a_crash() {
+    for temp_first in [true, false] {
+        let rig = Rig::device(1);
+        let (a, b) = (rig.open(), Rig::device(2).open());
+        let make_temp = || a.lock().insert(ROOT, b"temp", file()).expect("free");
+        let early = temp_first.then(make_temp);
+        let there = b.lock().insert(ROOT, b"doc", file()).expect("free");
+        b.write(there, 0, b"before").expect("room");
+        exchange(&b, &a);
+        let temp = early.unwrap_or_else(make_temp);
+        let old = a.lock().child(ROOT, b"doc").expect("came over");
+        a.lock().remember(old, 1);
+        a.write(temp, 0, b"saved!").expect("room");
+        a.fsync(None).expect("a healthy disk");
+        a.lock().move_link(ROOT, b"temp", ROOT, b"doc").expect("there");
+        a.fsync(None).expect("a healthy disk");
+        let again = rig.on(rig.disk.reopened()).open();
+        assert_eq!(names(&again, ROOT), ["doc"], "temporary first: {temp_first}");
+        let doc = again.lock().child(ROOT, b"doc").expect("listed");
+        assert_eq!(read(&again, doc), Ok(b"saved!".to_vec()), "temporary first: {temp_first}");
+    }
+}
