@@ -190,11 +190,7 @@ impl Volume {
         };
         let has_index = index.is_some();
         let fresh = || empty(&options, has_index);
-        let detached = history.iter().filter_map(|(_, item)| match item {
-            Item::Body(body) if body.detached != 0 => Some(body.file),
-            _ => None,
-        });
-        let detached: BTreeSet<FileId> = detached.collect();
+        let detached = detached(&history);
         let mut loading = Loading::new(&fresh, &detached);
         let opened = index
             .map(|path| open_index(&path, &sealer, &options.keyring, report.first_batch, &mut loading))
@@ -268,6 +264,15 @@ impl Volume {
         }
         Ok(())
     }
+}
+
+/// The files of which the journal has old versions with unsent bytes.
+fn detached(history: &[(Origin, Item)]) -> BTreeSet<FileId> {
+    let files = history.iter().filter_map(|(_, item)| match item {
+        Item::Body(body) if body.detached != 0 => Some(body.file),
+        _ => None,
+    });
+    files.collect()
 }
 
 /// Tables with nothing but a root.
