@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-/// Nodes in memory. At roughly 1 KiB a node this is the inode budget of a walking skeleton;
-/// over it a create answers `ENOSPC`.
+/// Nodes in memory, about 0.7 KiB each at rest; over it a create answers `ENOSPC`.
 pub const NODES_MAX: usize = 2_000_000;
 
 /// Nodes that stay open, about 1.5 KiB each, however long nobody asks for them.

@@ -159,13 +159,7 @@ impl Index {
         let mut found = Vec::new();
         {
             let mut state = self.shared.state.lock();
-            keys.retain(|key| match state.rows.get(&(Table::Nodes, key.clone())) {
-                Some(row) => {
-                    found.extend(row.clone());
-                    false
-                }
-                None => true,
-            });
+            take_unwritten(&state.rows, &mut keys, &mut found);
             if keys.is_empty() {
                 drop(answer);
             } else {
@@ -245,16 +239,23 @@ impl State {
     }
 }
 
-/// Rows of nodes: those that could not be written as they are here, the others from the file.
-fn read(db: &Db, unwritten: Option<&Unwritten>, mut keys: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, IndexError> {
-    let mut found = Vec::new();
-    keys.retain(|key| match unwritten.and_then(|rows| rows.get(&(Table::Nodes, key.clone()))) {
+/// Finds the nodes that are among rows not written yet, and leaves the other keys.
+fn take_unwritten(rows: &Unwritten, keys: &mut Vec<Vec<u8>>, found: &mut Vec<Vec<u8>>) {
+    keys.retain(|key| match rows.get(&(Table::Nodes, key.clone())) {
         Some(row) => {
             found.extend(row.clone());
             false
         }
         None => true,
     });
+}
+
+/// Rows of nodes: those that could not be written as they are here, the others from the file.
+fn read(db: &Db, unwritten: Option<&Unwritten>, mut keys: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, IndexError> {
+    let mut found = Vec::new();
+    if let Some(rows) = unwritten {
+        take_unwritten(rows, &mut keys, &mut found);
+    }
     found.extend(db.nodes(&keys)?);
     Ok(found)
 }

@@ -43,8 +43,8 @@ impl Tables {
             assert!(self.buried.heads(&file).is_none(), "whoever speaks of a buried file wakes it first");
             match self.by_file.get(&file).copied() {
                 Some(ino) => match self.merge(ino, remote, notices) {
-                    Some(true) => {}
-                    Some(false) => changed.push(file),
+                    Some(true) => changed.push(file),
+                    Some(false) => {}
                     None => refused.push(file),
                 },
                 None => {
@@ -94,7 +94,7 @@ impl Tables {
         self.op += 1;
     }
 
-    /// Merges a version into a node; whether its names stayed, or `None` when it cannot be merged.
+    /// Merges a version into a node; whether that changed its record, or `None` when it cannot be merged.
     fn merge(&mut self, ino: Ino, remote: RemoteVersion, notices: &mut BTreeSet<Notice>) -> Option<bool> {
         let node = self.nodes.get(ino)?;
         if node.record.links().any(|link| remote.record.link(&link.id).is_none()) {
@@ -112,9 +112,8 @@ impl Tables {
         self.op += 1;
         self.dirty.insert(ino);
         if merged == node.record {
-            return Some(true);
+            return Some(false);
         }
-        let kept_names = same_names(node, &merged) && merged.contents().len() <= 1;
         let old = std::mem::replace(&mut node.record, merged);
         node.ctime = self.now;
         if node.record.mtime() != old.mtime() && !node.body.is_dirty() {
@@ -122,7 +121,7 @@ impl Tables {
         }
         notices.insert(Notice::Attr { ino });
         self.follow_content(ino, old, notices);
-        Some(kept_names)
+        Some(true)
     }
 
     /// Makes the shown content that of the record, unless unsent bytes stand on the old one.
@@ -179,26 +178,4 @@ impl Tables {
         }
         notices.insert(Notice::Detached { ino });
     }
-}
-
-/// Whether a node is shown under its plain names now, and the merged record does not change them.
-fn same_names(node: &Node, merged: &Record) -> bool {
-    let record = &node.record;
-    if node.is_dir() {
-        let place = |record: &Record| {
-            (record.dir_name().map(|name| name.value.clone()), record.newest_parent().map(|edge| edge.parent))
-        };
-        return place(record) == place(merged)
-            && record.trash_mark().is_none()
-            && merged.trash_mark().is_none()
-            && !node.is_orphan();
-    }
-    let places =
-        |record: &Record| record.links().map(|link| (link.id, link.place.clone())).collect::<Vec<_>>();
-    places(record) == places(merged)
-        && node.links.len() == merged.links().count()
-        && node
-            .links
-            .iter()
-            .all(|shown| merged.link(&shown.id).is_some_and(|link| link.place.name == *shown.name))
 }

@@ -43,8 +43,8 @@ impl Tables {
                 None => return false,
             }
         }
-        let is_gone = |ino: &Ino| self.nodes.peek(*ino).is_none_or(|node| is_whole(&node));
-        changed.iter().all(is_gone)
+        let goes_alone = |ino: &Ino| self.nodes.peek(*ino).is_none_or(|node| goes_alone(&node));
+        changed.iter().all(goes_alone)
             && coming.into_iter().all(|(ino, name)| self.show_asked(ino, &name, notices))
     }
 
@@ -72,20 +72,16 @@ impl Tables {
             return false;
         };
         let is_circle = self.nodes.get(ino).is_some_and(Node::is_dir) && self.is_ancestor(ino, dir);
-        if is_circle || !self.is_rooted(dir) || self.child(dir, name).is_some() {
+        // A directory that was moved may not be shown again yet.
+        if is_circle || !self.is_ancestor(ROOT, dir) || self.child(dir, name).is_some() {
             return false;
         }
         self.show_name(ino, dir, name, *id, notices);
         true
     }
-
-    /// Whether a directory hangs below the root: one that was moved may not be shown again yet.
-    fn is_rooted(&self, dir: Ino) -> bool {
-        self.is_ancestor(ROOT, dir)
-    }
 }
 
-/// Whether a node can go without anything below it.
-fn is_whole(node: &Node) -> bool {
+/// Whether a node stays, or goes with nothing below it.
+fn goes_alone(node: &Node) -> bool {
     !node.record.is_trashed() || node.children.len() == 0
 }

@@ -2,7 +2,7 @@
 
 use super::remote::{cut_all, exchange, version_of};
 use crate::testing::{Rig, file, names, read};
-use crate::{ROOT, RemoteVersion, Volume};
+use crate::{Ino, ROOT, RemoteVersion, Volume};
 use freehold_model::{FileId, VersionHash};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,12 +36,18 @@ fn deleted_on_a(a: &Arc<Volume>, b: &Arc<Volume>) -> FileId {
     id
 }
 
+/// The device that deleted, the one that has not heard of it, and the file there.
+fn deleted_on_one(dir: &tempfile::TempDir) -> (Arc<Volume>, Arc<Volume>, Ino) {
+    let (a, b) = (with_index(1, dir).open(), Rig::device(2).open());
+    deleted_on_a(&a, &b);
+    let there = b.lock().child(ROOT, b"f").expect("not deleted here yet");
+    (a, b, there)
+}
+
 #[test]
 fn an_edit_that_had_not_seen_a_buried_deletion_brings_the_file_back() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (a, b) = (with_index(1, &dir).open(), Rig::device(2).open());
-    deleted_on_a(&a, &b);
-    let there = b.lock().child(ROOT, b"f").expect("not deleted here yet");
+    let (a, b, there) = deleted_on_one(&dir);
     b.write(there, 0, b"later").expect("room");
     exchange(&b, &a);
     let back = a.lock().child(ROOT, b"f").expect("an edit beats a deletion");
@@ -51,9 +57,7 @@ fn an_edit_that_had_not_seen_a_buried_deletion_brings_the_file_back() {
 #[test]
 fn a_write_that_a_buried_deletion_had_seen_does_not_bring_the_file_back() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (a, b) = (with_index(1, &dir).open(), Rig::device(2).open());
-    deleted_on_a(&a, &b);
-    let there = b.lock().child(ROOT, b"f").expect("not deleted here yet");
+    let (a, b, there) = deleted_on_one(&dir);
     let record = b.tables.lock().nodes.get(there).expect("there").record.clone();
     let again = RemoteVersion { version: version_of(&record), supersedes: Vec::new(), record };
     a.apply_remote(vec![again], Vec::new()).expect("the index is there");
