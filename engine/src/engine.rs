@@ -224,9 +224,10 @@ impl Engine {
     /// The conflicts of the vault. Looks through the whole tree; blocks for as long.
     ///
     /// # Errors
-    /// `SignedOut`.
+    /// `SignedOut`, `Disk`.
     pub fn conflicts(&self) -> Result<Conflicts, EngineError> {
-        Ok(self.volume().ok_or(EngineError::SignedOut)?.conflicts())
+        let found = self.volume().ok_or(EngineError::SignedOut)?.conflicts();
+        found.map_err(|error| EngineError::disk("look for conflicts", std::io::Error::other(error)))
     }
 
     /// Ends the conflict at a path of the vault, by its file or its copy. Durable on return.

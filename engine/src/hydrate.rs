@@ -2,12 +2,12 @@
 //!
 //! A pass looks at every file that a wish counts for. Of a pinned one, the chunks its manifest names
 //! are kept before they are fetched, level by level, so that a cache smaller than the file does not
-//! drop its beginning while its end comes. A pass that finds nothing changed costs a look at the
-//! files with a wish. What could not be had is tried again by the next pass.
+//! drop its beginning while its end comes. Where nothing was left to do and nothing changed since, a pass
+//! does nothing. What could not be had is tried again by the next pass.
 
 use crate::body::walk::walk;
 use crate::transfer::download::Downloads;
-use crate::{Ino, PinMode, Volume};
+use crate::{FsError, Ino, PinMode, Volume};
 use freehold_api::control::Pinned;
 use freehold_model::ChunkId;
 use freehold_model::limits::BATCH_ITEMS_MAX;
@@ -61,6 +61,8 @@ struct Seen {
     is_stale: bool,
     /// Files nobody wants here, by version, and for how many passes they have been.
     unwanted: BTreeMap<Ino, (ChunkId, u32)>,
+    /// Changes of the tree and evictions of the cache as they were when nothing was left to do.
+    is_done_with: Option<(u64, u64)>,
 }
 
 impl Hydrator {
@@ -82,15 +84,19 @@ impl Hydrator {
 
     /// Keeps what is here of a file, or of everything below a folder, from now on; the rest comes with the
     /// next pass. Blocks.
-    pub(crate) fn keep(&self, ino: Ino) {
-        for file in self.volume.files_below(ino) {
-            let chunked = self.volume.lock().chunked(file);
+    ///
+    /// # Errors
+    /// `Io` when a row cannot be read.
+    pub(crate) fn keep(&self, ino: Ino) -> Result<(), FsError> {
+        for file in self.volume.files_below(ino)? {
+            let chunked = self.volume.lock_nodes(&[file])?.chunked(file);
             if let Some(chunked) = chunked {
                 let mut ids = Vec::new();
                 walk(&self.cache, &chunked, &mut |id, _| ids.push(id));
                 self.cache.keep(ids);
             }
         }
+        Ok(())
     }
 
     /// Passes until dropped.
@@ -106,18 +112,24 @@ impl Hydrator {
     }
 
     async fn pass(self: &Arc<Self>, seen: &mut Seen) {
+        let state = (self.volume.lock().changes(), self.cache.evictions());
+        if seen.is_done_with == Some(state) {
+            return;
+        }
+        seen.is_done_with = None;
         let this = Arc::clone(self);
         let surveyed = tokio::task::spawn_blocking(move || {
-            (this.volume.wished(PinMode::Always), this.volume.wished(PinMode::Never))
+            Ok::<_, FsError>((this.volume.wished(PinMode::Always)?, this.volume.wished(PinMode::Never)?))
         });
-        let Ok((pinned, unwanted)) = surveyed.await else { return };
+        // A row that could not be read has been logged; the next pass tries again.
+        let Ok(Ok((pinned, unwanted))) = surveyed.await else { return };
         let begun = Instant::now();
         let by_version: BTreeMap<Ino, ChunkId> =
             pinned.iter().map(|(ino, chunked)| (*ino, chunked.root)).collect();
         seen.is_stale |= seen.pinned.iter().any(|(ino, root)| by_version.get(ino) != Some(root));
         if seen.told_at.is_none_or(|at| seen.is_stale && at.elapsed() >= TELL_EVERY) {
             let this = Arc::clone(self);
-            if tokio::task::spawn_blocking(move || this.tell()).await.is_err() {
+            if !matches!(tokio::task::spawn_blocking(move || this.tell()).await, Ok(Ok(()))) {
                 return;
             }
             (seen.told_at, seen.is_stale) = (Some(Instant::now()), false);
@@ -137,7 +149,12 @@ impl Hydrator {
         }
         let still: Vec<_> = open.into_iter().filter(|(ino, _)| !seen.whole.contains_key(ino)).collect();
         self.count(seen.pinned.len(), &still);
+        // What nobody wants may come by a read, which changes nothing.
+        let is_done = still.is_empty() && unwanted.is_empty() && !seen.is_stale;
         self.give_up(seen, unwanted).await;
+        if is_done {
+            seen.is_done_with = Some(state);
+        }
     }
 
     fn count(&self, files: usize, open: &[(Ino, Chunked)]) {
@@ -149,12 +166,16 @@ impl Hydrator {
     }
 
     /// Says anew which chunks are kept: all that pinned files name, as far as that is known. Blocks.
-    pub(crate) fn tell(&self) {
+    ///
+    /// # Errors
+    /// `Io` when a row cannot be read; what was kept still is.
+    pub(crate) fn tell(&self) -> Result<(), FsError> {
         let mut ids = HashSet::new();
-        for (_, chunked) in self.volume.wished(PinMode::Always) {
+        for (_, chunked) in self.volume.wished(PinMode::Always)? {
             walk(&self.cache, &chunked, &mut |id, _| ids.extend([id]));
         }
         self.cache.set_kept(ids);
+        Ok(())
     }
 
     /// Fetches what is missing of some files; those that are whole then, by version, and whether something

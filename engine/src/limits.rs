@@ -2,11 +2,27 @@
 
 use std::time::Duration;
 
-/// Nodes in memory, about 0.7 KiB each at rest; over it a create answers `ENOSPC`.
+/// Nodes of a vault, about 150 bytes each in memory while they sleep; over it a create answers `ENOSPC`.
 pub const NODES_MAX: usize = 2_000_000;
 
 /// Nodes that stay open, about 1.5 KiB each, however long nobody asks for them.
-pub const NODES_OPEN: usize = if cfg!(test) { 4 } else { 8_192 };
+pub const NODES_OPEN: usize = if cfg!(test) { 2 } else { 8_192 };
+
+/// Nodes that stay in memory, packed, about 0.5 KiB each, however long nobody looks at them. The other
+/// files sleep: whoever asks for one waits for its row.
+pub const NODES_PACKED: usize = if cfg!(test) { 0 } else { 65_536 };
+
+/// Files woken with one that somebody came to in the order of a directory: one read of the index for all.
+pub const WOKEN_AHEAD: usize = if cfg!(test) { 1 } else { 64 };
+
+/// Files woken for the next part of a listing: about what the kernel takes in one answer.
+pub const LISTED_AHEAD: usize = if cfg!(test) { 2 } else { 512 };
+
+/// Files woken in one go when all must be.
+pub const WOKEN_AT_ONCE: usize = 4_096;
+
+/// Nodes looked at in one round of the flush thread to be put to sleep.
+pub const RESTED_PER_ROUND: usize = 65_536;
 
 /// Open nodes looked at in one go for packing, about a quarter of a millisecond under the lock.
 pub const PACKED_AT_ONCE: usize = 128;

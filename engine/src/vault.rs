@@ -360,11 +360,13 @@ fn open_disk(
         clock: Box::new(SystemClock),
     };
     let (volume, recovery) = Volume::open(&dir, options)?;
+    let brake = Brake::load(&volume)
+        .map_err(|error| EngineError::disk("read the held deletions", std::io::Error::other(error)))?;
     let history = History::open(&dir)
         .map_err(|error| EngineError::disk("open the kept commits", std::io::Error::other(error)))?;
     let history = Arc::new(history);
     let local = Local {
-        brake: Mutex::new(Brake::load(&volume)),
+        brake: Mutex::new(brake),
         vault,
         device,
         volume,

@@ -92,15 +92,17 @@ impl Db {
         }
         let db = Self { connection, sealer };
         let applied: i64 = db.connection.query_row("SELECT batch FROM applied", [], |row| row.get(0))?;
+        let applied = u64::try_from(applied).map_err(|_| IndexError::Damaged)?;
+        rows.begin(applied);
         db.read(rows)?;
         // Going over all rows filled the page cache, which the writer has little use for.
         db.connection.execute_batch("PRAGMA shrink_memory")?;
-        let applied = u64::try_from(applied).map_err(|_| IndexError::Damaged)?;
         Ok((db, Loaded { applied, is_new: is_new || version == 0 }))
     }
 
     fn read(&self, rows: &mut dyn Rows) -> Result<(), IndexError> {
-        let mut query = self.connection.prepare("SELECT kind, key, sealed FROM row")?;
+        // What is said of a node beside its row comes before it.
+        let mut query = self.connection.prepare("SELECT kind, key, sealed FROM row ORDER BY kind DESC")?;
         let mut found = query.query([])?;
         while let Some(row) = found.next()? {
             let kind = row.get(0)?;

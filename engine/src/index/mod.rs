@@ -97,7 +97,10 @@ pub(crate) struct Loaded {
 
 /// Takes the rows of an index, one at a time: all of them at once may be more than memory holds.
 pub(crate) trait Rows {
-    /// A row, in no order that means anything.
+    /// Rows come that contain the batches up to this one.
+    fn begin(&mut self, applied: u64);
+
+    /// A row; those of nodes after all others.
     fn row(&mut self, item: Item);
 
     /// What came so far does not count.

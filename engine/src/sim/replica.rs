@@ -62,7 +62,7 @@ impl Replica {
         let local = Local {
             vault: rig.keyring.vault(),
             device: device(rig.device),
-            brake: Mutex::new(Brake::load(&volume)),
+            brake: Mutex::new(Brake::load(&volume).expect("there is no index to fail")),
             volume,
             cache: Arc::clone(&rig.chunks),
             keyring: Arc::clone(&rig.keyring),
@@ -191,7 +191,7 @@ impl Replica {
             return;
         }
         let judged = self.local.judge_late(&self.account, self.intake.state()).expect("readable");
-        self.local.take_over(&judged.late_versions());
+        self.local.take_over(&judged.late_versions()).expect("there is no index to fail");
         judged.late.iter().for_each(|late| self.intake.disown(late));
         judged.readmitted.iter().for_each(|readmitted| self.intake.readmit(readmitted));
         self.held_to = Some(cuts);

@@ -12,9 +12,8 @@ use crate::cut::refs::whole_manifest_refs;
 use crate::history::{Keep, ManifestList};
 use freehold_api::bulk::PushVersion;
 use freehold_api::control::Decision;
-use freehold_model::{FileId, VersionHash};
+use freehold_model::VersionHash;
 use freehold_vault::Body;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What became of a step.
@@ -71,9 +70,8 @@ impl Local {
         let meta = state.filter(|_| orphans.is_empty()).map(|state| state.meta());
         let mut brake = self.brake.lock();
         // Before anything is sorted: whatever fails leaves all as it was.
-        let spoken_of = ready.iter().chain(brake.held()).map(|version| version.record.file());
-        let spoken_of: BTreeSet<FileId> = spoken_of.collect();
-        let _awake = match self.volume.wake(spoken_of.iter()) {
+        let concerned: Vec<&RemoteVersion> = ready.iter().chain(brake.held()).collect();
+        let _awake = match self.volume.wake_concerned(&concerned) {
             Ok(awake) => awake,
             Err(error) => {
                 let versions = ready.into_iter().chain(orphans).collect();
@@ -111,8 +109,7 @@ impl Local {
     /// `Io`, `NoSpace` when it may not be durable; it is written again by a later flush.
     pub(crate) fn decide_deletions(&self, decision: Decision) -> Result<Vec<HeldFiles>, FsError> {
         let mut brake = self.brake.lock();
-        let spoken_of: BTreeSet<FileId> = brake.held().map(|version| version.record.file()).collect();
-        let _awake = self.volume.wake(spoken_of.iter())?;
+        let _awake = self.volume.wake_concerned(&brake.held().collect::<Vec<_>>())?;
         let held = brake.held_files();
         let Sorted { apply, meta } = brake.take();
         if decision == Decision::Undo {

@@ -12,7 +12,7 @@
 
 use super::limits::{BRAKE_FILES, BRAKE_PART_BYTES, BRAKE_PERCENT, BRAKE_RECHECK, BRAKE_WINDOW_MS};
 use crate::tables::Tables;
-use crate::{Ino, MetaKey, RemoteVersion, Volume};
+use crate::{FsError, Ino, MetaKey, RemoteVersion, Volume};
 use freehold_model::codec::{DecodeError, Encode, Reader, Writer};
 use freehold_model::{DeviceId, FileId, VersionHash};
 use freehold_vault::record::{Place, Record};
@@ -47,7 +47,10 @@ pub(crate) type HeldFiles = (DeviceId, usize);
 impl Brake {
     /// What the volume remembers. A part that cannot be read holds nothing: its versions come again
     /// with the next pass over all commits.
-    pub(crate) fn load(volume: &Volume) -> Self {
+    ///
+    /// # Errors
+    /// `Io` when a row cannot be read: what is not counted would be let go.
+    pub(crate) fn load(volume: &Volume) -> Result<Self, FsError> {
         let mut brake = Self::default();
         for (part, value) in volume.held_parts() {
             match decode(&value) {
@@ -55,11 +58,13 @@ impl Brake {
                 Err(_) => tracing::warn!("a list of held deletions is damaged"),
             }
         }
+        let _awake = volume.wake_concerned(&brake.held().collect::<Vec<_>>())?;
         brake.count(&volume.lock());
-        brake
+        Ok(brake)
     }
 
-    /// Parts a step into what may be merged and what is held.
+    /// Parts a step into what may be merged and what is held. All that is concerned, by the step and by what
+    /// is held, must be awake.
     pub(crate) fn sort(&mut self, tables: &Tables, versions: Vec<RemoteVersion>) -> Sorted {
         let mut sorted = self.release(tables, &versions);
         let removers: Vec<Option<DeviceId>> =

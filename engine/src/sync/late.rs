@@ -12,6 +12,7 @@
 use super::local::Local;
 use super::state::{Aside, SyncState};
 use super::{Parts, SyncError, blocking};
+use crate::FsError;
 use crate::cut::refs::whole_manifest_refs;
 use crate::history::ChainPlace;
 use crate::sync::limits::ANSWER_COMMIT_BYTES;
@@ -76,7 +77,7 @@ impl Parts {
                 let named = lists.iter().flat_map(|list| list.ids.iter().copied().chain([list.node]));
                 self.upload_for_others(named.collect());
             }
-            self.local.take_over(&versions);
+            self.local.take_over(&versions)?;
             Ok(judged)
         })
         .await
@@ -165,17 +166,22 @@ impl Local {
     }
 
     /// Makes what was merged of late versions this device's own. Deletions among them that wait for a
-    /// person are forgotten. Blocks.
-    pub(crate) fn take_over(&self, late: &BTreeSet<VersionHash>) {
+    /// person are forgotten. Those that show the versions must be awake. Blocks.
+    ///
+    /// # Errors
+    /// `Io` when a row cannot be read; nothing was done then.
+    pub(crate) fn take_over(&self, late: &BTreeSet<VersionHash>) -> Result<(), FsError> {
         if late.is_empty() {
-            return;
+            return Ok(());
         }
         let mut brake = self.brake.lock();
+        let _awake = self.volume.wake_concerned(&brake.held().collect::<Vec<_>>())?;
         let meta = {
             let mut tables = self.volume.lock();
             tables.take_over(late);
             brake.disown(&tables, late)
         };
         self.volume.set_meta(meta);
+        Ok(())
     }
 }

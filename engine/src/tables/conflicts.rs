@@ -77,10 +77,12 @@ impl Tables {
         Some(Shown { dir, name: Arc::clone(name), ino })
     }
 
-    /// The ids of all files that are shown: what a stray copy may have been made from.
+    /// The ids of all files that are shown: what a stray copy may have been made from. Those that sleep may be
+    /// of another kind.
     pub(crate) fn shown_files(&self) -> Vec<FileId> {
         let files = self.current().filter(|node| node.kind() == Kind::File && !node.is_orphan());
-        files.map(|node| node.file()).collect()
+        let asleep = self.asleep.iter().filter(|sleeper| sleeper.place().is_some());
+        files.map(|node| node.file()).chain(asleep.map(|sleeper| sleeper.file)).collect()
     }
 
     /// Where a file is shown first.
@@ -171,9 +173,8 @@ impl Tables {
         plain: &[u8],
         notices: &mut BTreeSet<Notice>,
     ) -> Result<Shown, FsError> {
-        let name = (2..)
-            .map(|number| numbered_name(plain, number))
-            .find(|name| self.child(copy.dir, name).is_none());
+        let name =
+            (2..).map(|number| numbered_name(plain, number)).find(|name| !self.is_taken(copy.dir, name));
         let name = name.expect("there are more numbers than entries");
         self.move_link(copy.dir, &copy.name, copy.dir, &name)?;
         for name in [copy.name.to_vec(), name.clone()] {

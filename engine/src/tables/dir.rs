@@ -1,9 +1,11 @@
 //! The entries of one directory: by name for lookups, by cookie for listings.
 //!
 //! An entry takes the next cookie when it is inserted and keeps it until it is removed, so a
-//! listing that continues after a cookie neither skips nor repeats what did not change meanwhile.
+//! listing that continues after a cookie neither skips nor repeats what did not change meanwhile. An
+//! entry whose file sleeps keeps its cookie and nothing else.
 
 use crate::Ino;
+use crate::tables::asleep::Bed;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -26,6 +28,7 @@ pub(crate) struct Directory(Option<Box<Entries>>);
 struct Entries {
     by_name: HashMap<Arc<[u8]>, Entry>,
     by_cookie: BTreeMap<u64, Arc<[u8]>>,
+    asleep: BTreeMap<u64, Bed>,
     last_cookie: u64,
     subdirs: u32,
 }
@@ -34,12 +37,60 @@ impl Directory {
     /// Adds an entry under a name that is free.
     pub(crate) fn insert(&mut self, name: Arc<[u8]>, ino: Ino, is_dir: bool) {
         let entries = self.0.get_or_insert_default();
-        let cookie = entries.last_cookie.max(FIRST_COOKIE - 1) + 1;
-        entries.last_cookie = cookie;
-        let old = entries.by_name.insert(Arc::clone(&name), Entry { ino, is_dir, cookie });
-        assert!(old.is_none(), "an entry is inserted under a free name only");
-        entries.by_cookie.insert(cookie, name);
-        entries.subdirs += u32::from(is_dir);
+        let cookie = entries.next_cookie();
+        entries.insert(name, Entry { ino, is_dir, cookie });
+    }
+
+    /// Adds an entry of which the file sleeps; `bed` says where, once its cookie is known.
+    pub(crate) fn insert_asleep(&mut self, bed: impl FnOnce(u64) -> Bed) {
+        let entries = self.0.get_or_insert_default();
+        let cookie = entries.next_cookie();
+        entries.asleep.insert(cookie, bed(cookie));
+    }
+
+    /// Notes that the file of an entry sleeps; `bed` says where, once its cookie is known.
+    pub(crate) fn lay(&mut self, name: &[u8], bed: impl FnOnce(u64) -> Bed) {
+        if let Some(entry) = self.remove(name)
+            && let Some(entries) = &mut self.0
+        {
+            entries.asleep.insert(entry.cookie, bed(entry.cookie));
+        }
+    }
+
+    /// Shows the file of an entry that slept under its name.
+    pub(crate) fn rouse(&mut self, cookie: u64, name: Arc<[u8]>, ino: Ino) {
+        if let Some(entries) = &mut self.0
+            && entries.asleep.remove(&cookie).is_some()
+        {
+            entries.insert(name, Entry { ino, is_dir: false, cookie });
+        }
+    }
+
+    /// Entries after a cookie whose files sleep, in cookie order.
+    pub(crate) fn asleep_after(&self, after: u64) -> impl Iterator<Item = (u64, Bed)> {
+        let from = after.saturating_add(1);
+        let all = self.0.iter().flat_map(move |entries| entries.asleep.range(from..));
+        all.map(|(cookie, bed)| (*cookie, *bed))
+    }
+
+    /// Whether the first entry after a cookie is one whose file sleeps.
+    pub(crate) fn is_asleep_next(&self, after: u64) -> bool {
+        let awake = self.after(after).next().map_or(u64::MAX, |(cookie, _, _)| cookie);
+        self.asleep_after(after).next().is_some_and(|(cookie, _)| cookie < awake)
+    }
+
+    /// Entries with a cookie above `after` up to the first one whose file sleeps, in cookie order.
+    pub(crate) fn awake_after(&self, after: u64) -> impl Iterator<Item = (u64, &Arc<[u8]>, Ino)> {
+        let end = self.asleep_after(after).next().map_or(u64::MAX, |(cookie, _)| cookie);
+        self.after(after).take_while(move |(cookie, _, _)| *cookie < end)
+    }
+
+    /// Whether the entry before one is there and its file awake: somebody goes through them in order.
+    pub(crate) fn is_awake_before(&self, cookie: u64) -> bool {
+        let Some(entries) = &self.0 else { return false };
+        let awake = entries.by_cookie.range(..cookie).next_back().map(|(cookie, _)| *cookie);
+        let asleep = entries.asleep.range(..cookie).next_back().map(|(cookie, _)| *cookie);
+        awake.is_some() && awake > asleep
     }
 
     /// Removes an entry.
@@ -63,7 +114,7 @@ impl Directory {
         self.0.as_ref()?.by_name.get(name).copied()
     }
 
-    /// Entries with a cookie above `after`, in cookie order.
+    /// Entries with a cookie above `after` whose files are awake, in cookie order.
     pub(crate) fn after(&self, after: u64) -> impl Iterator<Item = (u64, &Arc<[u8]>, Ino)> {
         let from = after.saturating_add(1);
         self.0.iter().flat_map(move |entries| {
@@ -80,11 +131,25 @@ impl Directory {
 
     /// Number of entries.
     pub(crate) fn len(&self) -> usize {
-        self.0.as_ref().map_or(0, |entries| entries.by_name.len())
+        self.0.as_ref().map_or(0, |entries| entries.by_name.len() + entries.asleep.len())
     }
 
     /// Number of entries that are directories.
     pub(crate) fn subdirs(&self) -> u32 {
         self.0.as_ref().map_or(0, |entries| entries.subdirs)
+    }
+}
+
+impl Entries {
+    fn next_cookie(&mut self) -> u64 {
+        self.last_cookie = self.last_cookie.max(FIRST_COOKIE - 1) + 1;
+        self.last_cookie
+    }
+
+    fn insert(&mut self, name: Arc<[u8]>, entry: Entry) {
+        let old = self.by_name.insert(Arc::clone(&name), entry);
+        assert!(old.is_none(), "an entry is inserted under a free name only");
+        self.by_cookie.insert(entry.cookie, name);
+        self.subdirs += u32::from(entry.is_dir);
     }
 }

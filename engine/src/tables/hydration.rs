@@ -13,7 +13,7 @@ use crate::tables::Tables;
 use crate::tables::node::Node;
 use crate::tables::nodes::Peek;
 use crate::volume::meta::MetaKey;
-use crate::{FsError, Ino, Kind, PinMode, ROOT, Residence, limits};
+use crate::{FsError, Ino, Kind, PinMode, Residence, limits};
 use freehold_model::FileId;
 use freehold_model::codec::{DecodeError, Reader, Writer};
 use freehold_store::CacheStore;
@@ -59,6 +59,11 @@ impl Hydration {
     pub(crate) fn take_unsure(&self, max: usize) -> Vec<Ino> {
         let mut unsure = self.unsure.lock();
         std::iter::from_fn(|| unsure.pop_first()).take(max).collect()
+    }
+
+    /// Whether a node has a wish of its own.
+    pub(crate) fn has_wish(&self, file: &FileId) -> bool {
+        self.pins.contains_key(file)
     }
 
     /// Nodes with a wish of their own.
@@ -111,7 +116,7 @@ impl Tables {
         let file = self.node(ino)?.file();
         if self.hydration.pins.len() >= limits::PINS_MAX {
             // Only now: a tree that is still being read back does not have all its nodes yet.
-            self.hydration.pins.retain(|file, _| self.by_file.contains_key(file));
+            self.hydration.pins.retain(|file, _| self.by_file.contains_key(file) || self.asleep.has(file));
         }
         let is_new = !self.hydration.pins.contains_key(&file);
         match mode {
@@ -162,14 +167,6 @@ impl Tables {
     /// The blocks of a file that lie on this device.
     pub(crate) fn blocks_here(&self, node: &Node) -> u64 {
         self.bytes_here(node).div_ceil(DISK_BLOCK_BYTES) * (DISK_BLOCK_BYTES / BLOCK_BYTES)
-    }
-
-    /// The node at a path of the vault, from its root; empty parts and `.` are skipped.
-    #[must_use]
-    pub fn find(&self, path: &[u8]) -> Option<Ino> {
-        path.split(|byte| *byte == b'/')
-            .filter(|name| !name.is_empty() && *name != b".")
-            .try_fold(ROOT, |dir, name| self.child(dir, name))
     }
 }
 

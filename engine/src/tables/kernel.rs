@@ -12,7 +12,9 @@ use crate::{Ino, ROOT};
 impl Tables {
     /// Notes `count` more references of the kernel to a node.
     pub fn remember(&mut self, ino: Ino, count: u64) {
-        self.nodes.hold(ino, count);
+        if !self.nodes.hold(ino, count) {
+            self.asleep.hold(ino, count);
+        }
     }
 
     /// Drops `count` references; a node without names goes with the last one, its content unsent.
@@ -20,7 +22,9 @@ impl Tables {
     /// The old version of a file that was written after a remote version replaced it is kept until
     /// its bytes are cut into a conflict copy.
     pub fn forget(&mut self, ino: Ino, count: u64) {
-        self.nodes.release(ino, count);
+        if !self.nodes.release(ino, count) {
+            self.asleep.release(ino, count);
+        }
         self.reap(ino);
     }
 

@@ -49,10 +49,7 @@ impl Tables {
     fn free_name(&self, dir: Ino, name: &[u8]) -> Result<FileId, FsError> {
         name::validate(name)?;
         let node = self.directory(dir)?;
-        match node.children.entry(name) {
-            Some(_) => Err(FsError::Exists),
-            None => Ok(node.file()),
-        }
+        if self.is_taken(dir, name) { Err(FsError::Exists) } else { Ok(node.file()) }
     }
 
     /// Shows a name: entry, link, times.
@@ -227,6 +224,9 @@ impl Tables {
             return Err(FsError::Invalid);
         }
         let replaced = self.child(new_dir, new_name);
+        if replaced.is_none() && self.is_taken(new_dir, new_name) {
+            return Err(FsError::Exists);
+        }
         if replaced == Some(ino) {
             return Ok(None);
         }

@@ -1,14 +1,15 @@
 //! The tree in memory: the truth at run time.
 //!
-//! Every node of the vault is in memory, most of them packed ([`nodes`]); lookups, listings and
-//! attributes never touch a disk. One lock
+//! Directories are all in memory, and of files as many as stay there ([`nodes`]); the others sleep
+//! ([`asleep`]) and are woken before anybody takes the lock for them. So lookups, listings and attributes
+//! never touch a disk under the lock. One lock
 //! guards all of it ([`TablesGuard`]), is held for microseconds and never across I/O. Each change
 //! writes the node's record under a stamp of its own and marks the node dirty; the journal takes
 //! the dirty nodes of a flush in one piece, under this lock, so what is on disk is always a state
 //! that existed.
 
+pub(crate) mod asleep;
 pub(crate) mod attrs;
-pub(crate) mod buried;
 mod burst;
 pub(crate) mod conflicts;
 pub(crate) mod dir;
@@ -18,10 +19,11 @@ mod links;
 pub(crate) mod node;
 mod nodes;
 mod own;
-mod packed;
+pub(crate) mod packed;
 pub(crate) mod remote;
 mod removal;
 mod reshow;
+pub(crate) mod rest;
 mod save;
 mod show;
 pub(crate) mod stand;
@@ -63,8 +65,8 @@ pub struct Author {
 pub struct Tables {
     pub(crate) nodes: Nodes,
     pub(crate) by_file: HashMap<FileId, Ino>,
-    /// Deleted files that are not in the two above.
-    pub(crate) buried: buried::Buried,
+    /// Files that are not in the two above.
+    pub(crate) asleep: asleep::Asleep,
     pub(crate) next_ino: Ino,
     pub(crate) now: Time,
     pub(crate) author: Author,
@@ -129,7 +131,7 @@ impl Tables {
         let mut tables = Self {
             nodes: Nodes::default(),
             by_file: HashMap::new(),
-            buried: buried::Buried::default(),
+            asleep: asleep::Asleep::default(),
             next_ino: ROOT + 1,
             now,
             author,
@@ -165,18 +167,18 @@ impl Tables {
         self.nodes.get(ino).ok_or(FsError::NotFound)
     }
 
-    /// The current version of every file, in no order, for a look.
+    /// The current version of every file that is awake, in no order, for a look.
     pub(crate) fn current(&self) -> impl Iterator<Item = Peek<'_>> {
         self.by_file.values().filter_map(|ino| self.nodes.peek(*ino))
     }
 
     /// Looks at `count` open nodes and packs those that are settled and that nobody has asked for since the
-    /// last look; deletions among them are buried. No flush may be under way: the index must have heard of
+    /// last look; deletions among them leave the tables. No flush may be under way: the index must have heard of
     /// whatever is not dirty.
     pub(crate) fn pack(&mut self, count: usize) {
         let (dirty, waiting, uncut) = (&self.dirty, &self.waiting, &self.uncut);
         let is_busy = |ino| dirty.contains(&ino) || waiting.contains(&ino) || uncut.contains(&ino);
-        let deleted = self.nodes.pack(count, self.buried.when(), is_busy);
+        let deleted = self.nodes.pack(count, self.asleep.bedtime(), is_busy);
         deleted.into_iter().for_each(|ino| self.bury(ino));
     }
 
@@ -325,11 +327,12 @@ impl Tables {
 
     /// Calls `each` with cookie, name and attributes of the entries after a cookie, until it breaks.
     ///
-    /// Start with 0. Cookies of entries are [`FIRST_COOKIE`](crate::FIRST_COOKIE) and above; `.` and
+    /// It ends before an entry whose file sleeps: [`Volume::lock_listing`](crate::Volume) wakes those that
+    /// come first. Start with 0. Cookies of entries are [`FIRST_COOKIE`](crate::FIRST_COOKIE) and above; `.` and
     /// `..` are the caller's.
     pub fn list(&self, dir: Ino, after: u64, mut each: impl FnMut(u64, &[u8], Attr) -> ControlFlow<()>) {
         let Some(node) = self.nodes.get(dir) else { return };
-        for (cookie, name, ino) in node.children.after(after) {
+        for (cookie, name, ino) in node.children.awake_after(after) {
             let Some(attr) = self.attr(ino) else { continue };
             if each(cookie, name, attr).is_break() {
                 return;
@@ -340,7 +343,7 @@ impl Tables {
     /// Number of nodes, deleted ones included.
     #[must_use]
     pub fn node_count(&self) -> usize {
-        self.nodes.len() + self.buried.len()
+        self.nodes.len() + self.asleep.len()
     }
 }
 

@@ -3,13 +3,15 @@
 //! Who asks for a node gets it open; who goes over all of them looks into packed ones without leaving
 //! them open. A pass of the flush thread packs what was not asked for since the pass before, beyond
 //! the few thousand that stay open. What was only read is packed by forgetting it: its packed form is
-//! kept until the node changes.
+//! kept until the node changes. Of packed nodes again those that nobody looked at fall asleep
+//! ([`rest`](super::rest)), beyond the many thousand that stay.
 
 use crate::Ino;
 use crate::limits;
-use crate::tables::buried::{Burial, is_buriable};
+use crate::tables::asleep::Bedtime;
 use crate::tables::node::Node;
 use crate::tables::packed::Packed;
+use crate::tables::rest::is_forgettable;
 use freehold_model::VersionHash;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashMap, VecDeque};
@@ -24,6 +26,8 @@ struct Slot {
     lookups: u64,
     /// In the queue of those that may be packed.
     is_queued: Cell<bool>,
+    /// In the queue of those that may fall asleep.
+    is_resting: bool,
     /// Asked for since the last pass.
     is_used: Cell<bool>,
 }
@@ -34,6 +38,8 @@ pub(crate) struct Nodes {
     slots: HashMap<Ino, Slot>,
     /// Open nodes that may be settled, the one to look at first at the front.
     queue: RefCell<VecDeque<Ino>>,
+    /// Packed nodes, the one to look at first at the front.
+    resting: VecDeque<Ino>,
 }
 
 impl Nodes {
@@ -69,7 +75,14 @@ impl Nodes {
 
     /// A node for a look: a packed one stays packed.
     pub(crate) fn peek(&self, ino: Ino) -> Option<Peek<'_>> {
-        Some(self.slots.get(&ino)?.peek(ino))
+        let slot = self.slots.get(&ino)?;
+        slot.is_used.set(true);
+        Some(slot.peek(ino))
+    }
+
+    /// Whether there is such a node.
+    pub(crate) fn contains(&self, ino: Ino) -> bool {
+        self.slots.contains_key(&ino)
     }
 
     /// The heads of a node.
@@ -99,6 +112,7 @@ impl Nodes {
             packed: None,
             lookups: 0,
             is_queued: Cell::new(true),
+            is_resting: false,
             is_used: Cell::new(true),
         };
         self.slots.insert(ino, slot);
@@ -111,7 +125,9 @@ impl Nodes {
         self.queue.get_mut().pop_back();
         if let Some(slot) = self.slots.get_mut(&ino) {
             slot.is_queued.set(false);
-            slot.pack();
+            if slot.pack() && !std::mem::replace(&mut slot.is_resting, true) {
+                self.resting.push_back(ino);
+            }
         }
     }
 
@@ -147,18 +163,16 @@ impl Nodes {
         self.slots.get(&ino).map_or(0, |slot| slot.lookups)
     }
 
-    /// Notes more references of the kernel.
-    pub(crate) fn hold(&mut self, ino: Ino, count: u64) {
-        if let Some(slot) = self.slots.get_mut(&ino) {
-            slot.lookups = slot.lookups.saturating_add(count);
-        }
+    /// Notes more references of the kernel; false for a node that is not here.
+    pub(crate) fn hold(&mut self, ino: Ino, count: u64) -> bool {
+        let slot = self.slots.get_mut(&ino);
+        slot.map(|slot| slot.lookups = slot.lookups.saturating_add(count)).is_some()
     }
 
-    /// Drops references of the kernel.
-    pub(crate) fn release(&mut self, ino: Ino, count: u64) {
-        if let Some(slot) = self.slots.get_mut(&ino) {
-            slot.lookups = slot.lookups.saturating_sub(count);
-        }
+    /// Drops references of the kernel; false for a node that is not here.
+    pub(crate) fn release(&mut self, ino: Ino, count: u64) -> bool {
+        let slot = self.slots.get_mut(&ino);
+        slot.map(|slot| slot.lookups = slot.lookups.saturating_sub(count)).is_some()
     }
 
     /// Whether a node is packed and nothing else: settled, with nothing left to do.
@@ -171,10 +185,10 @@ impl Nodes {
         self.queue.borrow().len().saturating_sub(limits::NODES_OPEN)
     }
 
-    /// Looks at `count` open nodes and packs those that are settled, not busy and not in use; those among
-    /// them that can be buried. What could be later waits for that.
-    pub(crate) fn pack(&mut self, count: usize, burial: Burial, is_busy: impl Fn(Ino) -> bool) -> Vec<Ino> {
-        let mut buriable = Vec::new();
+    /// Looks at `count` open nodes and packs those that are settled, not busy and not in use; the deletions
+    /// among them that nobody holds. What is held, or may be needed, waits.
+    pub(crate) fn pack(&mut self, count: usize, bedtime: Bedtime, is_busy: impl Fn(Ino) -> bool) -> Vec<Ino> {
+        let mut forgettable = Vec::new();
         for _ in 0..count {
             let Some(ino) = self.queue.get_mut().pop_front() else { break };
             let Some(slot) = self.slots.get_mut(&ino) else { continue };
@@ -182,18 +196,48 @@ impl Nodes {
                 self.queue.get_mut().push_back(ino);
                 continue;
             }
-            let is_gone = burial != Burial::Never && slot.open.get().is_some_and(|node| is_buriable(node));
-            if is_gone && (burial == Burial::NotNow || slot.lookups > 0) {
+            let is_gone =
+                bedtime != Bedtime::Never && slot.open.get().is_some_and(|node| is_forgettable(node));
+            if is_gone && (bedtime == Bedtime::NotNow || slot.lookups > 0) {
                 self.queue.get_mut().push_back(ino);
                 continue;
             }
             // One that is not settled comes back with the change that settles it.
             slot.is_queued.set(false);
-            if !is_busy(ino) && slot.pack() && is_gone {
-                buriable.push(ino);
+            if is_busy(ino) || !slot.pack() {
+                continue;
+            }
+            if is_gone {
+                forgettable.push(ino);
+            } else if !std::mem::replace(&mut slot.is_resting, true) {
+                self.resting.push_back(ino);
             }
         }
-        buriable
+        forgettable
+    }
+
+    /// How many packed nodes there are more than stay so.
+    pub(crate) fn crowd(&self) -> usize {
+        self.resting.len().saturating_sub(limits::NODES_PACKED)
+    }
+
+    /// Looks at `count` packed nodes; those that nobody looked at since the last time.
+    pub(crate) fn unused(&mut self, count: usize) -> Vec<Ino> {
+        let mut unused = Vec::new();
+        for _ in 0..count {
+            let Some(ino) = self.resting.pop_front() else { break };
+            let Some(slot) = self.slots.get_mut(&ino) else { continue };
+            if slot.open.get().is_some() {
+                // It comes back when it is packed again.
+                slot.is_resting = false;
+            } else if slot.is_used.replace(false) {
+                self.resting.push_back(ino);
+            } else {
+                slot.is_resting = false;
+                unused.push(ino);
+            }
+        }
+        unused
     }
 }
 

@@ -132,7 +132,7 @@ impl Packed {
 }
 
 /// Whether nothing is to be done about a node, and its record says what it shows.
-fn is_settled(node: &Node) -> bool {
+pub(crate) fn is_settled(node: &Node) -> bool {
     // A node that other inodes lead to must not go while they are there.
     let stands_alone = node.successor.is_none() && node.old_versions == 0;
     // A deletion nobody else has to hear of goes with its last reference.

@@ -34,6 +34,7 @@ impl Tables {
     }
 
     /// Adds the files that go when a version is merged: the file itself, or all a folder's deletion hides.
+    /// They must be awake.
     pub(crate) fn files_taken(&self, remote: &RemoteVersion, into: &mut BTreeSet<Ino>) {
         let Some(top) = self.removable(&remote.record.file()) else { return };
         let Some(trash) = remote.record.trash_mark() else {
@@ -58,10 +59,11 @@ impl Tables {
 
     /// Files, links and special nodes that are shown.
     pub(crate) fn shown_count(&self) -> usize {
-        self.current().filter(|node| !node.is_dir() && !node.is_orphan()).count()
+        self.current().filter(|node| !node.is_dir() && !node.is_orphan()).count() + self.asleep.shown()
     }
 
-    /// Which of these places another node stands at than the one that left it.
+    /// Which of these places another node stands at than the one that left it. Who stands there must be
+    /// awake.
     pub(crate) fn places_retaken(&self, left: &[(FileId, &Place)]) -> BTreeSet<FileId> {
         let leaving: BTreeSet<FileId> = left.iter().map(|(file, _)| *file).collect();
         let wanted: BTreeSet<&Place> = left.iter().map(|(_, place)| *place).collect();

@@ -73,7 +73,7 @@ impl Tables {
         };
         let is_circle = self.nodes.get(ino).is_some_and(Node::is_dir) && self.is_ancestor(ino, dir);
         // A directory that was moved may not be shown again yet.
-        if is_circle || !self.is_ancestor(ROOT, dir) || self.child(dir, name).is_some() {
+        if is_circle || !self.is_ancestor(ROOT, dir) || self.is_taken(dir, name) {
             return false;
         }
         self.show_name(ino, dir, name, *id, notices);

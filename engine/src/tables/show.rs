@@ -16,7 +16,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 impl Tables {
-    /// Shows what the records say, and notes every name that changed.
+    /// As [`Self::show_all`], which needs every record: while files sleep it is left to
+    /// [`Volume::show_again`](crate::Volume), which wakes them first.
+    pub(crate) fn show_or_leave(&mut self, notices: &mut BTreeSet<Notice>) {
+        if self.asleep.shown() == 0 {
+            self.show_all(notices);
+        } else {
+            (self.is_plain, self.needs_show) = (false, true);
+        }
+    }
+
+    /// Shows what the records say, and notes every name that changed. No file that has a name may sleep.
     pub(crate) fn show_all(&mut self, notices: &mut BTreeSet<Notice>) {
         let mut tree = self.view();
         // Settling adds records; what it adds is shown by the next look, which finds none left.
@@ -117,7 +127,7 @@ impl Tables {
     }
 
     fn settle_one(&mut self, file: FileId, place: Place, loser: &Dot) -> Option<()> {
-        if self.buried.heads(&conflict_id(&file, loser)).is_some() {
+        if self.asleep.has(&conflict_id(&file, loser)) {
             // It was a file of its own before, and was deleted as one.
             return None;
         }
@@ -149,19 +159,20 @@ impl Tables {
     }
 
     /// Whether what is shown is what a look at all records would show: what every shorter way must end with.
+    /// Of files that sleep neither side speaks.
     #[cfg(test)]
     pub(crate) fn shows_its_records(&self) -> bool {
         let wanted = self.wanted(&self.view());
-        let shown = self.nodes.open().filter(|node| node.children.len() > 0).map(|node| {
+        let shown = self.nodes.open().map(|node| {
             let entries = node.children.after(0).map(|(_, name, ino)| {
                 let links = self.nodes.get(ino).map_or(&[][..], |node| &node.links);
                 let link = links.iter().find(|link| link.dir == node.ino && link.name == *name);
                 (name.to_vec(), (ino, link.map(|link| link.id).unwrap_or_default()))
             });
-            (node.ino, entries.collect())
+            (node.ino, entries.collect::<BTreeMap<_, _>>())
         });
         wanted.into_iter().filter(|(_, names)| !names.is_empty()).collect::<BTreeMap<_, _>>()
-            == shown.collect()
+            == shown.filter(|(_, names)| !names.is_empty()).collect()
     }
 
     /// The entries each directory should have.

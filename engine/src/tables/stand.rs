@@ -6,6 +6,7 @@
 //! contents) is left to [`Tables::show_all`].
 
 use crate::tables::Tables;
+use crate::tables::asleep::{Bed, Place};
 use crate::tables::dir::Directory;
 use crate::tables::node::{Link, Node};
 use crate::tables::reshow::asked_for;
@@ -22,6 +23,15 @@ pub(crate) struct Standing {
     /// Which of the node's names.
     number: u16,
     is_dir: bool,
+}
+
+/// The one name of a file that sleeps.
+#[derive(Debug)]
+pub(crate) struct Lying {
+    pub(crate) bed: Bed,
+    pub(crate) parent: FileId,
+    /// What stands for the name.
+    pub(crate) name: u64,
 }
 
 impl Standing {
@@ -41,21 +51,41 @@ impl Standing {
 
 impl Tables {
     /// Shows all names; false, with some of them shown, when there is something to decide.
-    pub(crate) fn stand(&mut self, standing: Vec<Standing>) -> bool {
+    pub(crate) fn stand(&mut self, standing: Vec<Standing>, lying: &[Lying]) -> bool {
         let dirs = standing.iter().filter(|name| name.is_dir).count();
-        let stands = standing.into_iter().all(|name| self.stand_one(name)) && self.dirs_reached() == dirs;
+        let stands = lying.iter().all(|name| self.lay_one(name))
+            && standing.into_iter().all(|name| self.stand_one(name))
+            && self.dirs_reached() == dirs;
         (self.is_plain, self.needs_show) = (stands, !stands);
         stands
     }
 
     fn stand_one(&mut self, name: Standing) -> bool {
         let Some(dir) = self.by_file.get(&name.parent).copied() else { return false };
+        if self.is_taken(dir, &name.name) {
+            return false;
+        }
         let Some(parent) = self.nodes.get_mut(dir) else { return false };
-        if !parent.is_dir() || parent.record.is_trashed() || parent.children.entry(&name.name).is_some() {
+        if !parent.is_dir() || parent.record.is_trashed() {
             return false;
         }
         parent.children.insert(Arc::clone(&name.name), name.ino, name.is_dir);
         self.nodes.place(name.ino, name.number, dir);
+        true
+    }
+
+    fn lay_one(&mut self, lying: &Lying) -> bool {
+        let Some(dir) = self.by_file.get(&lying.parent).copied() else { return false };
+        let Some(parent) = self.nodes.get_mut(dir) else { return false };
+        let name = lying.name;
+        let asleep = &mut self.asleep;
+        if !parent.is_dir() || parent.record.is_trashed() || asleep.named(dir, name).is_some() {
+            return false;
+        }
+        parent.children.insert_asleep(|cookie| {
+            asleep.place(lying.bed, Place { dir, cookie, name });
+            lying.bed
+        });
         true
     }
 

@@ -239,7 +239,7 @@ impl Tables {
         self.pending.push(item);
         self.follow_content(ino, old, notices);
         if is_conflict || !self.is_plain {
-            self.show_all(notices);
+            self.show_or_leave(notices);
         }
     }
 
@@ -392,14 +392,14 @@ impl Tables {
     #[must_use]
     pub fn heads(&self, file: &FileId) -> &[VersionHash] {
         let node = self.by_file.get(file).and_then(|ino| self.nodes.get(*ino));
-        node.map(|node| &*node.sync.heads).or_else(|| self.buried.heads(file)).unwrap_or_default()
+        node.map(|node| &*node.sync.heads).or_else(|| self.asleep.heads(file)).unwrap_or_default()
     }
 
     /// Every node's file id with its heads, in no order: what the heads root is made from.
     pub fn all_heads(&self) -> impl Iterator<Item = (FileId, Vec<VersionHash>)> {
         let heads = self.by_file.iter().map(|(file, ino)| (*file, self.nodes.heads(*ino)));
-        let buried = self.buried.iter().map(|(file, heads)| (*file, heads.to_vec()));
-        heads.chain(buried).filter(|(_, heads)| !heads.is_empty())
+        let asleep = self.asleep.all_heads().map(|(file, heads)| (*file, heads.to_vec()));
+        heads.chain(asleep).filter(|(_, heads)| !heads.is_empty())
     }
 
     /// Starts another life of this device: unsent changes go out again under it.

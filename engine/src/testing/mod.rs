@@ -4,4 +4,4 @@ pub(crate) mod disk;
 pub(crate) mod rig;
 
 pub(crate) use disk::{Draw, TraceDisk};
-pub(crate) use rig::{Rig, file, names, read};
+pub(crate) use rig::{Rig, child, file, names, read};

@@ -110,13 +110,26 @@ pub(crate) fn read(volume: &Arc<Volume>, ino: Ino) -> Result<Vec<u8>, FsError> {
     receive.recv().expect("a read always answers").map(|bytes| bytes.to_vec())
 }
 
+/// The node a name leads to.
+pub(crate) fn child(volume: &Volume, dir: Ino, name: &[u8]) -> Option<Ino> {
+    volume.lock_names(&[(dir, name)]).expect("the index is there").child(dir, name)
+}
+
 /// The names in a directory, sorted.
 pub(crate) fn names(volume: &Volume, dir: Ino) -> Vec<String> {
-    let mut names = Vec::new();
-    volume.lock().list(dir, 0, |_, name, _| {
-        names.push(String::from_utf8_lossy(name).into_owned());
-        ControlFlow::Continue(())
-    });
+    let (mut names, mut after) = (Vec::new(), 0);
+    loop {
+        let before = names.len();
+        let tables = volume.lock_listing(dir, after).expect("the index is there");
+        tables.list(dir, after, |cookie, name, _| {
+            names.push(String::from_utf8_lossy(name).into_owned());
+            after = cookie;
+            ControlFlow::Continue(())
+        });
+        if names.len() == before {
+            break;
+        }
+    }
     names.sort();
     names
 }

@@ -17,14 +17,14 @@ impl OpenVault {
         let (volume, path) = (Arc::clone(&self.parts.volume), path.to_owned());
         let hydrator = Arc::clone(&self.hydrator);
         let set = tokio::task::spawn_blocking(move || {
-            let ino = volume.lock().find(path.as_bytes()).ok_or(FsError::NotFound)?;
+            let ino = volume.find(path.as_bytes())?;
             volume.set_pin(ino, mode)?;
             match mode {
-                Some(PinMode::Always) => hydrator.keep(ino),
+                Some(PinMode::Always) => hydrator.keep(ino)?,
                 // What is not kept any more can be evicted by the next command.
-                _ => hydrator.tell(),
+                _ => hydrator.tell()?,
             }
-            Ok(volume.hydrated(ino, &path))
+            volume.hydrated(ino, &path)
         });
         let set = set.await.map_err(|_| EngineError::Internal("pinning was interrupted"))?;
         self.hydrator.wake();
@@ -35,7 +35,7 @@ impl OpenVault {
     pub(crate) async fn evict(&self, path: &str) -> Result<Evicted, EngineError> {
         let (volume, path) = (Arc::clone(&self.parts.volume), path.to_owned());
         let evicted = tokio::task::spawn_blocking(move || {
-            let ino = volume.lock().find(path.as_bytes()).ok_or(FsError::NotFound)?;
+            let ino = volume.find(path.as_bytes())?;
             volume.evict(ino)
         });
         let evicted =

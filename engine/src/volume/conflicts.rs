@@ -6,10 +6,12 @@
 use crate::tables::Tables;
 use crate::tables::conflicts::{Pair, Shown};
 use crate::volume::Volume;
+use crate::volume::wake::Awake;
 use crate::{FsError, Kind, Notice, limits};
 use freehold_api::control::{Conflict, ConflictSide, Conflicts, Keep, KeptConflict};
-use freehold_model::{DeviceId, Stamp};
-use std::collections::BTreeSet;
+use freehold_model::{DeviceId, FileId, Stamp};
+use freehold_vault::record::Record;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why a conflict did not end. Nothing was changed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -30,8 +32,11 @@ pub(crate) enum KeepError {
 
 impl Volume {
     /// The conflicts of the vault, by path.
-    pub(crate) fn conflicts(&self) -> Conflicts {
-        let pairs = self.conflict_pairs();
+    ///
+    /// # Errors
+    /// `Io` when a file that sleeps cannot be read.
+    pub(crate) fn conflicts(&self) -> Result<Conflicts, FsError> {
+        let (pairs, _awake) = self.conflict_pairs()?;
         let tables = self.tables.lock();
         let shown = pairs
             .iter()
@@ -45,7 +50,7 @@ impl Volume {
             bytes += conflict.file.path.len() + conflict.copy.path.len() + limits::CONFLICT_BYTES;
             bytes <= limits::CONFLICTS_BYTES
         });
-        Conflicts { conflicts, total }
+        Ok(Conflicts { conflicts, total })
     }
 
     /// Ends the conflict at a path. Durable on return.
@@ -53,7 +58,7 @@ impl Volume {
     /// # Errors
     /// `NoConflict`, `Choice`, `Busy`; `Tree` when that may not be durable.
     pub(crate) fn keep_conflict(&self, path: &str, keep: Keep) -> Result<KeptConflict, KeepError> {
-        let pairs = self.conflict_pairs();
+        let (pairs, _awake) = self.conflict_pairs()?;
         let mut notices = BTreeSet::new();
         let kept = {
             let mut tables = self.lock();
@@ -68,24 +73,30 @@ impl Volume {
         Ok(kept)
     }
 
-    /// All pairs. Files that do not stand beside their copy are looked for without the lock.
-    fn conflict_pairs(&self) -> Vec<Pair> {
-        let (mut found, copies, files) = {
+    /// All pairs, with the files awake. Those that do not stand beside their copy, or sleep, are looked for
+    /// without the lock.
+    fn conflict_pairs(&self) -> Result<(Vec<Pair>, Awake), FsError> {
+        let (strays, files) = {
             let tables = self.tables.lock();
-            let found = tables.conflicts();
-            let record = |copy: &Shown| tables.nodes.get(copy.ino).map(|node| node.record.clone());
-            let copies: Vec<_> = found.strays.iter().map(record).collect();
-            let files = if copies.is_empty() { Vec::new() } else { tables.shown_files() };
-            (found, copies, files)
+            let strays = tables.conflicts().strays;
+            let record = |copy: Shown| tables.nodes.get(copy.ino).map(|node| node.record.clone());
+            let strays: Vec<_> = strays.into_iter().filter_map(record).collect();
+            let files = if strays.is_empty() { Vec::new() } else { tables.shown_files() };
+            (strays, files)
         };
-        for (copy, record) in std::mem::take(&mut found.strays).into_iter().zip(copies) {
-            let Some(record) = record else { continue };
-            let Some(origin) = files.iter().find(|file| record.is_copy_of(file)) else { continue };
-            if let Some(file) = self.tables.lock().first_shown(origin) {
+        let origin = |copy: &Record| files.iter().find(|file| copy.is_copy_of(file)).copied();
+        let origins: BTreeMap<FileId, FileId> =
+            strays.iter().filter_map(|copy| Some((copy.file(), origin(copy)?))).collect();
+        let awake = self.wake(origins.values())?;
+        let tables = self.tables.lock();
+        let mut found = tables.conflicts();
+        for copy in std::mem::take(&mut found.strays) {
+            let origin = tables.file_id(copy.ino).and_then(|file| origins.get(&file));
+            if let Some(file) = origin.and_then(|origin| tables.first_shown(origin)) {
                 found.pairs.push(Pair { file, copy });
             }
         }
-        found.pairs
+        Ok((found.pairs, awake))
     }
 }
 

@@ -37,6 +37,10 @@ impl Volume {
         let flushed = self.flush();
         let Some(ino) = ino else { return flushed };
         let mut tables = self.tables.lock();
+        if tables.asleep.at(ino).is_some() {
+            // What failed does not sleep.
+            return flushed;
+        }
         let poisoned = tables.node(ino)?.poisoned;
         if poisoned && let Some(node) = tables.nodes.get_mut(ino) {
             node.poisoned = false;
@@ -190,15 +194,21 @@ impl Volume {
         }
         self.collect(local);
         self.count_residence();
-        self.pack(local);
+        self.rest(local);
     }
 
-    /// Packs the nodes that too many are open of, a lock for each slice of them.
-    fn pack(&self, local: &Local) {
+    /// Packs the nodes that too many are open of, and puts to sleep those that too many are packed of, a
+    /// lock for each slice of them.
+    fn rest(&self, local: &Local) {
         let surplus = self.tables.lock().nodes.surplus();
         for at in (0..surplus).step_by(limits::PACKED_AT_ONCE) {
             let _no_flush = local.flusher.lock();
             self.tables.lock().pack(limits::PACKED_AT_ONCE.min(surplus - at));
+        }
+        let crowd = self.tables.lock().nodes.crowd().min(limits::RESTED_PER_ROUND);
+        for at in (0..crowd).step_by(limits::PACKED_AT_ONCE) {
+            let _no_flush = local.flusher.lock();
+            self.tables.lock().rest(limits::PACKED_AT_ONCE.min(crowd - at));
         }
     }
 

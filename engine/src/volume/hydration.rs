@@ -11,7 +11,7 @@ use crate::tables::Tables;
 use crate::volume::Volume;
 use crate::{FsError, Ino, Kind, NodeState, Notice, PinMode, limits};
 use freehold_api::control::{self, Evicted, Hydrated};
-use freehold_model::ChunkId;
+use freehold_model::{ChunkId, FileId};
 use freehold_store::CacheStore;
 use freehold_vault::Chunked;
 use std::collections::BTreeSet;
@@ -44,29 +44,35 @@ impl Volume {
     }
 
     /// What a node and everything below it is on this device. `path` is what it is called in the answer.
-    pub(crate) fn hydrated(&self, ino: Ino, path: &str) -> Hydrated {
-        let mode = match self.tables.lock().effective_pin(ino) {
+    ///
+    /// # Errors
+    /// `Io` when a row cannot be read.
+    pub(crate) fn hydrated(&self, ino: Ino, path: &str) -> Result<Hydrated, FsError> {
+        let mode = match self.lock_nodes(&[ino])?.effective_pin(ino) {
             PinMode::Always => control::PinMode::Always,
             PinMode::Auto => control::PinMode::Auto,
             PinMode::Never => control::PinMode::Never,
         };
         let mut sum = Hydrated { path: path.to_owned(), mode, files: 0, bytes: 0, here_bytes: 0 };
-        for file in self.files_below(ino) {
-            let tables = self.tables.lock();
+        for file in self.files_below(ino)? {
+            let tables = self.lock_nodes(&[file])?;
             let Some(node) = tables.nodes.peek(file) else { continue };
             sum.files += 1;
             sum.bytes += node.body.extents.bytes();
             sum.here_bytes += tables.bytes_here(&node);
         }
-        sum
+        Ok(sum)
     }
 
     /// All regular files at and below a node. The tree is locked for one directory at a time.
-    pub(crate) fn files_below(&self, ino: Ino) -> Vec<Ino> {
+    ///
+    /// # Errors
+    /// `Io` when a row cannot be read.
+    pub(crate) fn files_below(&self, ino: Ino) -> Result<Vec<Ino>, FsError> {
         let mut files = BTreeSet::new();
         let mut open = vec![ino];
         while let Some(at) = open.pop() {
-            let tables = self.tables.lock();
+            let tables = self.lock_entries(at)?;
             let Some(node) = tables.nodes.peek(at) else { continue };
             match node.kind() {
                 Kind::File => drop(files.insert(at)),
@@ -74,24 +80,24 @@ impl Volume {
                 _ => {}
             }
         }
-        files.into_iter().collect()
+        Ok(files.into_iter().collect())
     }
 
     /// Gives up the content of a file, or of everything below a folder: it is fetched again when it is
     /// read. What is not safe elsewhere, and what is pinned, stays.
     ///
     /// # Errors
-    /// `NotFound`; `Io` when the cache failed, with some of it given up.
+    /// `NotFound`; `Io` when the cache or the index failed, with some of it given up.
     pub fn evict(&self, ino: Ino) -> Result<Evicted, FsError> {
         let Some(cache) = self.local.as_ref().map(|local| &local.chunks) else {
             return Ok(Evicted::default());
         };
-        self.tables.lock().node(ino)?;
+        self.lock_nodes(&[ino])?.node(ino)?;
         let mut evicted = Evicted::default();
         let mut ids: Vec<ChunkId> = Vec::new();
         let mut gone = Vec::new();
-        for file in self.files_below(ino) {
-            let Some(found) = self.evictable(file, &mut evicted) else { continue };
+        for file in self.files_below(ino)? {
+            let Some(found) = self.evictable(file, &mut evicted)? else { continue };
             walk(cache, &found.chunked, &mut |id, _| ids.push(id));
             evicted.files += 1;
             evicted.bytes += found.bytes;
@@ -105,38 +111,48 @@ impl Volume {
         Ok(evicted)
     }
 
-    fn evictable(&self, ino: Ino, evicted: &mut Evicted) -> Option<Found> {
-        let tables = self.tables.lock();
-        let node = tables.nodes.peek(ino)?;
+    fn evictable(&self, ino: Ino, evicted: &mut Evicted) -> Result<Option<Found>, FsError> {
+        let tables = self.lock_nodes(&[ino])?;
+        let Some(node) = tables.nodes.peek(ino) else { return Ok(None) };
         if tables.sync_state(ino) != Some(NodeState::Synced) {
             evicted.waiting += 1;
-            return None;
+            return Ok(None);
         }
-        let (chunked, bytes) = (node.body.chunked()?, tables.bytes_here(&node));
-        if bytes == 0 {
-            return None;
-        }
+        let (chunked, bytes) = (node.body.chunked(), tables.bytes_here(&node));
+        let Some(chunked) = chunked.filter(|_| bytes > 0) else { return Ok(None) };
         if tables.effective_pin(ino) == PinMode::Always {
             evicted.pinned += 1;
-            return None;
+            return Ok(None);
         }
-        Some(Found { ino, chunked: chunked.clone(), bytes })
+        Ok(Some(Found { ino, chunked: chunked.clone(), bytes }))
     }
 
     /// The files that a wish other than `Auto` counts for, with what they show.
-    pub(crate) fn wished(&self, mode: PinMode) -> Vec<(Ino, Chunked)> {
-        let roots: Vec<Ino> = {
+    ///
+    /// # Errors
+    /// `Io` when a row cannot be read.
+    pub(crate) fn wished(&self, mode: PinMode) -> Result<Vec<(Ino, Chunked)>, FsError> {
+        let wishes: Vec<FileId> = {
             let tables = self.tables.lock();
             let wishes = tables.hydration.wishes().filter(|(_, wish)| *wish == mode);
-            wishes.filter_map(|(file, _)| tables.by_file.get(file).copied()).collect()
+            wishes.map(|(file, _)| *file).collect()
         };
-        let files: BTreeSet<Ino> = roots.into_iter().flat_map(|root| self.files_below(root)).collect();
-        let shown = |ino: Ino| {
+        let roots: Vec<Ino> = {
+            let _awake = self.wake(wishes.iter())?;
             let tables = self.tables.lock();
-            let chunked = tables.chunked(ino).filter(|_| tables.effective_pin(ino) == mode)?;
-            Some((ino, chunked))
+            wishes.iter().filter_map(|file| tables.by_file.get(file).copied()).collect()
         };
-        files.into_iter().filter_map(shown).collect()
+        let mut files = BTreeSet::new();
+        for root in roots {
+            files.extend(self.files_below(root)?);
+        }
+        let mut wished = Vec::new();
+        for ino in files {
+            let tables = self.lock_nodes(&[ino])?;
+            let chunked = tables.chunked(ino).filter(|_| tables.effective_pin(ino) == mode);
+            wished.extend(chunked.map(|chunked| (ino, chunked)));
+        }
+        Ok(wished)
     }
 
     /// What is known about these files' residence is void; the kernel is told.
@@ -207,7 +223,13 @@ impl Volume {
         let mut tables = self.tables.lock();
         let end = from.saturating_add(limits::SWEPT_AT_ONCE);
         for ino in from..end.min(tables.next_ino) {
-            let Some(node) = tables.nodes.peek(ino) else { continue };
+            let Some(node) = tables.nodes.peek(ino) else {
+                // What is here of a file that sleeps nobody knows; the kernel asks again.
+                if tables.asleep.at(ino).is_some_and(|sleeper| sleeper.lookups > 0) {
+                    notices.insert(Notice::Attr { ino });
+                }
+                continue;
+            };
             let Some(root) = node.body.chunked().map(|chunked| chunked.root) else { continue };
             let is_known = node.body.here != Here::Unknown;
             drop(node);

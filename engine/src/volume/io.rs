@@ -77,7 +77,7 @@ impl Volume {
     }
 
     fn stretches(&self, ino: Ino, offset: u64, len: u32) -> Result<(Vec<Stretch>, u64), FsError> {
-        let tables = self.tables.lock();
+        let tables = self.lock_nodes(&[ino])?;
         let node = tables.node(ino)?;
         match node.kind() {
             Kind::File => {}
@@ -188,7 +188,7 @@ impl Volume {
         }
         let pieces = self.pieces(ino, bytes)?;
         {
-            let mut tables = self.lock();
+            let mut tables = self.lock_nodes(&[ino])?;
             let body = &mut tables.change_body(ino)?.body;
             let mut at = offset;
             for piece in pieces {
@@ -228,7 +228,7 @@ impl Volume {
             runs.iter().zip(locs).map(piece).collect::<Result<Vec<_>, FsError>>()
         });
         if matches!(stored, Err(FsError::Io))
-            && let Some(node) = self.tables.lock().nodes.get_mut(ino)
+            && let Some(node) = self.lock_nodes(&[ino])?.nodes.get_mut(ino)
         {
             node.poisoned = true;
         }
@@ -238,12 +238,12 @@ impl Volume {
     /// Sets the size: cuts, or grows by a hole.
     ///
     /// # Errors
-    /// `NotFound`, `IsDir`, `Invalid`, `FileTooBig`.
+    /// `NotFound`, `IsDir`, `Invalid`, `FileTooBig`, `Io`.
     pub fn truncate(&self, ino: Ino, size: u64) -> Result<(), FsError> {
         if size > limits::CONTENT_BYTES_MAX {
             return Err(FsError::FileTooBig);
         }
-        let mut tables = self.lock();
+        let mut tables = self.lock_nodes(&[ino])?;
         if tables.node(ino)?.body.size == size && tables.node(ino)?.kind() == Kind::File {
             return Ok(());
         }
@@ -254,14 +254,14 @@ impl Volume {
     /// Reserves or zeroes a range. What is reserved is room on the disk below at this moment.
     ///
     /// # Errors
-    /// `NotFound`, `IsDir`, `Invalid`, `FileTooBig`, `NoSpace`.
+    /// `NotFound`, `IsDir`, `Invalid`, `FileTooBig`, `NoSpace`, `Io`.
     pub fn preallocate(&self, ino: Ino, offset: u64, len: u64, how: Preallocate) -> Result<(), FsError> {
         let end = offset.checked_add(len).filter(|end| *end <= limits::CONTENT_BYTES_MAX);
         let end = end.ok_or(FsError::FileTooBig)?;
         if let (Some(local), Preallocate::Grow | Preallocate::KeepSize) = (&self.local, how) {
             local.space.check(len)?;
         }
-        let mut tables = self.lock();
+        let mut tables = self.lock_nodes(&[ino])?;
         let size = tables.node(ino)?.body.size;
         let grows = matches!(how, Preallocate::Grow | Preallocate::ZeroRange) && end > size;
         let zeroes = matches!(how, Preallocate::Punch | Preallocate::ZeroRange) && offset < size;
@@ -281,7 +281,7 @@ impl Volume {
     /// Copies a range by sharing extents and says how many bytes: no data moves.
     ///
     /// # Errors
-    /// `NotFound`, `IsDir`, `FileTooBig`; `Invalid` when the ranges overlap in one file.
+    /// `NotFound`, `IsDir`, `FileTooBig`, `Io`; `Invalid` when the ranges overlap in one file.
     pub fn copy_range(
         &self,
         from: Ino,
@@ -290,7 +290,7 @@ impl Volume {
         to_offset: u64,
         len: u64,
     ) -> Result<u64, FsError> {
-        let mut tables = self.lock();
+        let mut tables = self.lock_nodes(&[from, to])?;
         let source = tables.node(from)?;
         let len = len.min(source.body.size.saturating_sub(from_offset));
         let end = to_offset.checked_add(len).filter(|end| *end <= limits::CONTENT_BYTES_MAX);

@@ -1,19 +1,21 @@
 //! From index rows and journal batches to the tables.
 //!
 //! Rows first, one at a time, then the batches they do not contain; bodies come from the whole journal,
-//! because unsent bytes are never in the index. Nodes are packed as they come, so a start needs no more
-//! room than the vault at rest. The tree is shown once everything is in.
+//! because unsent bytes are never in the index. Nodes are packed or put to sleep as they come, so a start
+//! needs no more room than the vault at rest. The tree is shown once everything is in.
 
 use crate::body::piece::Piece;
 use crate::body::{Body, BodyLog, ExtentMap, Source};
-use crate::index::Rows;
+use crate::index::{Index, IndexError, Rows};
 use crate::journal::item::{BodyImage, BodyMode, BodyOp, Item, NodeImage, Run};
 use crate::journal::replay::Origin;
 use crate::journal::{Loc, Segments};
 use crate::tables::Tables;
-use crate::tables::buried::is_buriable;
+use crate::tables::asleep::Sleeper;
 use crate::tables::node::{Link, Node, Sync};
-use crate::tables::stand::Standing;
+use crate::tables::packed::is_settled;
+use crate::tables::rest::{has_own_place, is_forgettable};
+use crate::tables::stand::{Lying, Standing};
 use crate::tables::sync::OutboxEntry;
 use crate::volume::meta;
 use crate::{Ino, OpenError, ROOT, Recovery, Time, limits};
@@ -41,8 +43,10 @@ type Pieces = HashMap<(u64, u64), Arc<Piece>>;
 /// last word on it.
 pub(crate) struct Loading<'a> {
     fresh: &'a dyn Fn() -> Tables,
-    /// Files of which the journal has old versions with unsent bytes.
-    detached: &'a BTreeSet<FileId>,
+    /// Files that the journal speaks of, and up to which batch the rows have heard it.
+    journal: &'a [(u64, FileId)],
+    /// Those of them that stay awake.
+    spoken_of: BTreeSet<FileId>,
     tables: Tables,
     names: Names,
     bodies: BTreeMap<(FileId, Ino), Unsent>,
@@ -52,22 +56,28 @@ pub(crate) struct Loading<'a> {
 }
 
 impl Rows for Loading<'_> {
+    fn begin(&mut self, applied: u64) {
+        let unheard = self.journal.iter().filter(|(batch, _)| *batch > applied);
+        self.spoken_of = unheard.map(|(_, file)| *file).collect();
+    }
+
     fn row(&mut self, item: Item) {
         self.take(item, 0);
     }
 
     fn restart(&mut self) {
-        *self = Self::new(self.fresh, self.detached);
+        *self = Self::new(self.fresh, self.journal);
     }
 }
 
 impl<'a> Loading<'a> {
-    /// Nothing came yet. `fresh` makes tables with nothing but a root; `detached` are the files of which the
-    /// journal has old versions with unsent bytes.
-    pub(crate) fn new(fresh: &'a dyn Fn() -> Tables, detached: &'a BTreeSet<FileId>) -> Self {
+    /// Nothing came yet. `fresh` makes tables with nothing but a root; `journal` names the files that
+    /// [`history`](Self::history) will speak of: those of batches that the rows do not contain stay awake.
+    pub(crate) fn new(fresh: &'a dyn Fn() -> Tables, journal: &'a [(u64, FileId)]) -> Self {
         Self {
             fresh,
-            detached,
+            journal,
+            spoken_of: BTreeSet::new(),
             tables: fresh(),
             names: Names::default(),
             bodies: BTreeMap::new(),
@@ -180,16 +190,24 @@ impl<'a> Loading<'a> {
             tables.waiting.insert(ino);
         }
         tables.next_ino = tables.next_ino.max(ino + 1);
+        let is_deletion = is_forgettable(&node) && !node.sync.is_waiting();
         // Whatever a row says, the index has.
-        let is_deletion = is_buriable(&node) && !node.sync.is_waiting();
-        if tables.buried.has_index && segment == 0 && is_deletion && !self.detached.contains(&file) {
-            tables.buried.insert(file, node.sync.heads);
+        let may_sleep = tables.asleep.has_index && segment == 0 && !self.spoken_of.contains(&file);
+        if may_sleep && is_deletion {
+            tables.asleep.insert(Sleeper::new(file, ino, &node.sync.heads, None));
+            return;
+        }
+        if may_sleep
+            && tables.nodes.crowd() > 0
+            && !self.pins.contains_key(&file)
+            && self.names.lay(&node, tables)
+        {
             return;
         }
         tables.by_file.insert(file, ino);
         node.links = self.names.note(&node);
         if is_deletion {
-            // The flush thread looks at it: it may be buried later.
+            // The flush thread looks at it: it may sleep later.
             tables.nodes.insert(ino, node);
         } else {
             tables.nodes.insert_packed(ino, node);
@@ -198,7 +216,7 @@ impl<'a> Loading<'a> {
 
     /// Takes an earlier state of a file out again.
     fn forget(&mut self, file: &FileId) {
-        self.tables.buried.remove(file);
+        self.tables.asleep.remove(file);
         let Some(ino) = self.tables.by_file.remove(file) else { return };
         if self.tables.nodes.peek(ino).is_none_or(|node| node.file() != *file) {
             return;
@@ -211,10 +229,14 @@ impl<'a> Loading<'a> {
     /// The tables, with everything in its place.
     ///
     /// # Errors
-    /// `TooManyNodes`.
-    pub(crate) fn finish(mut self, recovery: &mut Recovery) -> Result<Tables, OpenError> {
-        if self.tables.nodes.len() > limits::NODES_MAX {
-            let count = self.tables.nodes.len();
+    /// `TooManyNodes`; `Disk` when rows cannot be read again.
+    pub(crate) fn finish(
+        mut self,
+        index: Option<&Index>,
+        recovery: &mut Recovery,
+    ) -> Result<Tables, OpenError> {
+        if self.tables.node_count() > limits::NODES_MAX {
+            let count = self.tables.node_count();
             return Err(OpenError::TooManyNodes { count, max: limits::NODES_MAX });
         }
         self.sync_state(recovery);
@@ -231,7 +253,7 @@ impl<'a> Loading<'a> {
         let own = tables.author;
         let own_dots = tables.seen.iter().filter(|(life, _)| *life == (own.device, own.incarnation));
         tables.write_seq = own_dots.map(|(_, seq)| seq).max().unwrap_or(0).max(tables.write_seq);
-        show(&mut tables, names);
+        show(&mut tables, names, index)?;
         drop_orphans(&mut tables);
         Ok(tables)
     }
@@ -266,6 +288,8 @@ impl<'a> Loading<'a> {
 #[derive(Default)]
 struct Names {
     first: Vec<Standing>,
+    /// Those of files that were put to sleep.
+    lying: Vec<Lying>,
     /// Nodes that came again, or went.
     stale: BTreeSet<Ino>,
     /// What those that came again ask for now.
@@ -289,26 +313,48 @@ impl Names {
         links
     }
 
+    /// Puts a file to sleep if it may; whether it did.
+    fn lay(&mut self, node: &Node, tables: &mut Tables) -> bool {
+        let link = node.record.links().next().filter(|_| is_settled(node) && has_own_place(node));
+        let Some(link) = link else { return false };
+        let (parent, name) =
+            (link.place.parent, tables.asleep.name_hash(&link.place.parent, &link.place.name));
+        let bed = tables.asleep.insert(Sleeper::new(node.file(), node.ino, &node.sync.heads, None));
+        self.lying.push(Lying { bed, parent, name });
+        true
+    }
+
     fn forget(&mut self, ino: Ino) {
         self.stale.insert(ino);
         self.again.remove(&ino);
         self.undecided.remove(&ino);
     }
 
-    /// All that count; `None` when records alone cannot say what is shown.
-    fn all(mut self) -> Option<Vec<Standing>> {
+    /// All that count, and those of files that sleep; `None` when records alone cannot say what is shown.
+    fn all(mut self) -> Option<(Vec<Standing>, Vec<Lying>)> {
         self.first.retain(|name| !self.stale.contains(&name.ino));
         self.first.extend(self.again.into_values().flatten());
-        self.undecided.is_empty().then_some(self.first)
+        self.undecided.is_empty().then_some((self.first, self.lying))
     }
 }
 
 /// Shows the tree. Showing entries for the first time is no change of their directories.
-fn show(tables: &mut Tables, names: Names) {
-    if names.all().is_some_and(|names| tables.stand(names)) {
+fn show(tables: &mut Tables, names: Names, index: Option<&Index>) -> Result<(), OpenError> {
+    let asleep: Vec<FileId> = names.lying.iter().map(|name| tables.asleep.in_bed(name.bed).file).collect();
+    if names.all().is_some_and(|(standing, lying)| tables.stand(standing, &lying)) {
         #[cfg(test)]
         assert!(tables.shows_its_records(), "the short way shows what the long way would");
-        return;
+        return Ok(());
+    }
+    for files in asleep.chunks(limits::WOKEN_AT_ONCE) {
+        let read =
+            index.map_or(Err(IndexError::Damaged), |index| index.nodes(&files.iter().copied().collect()));
+        let images = read.map_err(|error| OpenError::Disk {
+            what: "read the index a second time",
+            source: Arc::new(std::io::Error::other(error)),
+        })?;
+        let now = tables.now;
+        images.into_iter().filter_map(|image| node_of(image, 0, now)).for_each(|node| tables.rouse(node));
     }
     tables.take_down();
     let times = |node: &Node| (node.ino, node.mtime, node.ctime);
@@ -319,6 +365,7 @@ fn show(tables: &mut Tables, names: Names) {
             (node.mtime, node.ctime) = (mtime, ctime);
         }
     }
+    Ok(())
 }
 
 /// The node of an image. Only this device's own key seals images; one that does not decode is of another

@@ -117,15 +117,25 @@ impl Volume {
     /// Locks the tables and reads the clock for the changes to come. Never hold it across I/O.
     pub fn lock(&self) -> TablesGuard<'_> {
         let now = self.clock.now();
+        #[cfg(test)]
+        self.rest_at_once();
         let mut tables = self.tables.lock();
         tables.now = now;
-        // Nothing may depend on which nodes are packed: in tests nearly all of them are, at any time.
-        #[cfg(test)]
-        {
-            let surplus = tables.nodes.surplus();
-            tables.pack(2 * surplus);
-        }
         TablesGuard(tables)
+    }
+
+    /// Nothing may depend on which nodes are packed or asleep: in tests nearly all of them are, at any time.
+    #[cfg(test)]
+    fn rest_at_once(&self) {
+        let no_flush = self.local.as_ref().map(|local| local.flusher.try_lock());
+        if let Some(None) = no_flush {
+            return;
+        }
+        let mut tables = self.tables.lock();
+        let surplus = tables.nodes.surplus();
+        tables.pack(2 * surplus);
+        let crowd = tables.nodes.crowd();
+        tables.rest(2 * crowd);
     }
 
     /// Sets who hears of remote changes; see [`Notice`].

@@ -20,7 +20,7 @@ use freehold_model::{DeviceId, FileId};
 use freehold_store::{CacheStore, Disk, OsDisk, StoreError};
 use freehold_vault::record::Owner;
 use parking_lot::{Condvar, Mutex};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -190,8 +190,8 @@ impl Volume {
         };
         let has_index = index.is_some();
         let fresh = || empty(&options, has_index);
-        let detached = detached(&history);
-        let mut loading = Loading::new(&fresh, &detached);
+        let spoken_of = spoken_of(&history);
+        let mut loading = Loading::new(&fresh, &spoken_of);
         let opened = index
             .map(|path| open_index(&path, &sealer, &options.keyring, report.first_batch, &mut loading))
             .transpose()?;
@@ -213,7 +213,7 @@ impl Volume {
                 all
             });
         loading.history(loaded.applied, history, &segments);
-        let mut tables = loading.finish(&mut recovery)?;
+        let mut tables = loading.finish(index.as_ref(), &mut recovery)?;
         // What only the journal has said goes to the index before any later batch: the next start
         // reads nothing from batches that the index says it has. In one piece, so that it never
         // counts as applied by half.
@@ -266,11 +266,15 @@ impl Volume {
     }
 }
 
-/// The files of which the journal has old versions with unsent bytes.
-fn detached(history: &[(Origin, Item)]) -> BTreeSet<FileId> {
-    let files = history.iter().filter_map(|(_, item)| match item {
-        Item::Body(body) if body.detached != 0 => Some(body.file),
-        _ => None,
+/// The files that the journal has something to say about, each with the batch that says it. Bodies are news
+/// to every index.
+fn spoken_of(history: &[(Origin, Item)]) -> Vec<(u64, FileId)> {
+    let files = history.iter().filter_map(|(origin, item)| match item {
+        Item::Node(image) => Some((origin.batch, image.file)),
+        Item::Gone(file) | Item::Pins { file, .. } => Some((origin.batch, *file)),
+        Item::Body(body) => Some((u64::MAX, body.file)),
+        Item::BodyGone { file, .. } => Some((u64::MAX, *file)),
+        Item::Meta { .. } | Item::Outbox { .. } | Item::OutboxGone(_) => None,
     });
     files.collect()
 }
@@ -279,7 +283,7 @@ fn detached(history: &[(Origin, Item)]) -> BTreeSet<FileId> {
 fn empty(options: &VolumeOptions, has_index: bool) -> Tables {
     let owner = Owner { uid: options.uid, gid: options.gid };
     let mut tables = Tables::new(options.author, owner, options.clock.now(), Box::new(OsEntropy));
-    tables.buried.has_index = has_index;
+    tables.asleep.has_index = has_index;
     tables
 }
 

@@ -227,6 +227,7 @@ impl Volume {
         let mut notices = BTreeSet::new();
         let outcome = self.lock().finish_cut(token, content, pins, &mut notices);
         self.tell(notices);
+        self.show_again();
         outcome
     }
 
@@ -306,7 +307,7 @@ impl Volume {
     /// Both become durable together, with the next flush; until then a crash forgets both.
     ///
     /// # Errors
-    /// `Io` when the local state of a file that was deleted long ago cannot be read; nothing was merged then.
+    /// `Io` when the row of a file that sleeps cannot be read; nothing was merged then.
     pub fn apply_remote(
         &self,
         versions: Vec<RemoteVersion>,
@@ -322,17 +323,23 @@ impl Volume {
             refused
         };
         self.tell(notices);
+        self.show_again();
         Ok(ApplyOutcome { refused })
     }
 
-    /// Shows names again after local changes in a tree with conflicts: removing one of two files of
-    /// one name gives the plain name to the other.
+    /// Shows names again: after a remote change that concerns files that slept, and after local changes in
+    /// a tree with conflicts, where removing one of two files of one name gives the plain name to the other.
     pub(crate) fn show_again(&self) {
+        if !self.tables.lock().needs_show {
+            return;
+        }
+        // A row that could not be read has been logged; the next round tries again.
+        let Ok(_awake) = self.wake_all() else { return };
         let mut notices = BTreeSet::new();
         {
             let mut tables = self.lock();
             if tables.needs_show {
-                tables.show_all(&mut notices);
+                tables.show_or_leave(&mut notices);
             }
         }
         self.tell(notices);

@@ -1,10 +1,11 @@
 //! The volume on a disk that crashes: what is durable, what is told, what is given back.
 
-mod buried;
+mod asleep;
 mod conflicts;
 mod converge;
 mod crash;
 mod damage;
+mod deletions;
 mod full_disk;
 mod model;
 mod remote;

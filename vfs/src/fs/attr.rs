@@ -46,7 +46,7 @@ impl SetAttr {
 impl Filesystem {
     /// What stat shows.
     pub(crate) fn getattr(&self, ino: Ino) -> Result<Attr, Errno> {
-        self.volume.lock().attr(ino).ok_or(Errno::STALE)
+        self.volume.lock_nodes(&[ino]).map_err(from_engine)?.attr(ino).ok_or(Errno::STALE)
     }
 
     /// Changes attributes and returns them as they are then.
@@ -55,7 +55,7 @@ impl Filesystem {
         if let Some(size) = set.size {
             self.volume.truncate(ino, size).map_err(from_engine)?;
         }
-        let mut tables = self.volume.lock();
+        let mut tables = self.volume.lock_nodes(&[ino]).map_err(from_engine)?;
         let mode = set.mode.map_or(before.mode, |mode| mode & MODE_BITS);
         let mode = if set.kills_privileges(caller, &before) { without_privileges(mode) } else { mode };
         if set.mode.is_some() || mode != before.mode {

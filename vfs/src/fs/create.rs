@@ -35,7 +35,7 @@ impl Filesystem {
         mode: Mode,
         flags: i32,
     ) -> Result<Attr, Errno> {
-        let mut tables = self.volume.lock();
+        let mut tables = self.named(parent, name)?;
         let Some(existing) = tables.child(parent, name) else {
             return make(&mut tables, caller, parent, name, Make::plain(Kind::File, mode));
         };
@@ -52,7 +52,7 @@ impl Filesystem {
         }
         drop(tables);
         self.volume.truncate(existing, 0).map_err(from_engine)?;
-        hand_out(&mut self.volume.lock(), existing)
+        hand_out(&mut *self.volume.lock_nodes(&[existing]).map_err(from_engine)?, existing)
     }
 
     /// Creates a file, fifo, socket or, for root, a device node.
@@ -78,12 +78,12 @@ impl Filesystem {
             return Err(Errno::PERM);
         }
         let rdev = if is_device { rdev } else { 0 };
-        make(&mut self.volume.lock(), caller, parent, name, Make { rdev, ..Make::plain(kind, mode) })
+        make(&mut *self.named(parent, name)?, caller, parent, name, Make { rdev, ..Make::plain(kind, mode) })
     }
 
     /// Creates a directory.
     pub(crate) fn mkdir(&self, caller: Caller, parent: Ino, name: &[u8], mode: Mode) -> Result<Attr, Errno> {
-        make(&mut self.volume.lock(), caller, parent, name, Make::plain(Kind::Dir, mode))
+        make(&mut *self.named(parent, name)?, caller, parent, name, Make::plain(Kind::Dir, mode))
     }
 
     /// Creates a symbolic link.
@@ -96,7 +96,7 @@ impl Filesystem {
     ) -> Result<Attr, Errno> {
         let mode = Mode { bits: SYMLINK_MODE, umask: 0 };
         let new = Make { target: Some(target.to_vec()), ..Make::plain(Kind::Symlink, mode) };
-        make(&mut self.volume.lock(), caller, parent, name, new)
+        make(&mut *self.named(parent, name)?, caller, parent, name, new)
     }
 }
 

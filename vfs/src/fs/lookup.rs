@@ -5,6 +5,7 @@ use freehold_model::limits::NAME_BYTES_MAX;
 use rustix::io::Errno;
 
 use super::{Filesystem, hand_out};
+use crate::errno::from_engine;
 
 impl Filesystem {
     /// The node a name leads to, or `None`, which the kernel caches too.
@@ -12,7 +13,7 @@ impl Filesystem {
         if name.len() > NAME_BYTES_MAX {
             return Err(Errno::NAMETOOLONG);
         }
-        let mut tables = self.volume.lock();
+        let mut tables = self.named(parent, name)?;
         match tables.kind(parent) {
             Some(Kind::Dir) => {}
             Some(_) => return Err(Errno::NOTDIR),
@@ -31,7 +32,7 @@ impl Filesystem {
 
     /// Opening needs nothing but a node: no open file has state in the daemon.
     pub(crate) fn open(&self, ino: Ino) -> Result<(), Errno> {
-        match self.volume.lock().kind(ino) {
+        match self.volume.lock_nodes(&[ino]).map_err(from_engine)?.kind(ino) {
             Some(Kind::File) => Ok(()),
             Some(Kind::Dir) => Err(Errno::ISDIR),
             // The kernel opens fifos, sockets and devices itself.
@@ -42,7 +43,7 @@ impl Filesystem {
 
     /// A symlink's target.
     pub(crate) fn readlink(&self, ino: Ino) -> Result<Vec<u8>, Errno> {
-        let tables = self.volume.lock();
+        let tables = self.volume.lock_nodes(&[ino]).map_err(from_engine)?;
         tables.kind(ino).ok_or(Errno::STALE)?;
         tables.target(ino).ok_or(Errno::INVAL)
     }

@@ -2,7 +2,7 @@
 //!
 //! One file per operation. Every operation takes what the kernel asks and returns the answer or an
 //! errno; none knows of FUSE, none waits for the network. Namespace and attribute work happens
-//! under the tables' lock, bytes outside it. Permission bits, sticky directories and search
+//! under the tables' lock, bytes outside it; what sleeps is woken before the lock is taken. Permission bits, sticky directories and search
 //! permission are the kernel's part (`default_permissions`): it knows supplementary groups, we do
 //! not.
 //!
@@ -29,9 +29,10 @@ mod xattr;
 
 use std::sync::Arc;
 
-use freehold_engine::{Attr, Ino, Kind, SetTimes, Tables, Volume};
+use freehold_engine::{Attr, Ino, Kind, SetTimes, Tables, TablesGuard, Volume};
 use rustix::io::Errno;
 
+use crate::errno::from_engine;
 use crate::notifier::InvalQueue;
 
 pub(crate) use self::attr::SetAttr;
@@ -78,12 +79,17 @@ impl Filesystem {
         self.strict
     }
 
+    /// The tables, with whatever stands at a name of a directory awake.
+    fn named(&self, parent: Ino, name: &[u8]) -> Result<TablesGuard<'_>, Errno> {
+        self.volume.lock_names(&[(parent, name)]).map_err(from_engine)
+    }
+
     /// Sets the times of a content change, where they are ours to set. Under writeback the kernel
     /// keeps the times of regular files itself and sends them by SETATTR; a time from here would be
     /// later than the write it stands for.
     fn content_changed(&self, ino: Ino) -> Result<(), Errno> {
         if self.strict {
-            let mut tables = self.volume.lock();
+            let mut tables = self.volume.lock_nodes(&[ino]).map_err(from_engine)?;
             let now = crate::time::now();
             set_times(&mut tables, ino, SetTimes { mtime: Some(now), ..SetTimes::default() })?;
         }
@@ -104,7 +110,7 @@ fn drop_privileges(tables: &mut Tables, ino: Ino) -> Result<(), Errno> {
     let attr = tables.attr(ino).ok_or(Errno::STALE)?;
     let mode = without_privileges(attr.mode);
     if attr.kind == Kind::File && mode != attr.mode {
-        tables.set_mode(ino, mode).map_err(crate::errno::from_engine)?;
+        tables.set_mode(ino, mode).map_err(from_engine)?;
     }
     Ok(())
 }
@@ -117,5 +123,5 @@ fn without_privileges(mode: u32) -> u32 {
 }
 
 fn set_times(tables: &mut Tables, ino: Ino, times: SetTimes) -> Result<(), Errno> {
-    tables.set_times(ino, times).map_err(crate::errno::from_engine)
+    tables.set_times(ino, times).map_err(from_engine)
 }

@@ -6,10 +6,11 @@
 
 use std::ops::ControlFlow;
 
-use freehold_engine::{Attr, Ino, Kind, Tables};
+use freehold_engine::{Attr, Ino, Kind, Tables, TablesGuard};
 use rustix::io::Errno;
 
 use super::Filesystem;
+use crate::errno::from_engine;
 
 const DOT_COOKIE: u64 = 1;
 const DOT_DOT_COOKIE: u64 = 2;
@@ -32,7 +33,7 @@ impl Filesystem {
         offset: u64,
         mut add: impl FnMut(&DirEntry<'_>) -> bool,
     ) -> Result<(), Errno> {
-        walk(&self.volume.lock(), dir, offset, &mut add)
+        walk(&*self.listing(dir, offset)?, dir, offset, &mut add)
     }
 
     /// As [`Self::readdir`]; each entry taken counts one kernel lookup, except `.` and `..`.
@@ -42,7 +43,7 @@ impl Filesystem {
         offset: u64,
         mut add: impl FnMut(&DirEntry<'_>) -> bool,
     ) -> Result<(), Errno> {
-        let mut tables = self.volume.lock();
+        let mut tables = self.listing(dir, offset)?;
         let mut taken = Vec::new();
         walk(&tables, dir, offset, &mut |entry| {
             let full = add(entry);
@@ -55,6 +56,11 @@ impl Filesystem {
             tables.remember(ino, 1);
         }
         Ok(())
+    }
+
+    /// The tables, with the entries awake that come after a cookie.
+    fn listing(&self, dir: Ino, offset: u64) -> Result<TablesGuard<'_>, Errno> {
+        self.volume.lock_listing(dir, offset.max(DOT_DOT_COOKIE)).map_err(from_engine)
     }
 }
 

@@ -26,7 +26,7 @@ impl Filesystem {
         if flags & !(NOREPLACE | EXCHANGE) != 0 || flags == NOREPLACE | EXCHANGE {
             return Err(Errno::INVAL);
         }
-        let mut tables = self.volume.lock();
+        let mut tables = self.volume.lock_names(&[from, to]).map_err(from_engine)?;
         tables.child(from.0, from.1).ok_or(Errno::NOENT)?;
         if flags == NOREPLACE && tables.child(to.0, to.1).is_some() {
             return Err(Errno::EXIST);

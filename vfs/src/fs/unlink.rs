@@ -23,7 +23,7 @@ impl Filesystem {
         name: &[u8],
         fits: impl FnOnce(Kind) -> Result<(), Errno>,
     ) -> Result<(), Errno> {
-        let mut tables = self.volume.lock();
+        let mut tables = self.named(parent, name)?;
         let ino = tables.child(parent, name).ok_or(Errno::NOENT)?;
         fits(tables.kind(ino).ok_or(Errno::STALE)?)?;
         tables.remove_link(parent, name).map(drop).map_err(from_engine)

@@ -27,7 +27,7 @@ impl Filesystem {
         if write.from_cache && !write.kill_suid {
             return Ok(written);
         }
-        let mut tables = self.volume.lock();
+        let mut tables = self.volume.lock_nodes(&[ino]).map_err(from_engine)?;
         if write.kill_suid {
             drop_privileges(&mut tables, ino)?;
         }

@@ -57,7 +57,7 @@ impl Filesystem {
     /// The value of an attribute.
     pub(crate) fn getxattr(&self, ino: Ino, name: &[u8]) -> Result<Vec<u8>, Errno> {
         let space = space(name)?;
-        let tables = self.volume.lock();
+        let tables = self.volume.lock_nodes(&[ino]).map_err(from_engine)?;
         let attr = tables.attr(ino).ok_or(Errno::STALE)?;
         match space {
             Space::Freehold => freehold_xattr(&tables, ino, name),
@@ -89,7 +89,7 @@ impl Filesystem {
         if value.len() > XATTR_VALUE_BYTES_MAX {
             return Err(Errno::TOOBIG);
         }
-        let mut tables = self.volume.lock();
+        let mut tables = self.volume.lock_nodes(&[ino]).map_err(from_engine)?;
         let attr = tables.attr(ino).ok_or(Errno::STALE)?;
         match space(name)? {
             Space::Acl => return acl::set(&mut tables, caller, &attr, name, value),
@@ -108,7 +108,7 @@ impl Filesystem {
 
     /// The names of the attributes the caller may see, each with a zero byte after it.
     pub(crate) fn listxattr(&self, caller: Caller, ino: Ino) -> Result<Vec<u8>, Errno> {
-        let tables = self.volume.lock();
+        let tables = self.volume.lock_nodes(&[ino]).map_err(from_engine)?;
         tables.kind(ino).ok_or(Errno::STALE)?;
         let mut list = Vec::new();
         let names = tables.xattrs(ino).into_iter();
@@ -122,7 +122,7 @@ impl Filesystem {
     /// Removes an attribute.
     pub(crate) fn removexattr(&self, caller: Caller, ino: Ino, name: &[u8]) -> Result<(), Errno> {
         may_change(caller, name)?;
-        let mut tables = self.volume.lock();
+        let mut tables = self.volume.lock_nodes(&[ino]).map_err(from_engine)?;
         tables.kind(ino).ok_or(Errno::STALE)?;
         match space(name)? {
             Space::Pin if tables.pin(ino).is_none() => Err(Errno::NODATA),

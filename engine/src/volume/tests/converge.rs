@@ -1,8 +1,8 @@
 //! Three devices at random work over one log of commits: in the end all show the same tree.
 
 use super::remote::{cut_all, version_of};
-use crate::testing::{Rig, file, names, read};
-use crate::{Ino, Kind, MetaKey, NewNode, ROOT, RemoteVersion, SignedCommit, Volume};
+use crate::testing::{Rig, child, file, names, read};
+use crate::{Ino, Kind, MetaKey, NewNode, ROOT, RemoteVersion, SignedCommit, TablesGuard, Volume};
 use freehold_model::CommitHash;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -46,7 +46,7 @@ struct Log(Vec<Vec<RemoteVersion>>);
 struct Device {
     rig: Rig,
     volume: Arc<Volume>,
-    /// Where the index is, of devices that have one: they bury deletions.
+    /// Where the index is, of devices that have one: their files sleep.
     _dir: tempfile::TempDir,
 }
 
@@ -59,13 +59,18 @@ impl Device {
         Self { rig, volume, _dir: dir }
     }
 
+    /// The tables, with what stands at a name awake.
+    fn at(&self, dir: Ino, name: &[u8]) -> TablesGuard<'_> {
+        self.volume.lock_names(&[(dir, name)]).expect("the index is there")
+    }
+
     /// The n-th directory this device shows.
     fn dir(&self, n: u8) -> Ino {
         let mut dirs = vec![ROOT];
         let mut at = 0;
         while let Some(dir) = dirs.get(at).copied() {
             for name in names(&self.volume, dir) {
-                let tables = self.volume.lock();
+                let tables = self.at(dir, name.as_bytes());
                 let ino = tables.child(dir, name.as_bytes()).expect("listed");
                 if tables.kind(ino) == Some(Kind::Dir) {
                     dirs.push(ino);
@@ -91,29 +96,31 @@ impl Device {
             }
             Step::Link { dir, name, to_dir, to } => {
                 let (dir, to_dir) = (self.dir(dir), self.dir(to_dir));
-                let mut tables = self.volume.lock();
+                let mut tables = self.at(dir, &key(name));
                 if let Some(ino) = tables.child(dir, &key(name)) {
                     drop(tables.add_link(ino, to_dir, &key(to)));
                 }
             }
             Step::Remove { dir, name } => {
                 let dir = self.dir(dir);
-                drop(self.volume.lock().remove_link(dir, &key(name)));
+                drop(self.at(dir, &key(name)).remove_link(dir, &key(name)));
             }
             Step::Move { dir, name, to_dir, to } => {
                 let (dir, to_dir) = (self.dir(dir), self.dir(to_dir));
-                drop(self.volume.lock().move_link(dir, &key(name), to_dir, &key(to)));
+                let (from, to) = (key(name), key(to));
+                let tables = self.volume.lock_names(&[(dir, &from), (to_dir, &to)]);
+                drop(tables.expect("the index is there").move_link(dir, &from, to_dir, &to));
             }
             Step::Write { dir, name, byte } => {
                 let dir = self.dir(dir);
-                let ino = self.volume.lock().child(dir, &key(name));
+                let ino = child(&self.volume, dir, &key(name));
                 if let Some(ino) = ino {
                     drop(self.volume.write(ino, u64::from(byte % 4), &[byte; 3]));
                 }
             }
             Step::Open { dir, name } => {
                 let dir = self.dir(dir);
-                let mut tables = self.volume.lock();
+                let mut tables = self.at(dir, &key(name));
                 if let Some(ino) = tables.child(dir, &key(name)) {
                     tables.remember(ino, 1);
                 }
@@ -196,8 +203,8 @@ impl Device {
         let mut dirs = vec![(ROOT, String::new())];
         while let Some((dir, path)) = dirs.pop() {
             for name in names(&self.volume, dir) {
-                let ino = self.volume.lock().child(dir, name.as_bytes()).expect("listed");
-                let attr = self.volume.lock().attr(ino).expect("listed");
+                let ino = child(&self.volume, dir, name.as_bytes()).expect("listed");
+                let attr = self.at(dir, name.as_bytes()).attr(ino).expect("listed");
                 let path = format!("{path}/{name}");
                 if attr.kind == Kind::Dir {
                     dirs.push((ino, path.clone()));

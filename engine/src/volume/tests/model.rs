@@ -1,7 +1,7 @@
 //! Random work against a reference: a map of paths to bytes, with flushes, crashes and cuts between.
 
-use super::remote::cut_all;
-use crate::testing::{Rig, file, names, read};
+use super::remote::{cut_all, send};
+use crate::testing::{Rig, child, file, names, read};
 use crate::{Ino, Kind, NewNode, Preallocate, ROOT, Volume};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -30,6 +30,7 @@ enum Step {
     Copy { dir: u8, name: u8, to: u8, offset: u16, len: u16 },
     Sync,
     Cut,
+    Send,
     Crash { seed: u64 },
     Reopen,
 }
@@ -51,6 +52,7 @@ fn steps() -> impl Strategy<Value = Step> {
             .prop_map(|((dir, name), to, offset, len)| Step::Copy { dir, name, to, offset, len }),
         3 => Just(Step::Sync),
         1 => Just(Step::Cut),
+        2 => Just(Step::Send),
         1 => (1..u64::MAX).prop_map(|seed| Step::Crash { seed }),
         1 => Just(Step::Reopen),
     ]
@@ -64,14 +66,18 @@ struct Pair {
     model: Model,
     /// Every state since the last sync: what a crash may leave.
     history: Vec<Model>,
+    /// Where the index is, if there is one: files sleep then.
+    _dir: Option<tempfile::TempDir>,
 }
 
 impl Pair {
-    fn new() -> Self {
-        let rig = Rig::new();
+    fn new(has_index: bool) -> Self {
+        let dir = has_index.then(|| tempfile::tempdir().expect("a temporary directory"));
+        let index = dir.as_ref().map(|dir| dir.path().join("index.db"));
+        let rig = Rig { index, ..Rig::new() };
         let volume = rig.open();
         let model = Model { next: 1, ..Model::default() };
-        Self { rig, volume, history: vec![model.clone()], model }
+        Self { rig, volume, history: vec![model.clone()], model, _dir: dir }
     }
 
     /// The n-th directory, as the model and the volume know it.
@@ -87,7 +93,7 @@ impl Pair {
         }
         let ((parent, name), _) = self.model.entries.iter().find(|(_, found)| **found == node).expect("live");
         let parent = self.ino_of(*parent);
-        self.volume.lock().child(parent, &[b'a' + name]).expect("as in the model")
+        child(&self.volume, parent, &[b'a' + name]).expect("as in the model")
     }
 
     fn is_dir(&self, node: u32) -> bool {
@@ -137,11 +143,13 @@ impl Pair {
                 self.history.clear();
             }
             Step::Cut => cut_small(&self.volume),
+            Step::Send => send(&self.volume, drop),
             Step::Crash { seed } => self.crash(seed),
             Step::Reopen => {
                 self.volume.close().expect("a healthy disk");
                 self.history.clear();
                 self.rig = self.rig.on(self.rig.disk.reopened());
+                self.volume = Volume::in_memory(0, 0, Box::new(self.rig.clock.clone()));
                 self.volume = self.rig.open();
             }
             other => self.body(other),
@@ -168,14 +176,17 @@ impl Pair {
     fn link(&mut self, dir: u8, name: u8, to: u8) {
         let Some((node, ino)) = self.file_at(dir, name) else { return };
         let (dir, dir_ino) = self.dir(dir);
-        let made = self.volume.lock().add_link(ino, dir_ino, &[b'a' + to]);
+        let name = [b'a' + to];
+        let tables = self.volume.lock_for(&[ino], &[(dir_ino, &name)]);
+        let made = tables.expect("the index is there").add_link(ino, dir_ino, &name);
         assert_eq!(made.is_ok(), !self.model.entries.contains_key(&(dir, to)));
         self.model.entries.entry((dir, to)).or_insert(node);
     }
 
     fn remove(&mut self, dir: u8, name: u8) {
         let (dir, ino) = self.dir(dir);
-        let removed = self.volume.lock().remove_link(ino, &[b'a' + name]);
+        let tables = self.volume.lock_names(&[(ino, &[b'a' + name])]);
+        let removed = tables.expect("the index is there").remove_link(ino, &[b'a' + name]);
         let node = self.model.entries.get(&(dir, name)).copied();
         assert_eq!(removed.is_ok(), node.is_some_and(|node| self.is_empty(node)));
         if removed.is_ok() {
@@ -185,7 +196,9 @@ impl Pair {
 
     fn rename(&mut self, dir: u8, name: u8, to_dir: u8, to: u8) {
         let ((dir, ino), (to_dir, to_ino)) = (self.dir(dir), self.dir(to_dir));
-        let moved = self.volume.lock().move_link(ino, &[b'a' + name], to_ino, &[b'a' + to]);
+        let (from, new) = ([b'a' + name], [b'a' + to]);
+        let tables = self.volume.lock_names(&[(ino, &from), (to_ino, &new)]);
+        let moved = tables.expect("the index is there").move_link(ino, &from, to_ino, &new);
         let Some(node) = self.model.entries.get(&(dir, name)).copied() else {
             assert!(moved.is_err());
             return;
@@ -255,6 +268,8 @@ impl Pair {
     /// After a crash the volume must show one of the states since the last sync.
     fn crash(&mut self, seed: u64) {
         self.rig = self.rig.on(self.rig.disk.cut(self.rig.disk.operations(), seed));
+        // One at a time: the index belongs to whoever has it open.
+        self.volume = Volume::in_memory(0, 0, Box::new(self.rig.clock.clone()));
         let (volume, recovery) = self.rig.open_reporting();
         assert!(recovery.damaged_segments.is_empty() && recovery.damaged_files.is_empty(), "{recovery:?}");
         self.volume = volume;
@@ -314,9 +329,9 @@ fn tree(volume: &Arc<Volume>) -> Shape {
     let mut dirs = vec![(ROOT, Vec::new())];
     while let Some((dir, path)) = dirs.pop() {
         for name in names(volume, dir) {
-            let ino = volume.lock().child(dir, name.as_bytes()).expect("listed");
+            let ino = child(volume, dir, name.as_bytes()).expect("listed");
             let path = [&path[..], b"/", name.as_bytes()].concat();
-            if volume.lock().kind(ino) == Some(Kind::Dir) {
+            if volume.lock_nodes(&[ino]).expect("the index is there").kind(ino) == Some(Kind::Dir) {
                 dirs.push((ino, path.clone()));
                 found.insert(path, (ino, None));
             } else {
@@ -332,9 +347,9 @@ proptest! {
 
     #[test]
     fn the_volume_does_what_a_map_of_bytes_does_through_flushes_and_crashes(
-        steps in proptest::collection::vec(steps(), 1..60),
+        steps in proptest::collection::vec(steps(), 1..60), has_index in any::<bool>(),
     ) {
-        let mut pair = Pair::new();
+        let mut pair = Pair::new(has_index);
         for step in steps {
             pair.step(step);
             pair.check();

@@ -24,6 +24,14 @@ pub(super) fn cut_all(volume: &Arc<Volume>) {
 /// Sends everything unsent to another device.
 pub(super) fn exchange(from: &Arc<Volume>, to: &Arc<Volume>) {
     cut_all(from);
+    send(from, |remote| {
+        let outcome = to.apply_remote(remote, vec![(MetaKey::CURSOR, vec![1])]);
+        assert!(outcome.is_ok_and(|outcome| outcome.refused.is_empty()));
+    });
+}
+
+/// Commits everything that can go, and hands it to `deliver`; the server has it for good then.
+pub(super) fn send(from: &Arc<Volume>, mut deliver: impl FnMut(Vec<RemoteVersion>)) {
     while let Some(batch) = from.take_batch(1_000, 1 << 20) {
         let versions: Vec<_> =
             batch.records.iter().map(|record| (record.file, version_of(&record.record))).collect();
@@ -35,8 +43,7 @@ pub(super) fn exchange(from: &Arc<Volume>, to: &Arc<Volume>) {
             supersedes: record.supersedes.clone(),
             record: record.record.clone(),
         });
-        let outcome = to.apply_remote(remote.collect(), vec![(MetaKey::CURSOR, vec![1])]);
-        assert!(outcome.is_ok_and(|outcome| outcome.refused.is_empty()));
+        deliver(remote.collect());
         from.commit_numbered(hash);
         from.versions_placed(&versions.iter().map(|(_, version)| *version).collect::<Vec<_>>(), |_| false);
     }

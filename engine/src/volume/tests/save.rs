@@ -97,7 +97,12 @@ fn an_edit_elsewhere_meets_a_save_as_an_edit() {
         exchange(&b, &a);
     }
     assert_eq!(names(&a, ROOT), names(&b, ROOT));
-    assert_eq!((names(&a, ROOT).len(), a.conflicts().total), (2, 1), "{:?}", names(&a, ROOT));
+    assert_eq!(
+        (names(&a, ROOT).len(), a.conflicts().expect("rows can be read").total),
+        (2, 1),
+        "{:?}",
+        names(&a, ROOT)
+    );
 }
 
 #[test]

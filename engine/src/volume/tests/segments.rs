@@ -1,7 +1,7 @@
 //! Which segments stay, which go, and what compaction keeps.
 
 use super::remote::{cut_all, version_of};
-use crate::testing::{Rig, file, names, read};
+use crate::testing::{Rig, child, file, names, read};
 use crate::{ROOT, SignedCommit, Volume, limits};
 use freehold_model::CommitHash;
 use std::sync::Arc;
@@ -56,7 +56,7 @@ fn staged_bytes_nobody_shows_are_deleted() {
     volume.fsync(None).expect("a healthy disk");
     assert_eq!(rig.disk.names(".staging").len(), 1);
     let found = rig.on(rig.disk.cut(rig.disk.operations(), 0)).open();
-    let ino = found.lock().child(ROOT, b"a").expect("kept");
+    let ino = child(&found, ROOT, b"a").expect("kept");
     assert_eq!(read(&found, ino).map(|read| read.len()), Ok(1024 * 1024));
 }
 
@@ -80,7 +80,7 @@ fn journal_segments_go_once_their_state_is_in_the_index_and_on_the_server() {
     let (volume, recovery) = rig.on(rig.disk.reopened()).open_reporting();
     assert_eq!(recovery, crate::Recovery::default());
     assert_eq!(names(&volume, ROOT), ["kept", "next"]);
-    let ino = volume.lock().child(ROOT, b"kept").expect("kept");
+    let ino = child(&volume, ROOT, b"kept").expect("kept");
     assert_eq!(read(&volume, ino), Ok(b"content".to_vec()));
     assert_eq!(volume.pending(), crate::Pending::default());
 }
@@ -106,7 +106,7 @@ fn compaction_writes_what_is_live_again_and_frees_the_oldest_segment() {
     drop(volume);
     let (volume, recovery) = found.open_reporting();
     assert_eq!(recovery.damaged_files, Vec::<u64>::new());
-    let ino = volume.lock().child(ROOT, b"old").expect("kept");
+    let ino = child(&volume, ROOT, b"old").expect("kept");
     assert_eq!(read(&volume, ino), Ok(b"written long ago".to_vec()));
     assert_eq!(volume.pending().dirty_bodies, 1);
 }
@@ -156,7 +156,7 @@ fn the_first_batch_of_a_prepared_segment_repeats_the_sync_state() {
     volume.tend();
     volume.lock().insert(ROOT, b"kept", file()).expect("free");
     send_all(&volume, 1);
-    let ino = volume.lock().child(ROOT, b"kept").expect("made above");
+    let ino = child(&volume, ROOT, b"kept").expect("made above");
     let first = rig.disk.names(".journal");
     while rig.disk.names(".journal") == first {
         volume.write(ino, 0, &[1; 5_000]).expect("room");
@@ -189,7 +189,7 @@ fn a_real_directory_is_locked_against_a_second_process_and_opens_again() {
     volume.close().expect("a healthy disk");
     drop(volume);
     let volume = rig.open_in(dir.path()).expect("closed").0;
-    let ino = volume.lock().child(ROOT, b"a").expect("kept");
+    let ino = child(&volume, ROOT, b"a").expect("kept");
     assert!(read(&volume, ino) == Ok(vec![3; 100_000]));
     assert!(volume.statfs().blocks > 0);
 }

@@ -1,4 +1,4 @@
-//! Deletions that leave memory: nothing that is decided by them may change.
+//! Deletions that sleep: nothing that is decided by them may change.
 
 use super::remote::{cut_all, exchange, version_of};
 use crate::testing::{Rig, file, names, read};
@@ -7,15 +7,25 @@ use freehold_model::{FileId, VersionHash};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-fn with_index(number: u8, dir: &tempfile::TempDir) -> Rig {
+pub(super) fn with_index(number: u8, dir: &tempfile::TempDir) -> Rig {
     Rig { index: Some(dir.path().join("index.db")), ..Rig::device(number) }
 }
 
-/// Everything settled is packed, and every settled deletion buried.
-fn settle(volume: &Volume) {
+/// Everything settled sleeps.
+pub(super) fn settle(volume: &Volume) {
     volume.fsync(None).expect("a healthy disk");
     // Once to forget that they were used, once to pack them.
-    (0..2).for_each(|_| volume.tables.lock().pack(1_000));
+    for _ in 0..2 {
+        let mut tables = volume.tables.lock();
+        tables.pack(1_000);
+        tables.rest(1_000);
+    }
+}
+
+/// How many deletions sleep.
+fn deletions(volume: &Volume) -> usize {
+    let tables = volume.tables.lock();
+    tables.asleep.len() - tables.asleep.shown()
 }
 
 fn heads(volume: &Volume) -> BTreeMap<FileId, Vec<VersionHash>> {
@@ -31,7 +41,7 @@ fn deleted_on_a(a: &Arc<Volume>, b: &Arc<Volume>) -> FileId {
     a.lock().remove_link(ROOT, b"f").expect("there");
     exchange(a, &Rig::device(9).open());
     settle(a);
-    assert_eq!(a.tables.lock().buried.len(), 1);
+    assert_eq!(deletions(a), 1);
     assert!(!a.tables.lock().by_file.contains_key(&id));
     id
 }
@@ -78,7 +88,7 @@ fn buried_files_count_among_the_heads_before_and_after_a_start() {
     a.close().expect("a healthy disk");
     drop(a);
     let again = rig.on(rig.disk.reopened()).open();
-    assert_eq!(again.tables.lock().buried.len(), 1);
+    assert_eq!(deletions(&again), 1);
     assert_eq!(heads(&again), before);
 }
 
