@@ -4,10 +4,10 @@
 //! file, and the journal still has them; before a journal segment goes, the WAL is checkpointed.
 //! No name, size or relation stands in clear: keys are record ids and hashes, rows are sealed.
 
-use crate::index::{Loaded, RowKey, Rows, Table};
+use crate::index::{Loaded, RowKey, Rows};
 use crate::journal::Sealer;
 use freehold_model::codec::from_slice;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
+use rusqlite::{Connection, OpenFlags, params};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -77,7 +77,7 @@ impl Db {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.execute_batch(
-            "PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;
              PRAGMA cache_size=-16384; PRAGMA temp_store=FILE; PRAGMA journal_size_limit=16777216;",
         )?;
         let version: i64 = connection.query_row("PRAGMA user_version", [], |row| row.get(0))?;
@@ -111,21 +111,6 @@ impl Db {
             rows.row(from_slice(&plain).map_err(|_| IndexError::Damaged)?);
         }
         Ok(())
-    }
-
-    /// The encoded images of nodes, those there are.
-    pub(crate) fn nodes(&self, keys: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, IndexError> {
-        let kind = Table::Nodes as u8;
-        let mut query =
-            self.connection.prepare_cached("SELECT sealed FROM row WHERE kind = ?1 AND key = ?2")?;
-        let mut found = Vec::new();
-        for key in keys {
-            let sealed: Option<Vec<u8>> = query.query_row(params![kind, key], |row| row.get(0)).optional()?;
-            if let Some(sealed) = sealed {
-                found.push(self.sealer.open_row(kind, key, &sealed).ok_or(IndexError::Damaged)?);
-            }
-        }
-        Ok(found)
     }
 
     /// Writes rows and the batch they belong to, all or nothing.

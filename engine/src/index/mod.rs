@@ -4,10 +4,12 @@
 //! old journal segments can go. Rows are sealed items under opaque keys; the number of the last
 //! applied batch is written in the same transaction. The index is never on the path of a write: the
 //! flush leaves its items in a map (the last state of a row wins) and the writer takes the whole map
-//! for one transaction. When it cannot write (a full disk), the map waits and the journal keeps its
+//! for one transaction. Rows are read beside it, by another connection: whoever waits for one waits for no
+//! transaction. When it cannot write (a full disk), the map waits and the journal keeps its
 //! segments. Losing the file loses nothing the journal or the server does not have.
 
 mod db;
+mod reader;
 #[cfg(test)]
 mod tests;
 
@@ -19,10 +21,10 @@ use freehold_crypto::VaultKeyring;
 use freehold_model::codec::{from_slice, to_vec};
 use freehold_model::{FileId, RecordId};
 use parking_lot::{Condvar, Mutex};
+use reader::Reader;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -49,23 +51,17 @@ type Unwritten = BTreeMap<RowKey, Option<Vec<u8>>>;
 
 /// What the writer does in one round.
 struct Work {
-    rows: Unwritten,
-    reads: Vec<Read>,
+    rows: Arc<Unwritten>,
     batch: u64,
     wants_sync: bool,
     stop: bool,
 }
 
-/// Rows somebody waits for.
-struct Read {
-    keys: Vec<Vec<u8>>,
-    answer: Sender<Result<Vec<Vec<u8>>, IndexError>>,
-}
-
 #[derive(Default)]
 struct State {
     rows: Unwritten,
-    reads: Vec<Read>,
+    /// Those of the transaction under way.
+    writing: Arc<Unwritten>,
     submitted: u64,
     applied: u64,
     durable: u64,
@@ -82,6 +78,7 @@ struct Shared {
 /// The index of one volume.
 pub(crate) struct Index {
     shared: Arc<Shared>,
+    reader: Arc<Reader>,
     keyring: Arc<VaultKeyring>,
     thread: Option<JoinHandle<()>>,
 }
@@ -118,7 +115,8 @@ impl Index {
         keyring: Arc<VaultKeyring>,
         rows: &mut dyn Rows,
     ) -> Result<(Self, Loaded), IndexError> {
-        let (db, loaded) = Db::open_or_replace(path, sealer, rows)?;
+        let (db, loaded) = Db::open_or_replace(path, Arc::clone(&sealer), rows)?;
+        let reader = Arc::new(Reader::open(path, sealer)?);
         let state = State {
             submitted: loaded.applied,
             applied: loaded.applied,
@@ -126,12 +124,12 @@ impl Index {
             ..State::default()
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new() });
-        let worker = Arc::clone(&shared);
+        let (worker, idle) = (Arc::clone(&shared), Arc::clone(&reader));
         let thread = std::thread::Builder::new()
             .name("freehold-index".into())
-            .spawn(move || worker.run(db))
+            .spawn(move || worker.run(db, &idle))
             .map_err(|_| IndexError::Disk)?;
-        Ok((Self { shared, keyring, thread: Some(thread) }, loaded))
+        Ok((Self { shared, reader, keyring, thread: Some(thread) }, loaded))
     }
 
     /// Leaves the items of a durable batch to the writer.
@@ -152,27 +150,22 @@ impl Index {
         }
     }
 
-    /// The images of nodes, as they were submitted last; those there are. Blocks for a transaction.
+    /// The images of nodes, as they were submitted last; those there are. Nobody may submit one of them
+    /// meanwhile. Blocks for the disk.
     ///
     /// # Errors
     /// `Disk`, `Damaged`.
     pub(crate) fn nodes(&self, files: &BTreeSet<FileId>) -> Result<Vec<NodeImage>, IndexError> {
         let mut keys: Vec<Vec<u8>> = files.iter().map(|file| self.record_key(file)).collect();
-        let (answer, rows) = channel();
         let mut found = Vec::new();
         {
-            let mut state = self.shared.state.lock();
+            let state = self.shared.state.lock();
             take_unwritten(&state.rows, &mut keys, &mut found);
-            if keys.is_empty() {
-                drop(answer);
-            } else {
-                // After the rows on their way to the file now.
-                state.reads.push(Read { keys, answer });
-            }
+            take_unwritten(&state.writing, &mut keys, &mut found);
         }
-        self.shared.changed.notify_all();
-        // Nobody answers where nothing was missing.
-        found.extend(rows.recv().unwrap_or_else(|_| Ok(Vec::new()))?);
+        // Whatever is in neither was committed before. In the order of the file.
+        keys.sort_unstable();
+        found.extend(self.reader.nodes(&keys)?);
         let images = found.iter().map(|row| match from_slice(row) {
             Ok(Item::Node(image)) => Ok(image),
             _ => Err(IndexError::Damaged),
@@ -238,7 +231,7 @@ impl Drop for Index {
 impl State {
     /// Whether somebody waits.
     const fn is_asked(&self) -> bool {
-        self.wants_sync || self.stop || !self.reads.is_empty()
+        self.wants_sync || self.stop
     }
 }
 
@@ -253,35 +246,21 @@ fn take_unwritten(rows: &Unwritten, keys: &mut Vec<Vec<u8>>, found: &mut Vec<Vec
     });
 }
 
-/// Rows of nodes: those that could not be written as they are here, the others from the file.
-fn read(db: &Db, unwritten: Option<&Unwritten>, mut keys: Vec<Vec<u8>>) -> Result<Vec<Vec<u8>>, IndexError> {
-    let mut found = Vec::new();
-    if let Some(rows) = unwritten {
-        take_unwritten(rows, &mut keys, &mut found);
-    }
-    found.extend(db.nodes(&keys)?);
-    Ok(found)
-}
-
 impl Shared {
     /// The writer: takes all rows at once, one transaction each round.
-    fn run(&self, mut db: Db) {
+    fn run(&self, mut db: Db, reader: &Reader) {
         loop {
-            let Work { rows, reads, batch, wants_sync, stop } = self.next();
+            let Work { rows, batch, wants_sync, stop } = self.next();
             let written = rows.is_empty() || db.apply(&rows, batch).is_ok();
-            for Read { keys, answer } in reads {
-                let read = read(&db, if written { None } else { Some(&rows) }, keys);
-                // Whoever asked may have given up.
-                drop(answer.send(read));
-            }
-            let synced = written && (wants_sync || stop) && db.checkpoint().is_ok();
+            let synced = written && (wants_sync || stop) && reader.while_idle(|| db.checkpoint()).is_ok();
             let mut state = self.state.lock();
+            let rows = std::mem::take(&mut state.writing);
             if written {
                 state.applied = state.applied.max(batch);
             } else {
                 tracing::warn!("the local index cannot be written; the journal keeps what it lacks");
-                for (key, row) in rows {
-                    state.rows.entry(key).or_insert(row);
+                for (key, row) in rows.iter() {
+                    state.rows.entry(key.clone()).or_insert_with(|| row.clone());
                 }
             }
             if synced {
@@ -308,8 +287,9 @@ impl Shared {
         // Let a burst gather: one transaction for many batches.
         let until = Instant::now() + limits::INDEX_GATHER;
         while !state.is_asked() && !self.changed.wait_until(&mut state, until).timed_out() {}
-        let (wants_sync, reads) = (std::mem::take(&mut state.wants_sync), std::mem::take(&mut state.reads));
-        let rows = std::mem::take(&mut state.rows);
-        Work { rows, reads, batch: state.submitted, wants_sync, stop: state.stop }
+        let wants_sync = std::mem::take(&mut state.wants_sync);
+        let rows = Arc::new(std::mem::take(&mut state.rows));
+        state.writing = Arc::clone(&rows);
+        Work { rows, batch: state.submitted, wants_sync, stop: state.stop }
     }
 }

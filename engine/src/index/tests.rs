@@ -2,6 +2,7 @@
 
 use crate::testing::{Rig, file, names, read};
 use crate::{MetaKey, ROOT};
+use freehold_model::FileId;
 
 fn rig(dir: &tempfile::TempDir) -> Rig {
     Rig { index: Some(dir.path().join("index.db")), ..Rig::new() }
@@ -110,4 +111,40 @@ fn the_database_names_nothing() {
     let bytes = std::fs::read(dir.path().join("index.db")).expect("written");
     assert!(!bytes.windows(6).any(|window| window == b"canary"));
     assert!(!bytes.windows(16).any(|window| window == file_id.as_bytes()));
+}
+
+#[test]
+fn rows_are_found_while_they_wait_are_written_and_lie_in_the_file() {
+    use crate::journal::item::{Item, NodeImage};
+    let dir = dir();
+    let volume = rig(&dir).open();
+    let index = volume.local.as_ref().and_then(|local| local.index.as_ref()).expect("there is one");
+    let row = |number: u64, dirty_since| {
+        let mut id = [7; FileId::LEN];
+        id[..8].copy_from_slice(&number.to_be_bytes());
+        Item::Node(NodeImage {
+            ino: number,
+            file: FileId::from_bytes(id),
+            atime: crate::Time::default(),
+            mtime: crate::Time::default(),
+            ctime: crate::Time::default(),
+            dirty_since,
+            heads: Vec::new(),
+            unplaced: Vec::new(),
+            record: Vec::new(),
+        })
+    };
+    for round in 1..=40 {
+        let items: Vec<Item> = (0..200).map(|number| row(number, round)).collect();
+        index.submit(100 + round, &items);
+        let files = items
+            .iter()
+            .filter_map(|item| if let Item::Node(image) = item { Some(image.file) } else { None });
+        let found = index.nodes(&files.collect()).expect("a healthy disk");
+        assert_eq!(found.len(), 200);
+        assert!(found.iter().all(|image| image.dirty_since == round), "the last that was submitted");
+        if round % 8 == 0 {
+            assert!(index.sync());
+        }
+    }
 }

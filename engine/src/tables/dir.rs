@@ -54,6 +54,9 @@ impl Directory {
             && let Some(entries) = &mut self.0
         {
             entries.asleep.insert(entry.cookie, bed(entry.cookie));
+            if entries.by_name.capacity() > 4 * entries.by_name.len() {
+                entries.by_name.shrink_to(2 * entries.by_name.len());
+            }
         }
     }
 

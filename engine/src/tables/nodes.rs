@@ -216,6 +216,16 @@ impl Nodes {
         forgettable
     }
 
+    /// Gives back the room of nodes that went, once that is most of it.
+    pub(crate) fn give_room_back(&mut self) {
+        let len = self.slots.len();
+        if self.slots.capacity() > 4 * len + limits::NODES_OPEN {
+            self.slots.shrink_to(2 * len);
+            self.queue.get_mut().shrink_to(len);
+            self.resting.shrink_to(len);
+        }
+    }
+
     /// How many packed nodes there are more than stay so.
     pub(crate) fn crowd(&self) -> usize {
         self.resting.len().saturating_sub(limits::NODES_PACKED)

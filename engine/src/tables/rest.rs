@@ -41,6 +41,10 @@ impl Tables {
         for ino in self.nodes.unused(count) {
             self.lie_down(ino);
         }
+        self.nodes.give_room_back();
+        if self.by_file.capacity() > 4 * self.by_file.len() + limits::NODES_OPEN {
+            self.by_file.shrink_to(2 * self.by_file.len());
+        }
     }
 
     fn lie_down(&mut self, ino: Ino) {
