@@ -10,7 +10,7 @@ pub const NODES_OPEN: usize = if cfg!(test) { 2 } else { 8_192 };
 
 /// Nodes that stay in memory, packed, about 0.5 KiB each, however long nobody looks at them. The other
 /// files sleep: whoever asks for one waits for its row.
-pub const NODES_PACKED: usize = if cfg!(test) { 0 } else { 65_536 };
+pub const NODES_PACKED: usize = if cfg!(test) { 0 } else { 32_768 };
 
 /// Files woken with one that somebody came to in the order of a directory: one read of the index for all.
 pub const WOKEN_AHEAD: usize = if cfg!(test) { 1 } else { 64 };

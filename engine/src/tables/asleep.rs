@@ -128,6 +128,12 @@ impl Asleep {
         bed
     }
 
+    /// Makes room for so many places.
+    pub(crate) fn expect(&mut self, places: usize) {
+        let Self { beds, by_name, .. } = self;
+        by_name.reserve(places, |bed| beds.name(*bed));
+    }
+
     /// Gives a file that has none its place.
     pub(crate) fn place(&mut self, bed: Bed, place: Place) {
         let Self { beds, by_name, .. } = self;

@@ -63,14 +63,16 @@ impl Tables {
         let Self { nodes, asleep, by_file, .. } = self;
         let Some(dir) = nodes.get_mut(link.dir) else { return };
         let name = asleep.name_hash(&dir.file(), &link.name);
-        dir.children.lay(&link.name, |cookie| {
+        let lies = dir.children.lay(&link.name, |cookie| {
             let place = Place { dir: link.dir, cookie, name };
             let mut sleeper = Sleeper::new(file, ino, &heads, Some(place));
             sleeper.lookups = lookups;
             asleep.insert(sleeper)
         });
-        by_file.remove(&file);
-        nodes.remove(ino);
+        if lies {
+            by_file.remove(&file);
+            nodes.remove(ino);
+        }
     }
 
     /// Takes a packed deletion out of the tables.

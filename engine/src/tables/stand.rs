@@ -26,10 +26,11 @@ pub(crate) struct Standing {
 }
 
 /// The one name of a file that sleeps.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Lying {
-    pub(crate) bed: Bed,
     pub(crate) parent: FileId,
+    pub(crate) ino: Ino,
+    pub(crate) bed: Bed,
     /// What stands for the name.
     pub(crate) name: u64,
 }
@@ -51,7 +52,10 @@ impl Standing {
 
 impl Tables {
     /// Shows all names; false, with some of them shown, when there is something to decide.
-    pub(crate) fn stand(&mut self, standing: Vec<Standing>, lying: &[Lying]) -> bool {
+    pub(crate) fn stand(&mut self, standing: Vec<Standing>, mut lying: Vec<Lying>) -> bool {
+        // A directory after the other: what is looked at again is at hand.
+        lying.sort_unstable();
+        self.asleep.expect(lying.len());
         let dirs = standing.iter().filter(|name| name.is_dir).count();
         let stands = lying.iter().all(|name| self.lay_one(name))
             && standing.into_iter().all(|name| self.stand_one(name))
@@ -85,8 +89,7 @@ impl Tables {
         parent.children.insert_asleep(|cookie| {
             asleep.place(lying.bed, Place { dir, cookie, name });
             lying.bed
-        });
-        true
+        })
     }
 
     /// Directories below the root.

@@ -178,13 +178,17 @@ impl<'a> Loading<'a> {
     fn node(&mut self, image: NodeImage, segment: u64) {
         let file = image.file;
         let Some(mut node) = node_of(image, segment, self.tables.now) else { return };
-        self.forget(&file);
-        let (ino, tables) = (node.ino, &mut self.tables);
-        if tables.nodes.peek(ino).is_some_and(|other| other.file() != file) {
-            // Two files exchanged their numbers; the other one comes again under its own.
-            tables.waiting.remove(&ino);
-            self.names.forget(ino);
+        let ino = node.ino;
+        // Of each file there is one row, and of each number.
+        if segment != 0 {
+            self.forget(&file);
+            if self.tables.nodes.peek(ino).is_some_and(|other| other.file() != file) {
+                // Two files exchanged their numbers; the other one comes again under its own.
+                self.tables.waiting.remove(&ino);
+                self.names.forget(ino);
+            }
         }
+        let tables = &mut self.tables;
         tables.seen.join(node.record.context());
         if node.sync.is_waiting() {
             tables.waiting.insert(ino);
@@ -320,7 +324,7 @@ impl Names {
         let (parent, name) =
             (link.place.parent, tables.asleep.name_hash(&link.place.parent, &link.place.name));
         let bed = tables.asleep.insert(Sleeper::new(node.file(), node.ino, &node.sync.heads, None));
-        self.lying.push(Lying { bed, parent, name });
+        self.lying.push(Lying { parent, ino: node.ino, bed, name });
         true
     }
 
@@ -341,7 +345,7 @@ impl Names {
 /// Shows the tree. Showing entries for the first time is no change of their directories.
 fn show(tables: &mut Tables, names: Names, index: Option<&Index>) -> Result<(), OpenError> {
     let asleep: Vec<FileId> = names.lying.iter().map(|name| tables.asleep.in_bed(name.bed).file).collect();
-    if names.all().is_some_and(|(standing, lying)| tables.stand(standing, &lying)) {
+    if names.all().is_some_and(|(standing, lying)| tables.stand(standing, lying)) {
         #[cfg(test)]
         assert!(tables.shows_its_records(), "the short way shows what the long way would");
         return Ok(());
