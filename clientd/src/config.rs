@@ -4,6 +4,7 @@ use crate::paths::Paths;
 use anyhow::{Context, Result};
 use clap::Parser;
 use freehold_engine::Transport;
+use freehold_engine::limits::FILES_IN_MEMORY;
 use freehold_vfs::MountOptions;
 use serde::Deserialize;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -11,6 +12,9 @@ use std::path::PathBuf;
 
 /// Ciphertext kept on this device when nothing says otherwise: 20 GiB.
 const CACHE_BYTES: u64 = 20 << 30;
+
+/// The fewest files in memory: what one program looks at in turns.
+const FILES_IN_MEMORY_MIN: usize = 16;
 
 /// Every interface, any port: devices tell each other which.
 const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
@@ -28,6 +32,9 @@ pub(crate) struct Flags {
     /// Bytes of sealed data kept on this device.
     #[arg(long, value_name = "BYTES", env = "FREEHOLD_CLIENTD_CACHE_BYTES")]
     cache_bytes: Option<u64>,
+    /// Files whose names and attributes stay in memory, about half a KiB each [default: 32768].
+    #[arg(long, value_name = "COUNT", env = "FREEHOLD_CLIENTD_FILES_IN_MEMORY")]
+    files_in_memory: Option<usize>,
     /// Where other devices of the account reach this one, as IP:PORT over UDP.
     #[arg(long, value_name = "IP:PORT", env = "FREEHOLD_CLIENTD_LISTEN")]
     listen: Option<SocketAddr>,
@@ -59,6 +66,7 @@ pub(crate) struct Flags {
 #[serde(deny_unknown_fields)]
 struct File {
     cache_bytes: Option<u64>,
+    files_in_memory: Option<usize>,
     listen: Option<SocketAddr>,
     lan: Option<bool>,
     transport: Option<Transport>,
@@ -74,6 +82,8 @@ struct File {
 pub(crate) struct Config {
     /// Bytes of ciphertext kept on this device.
     pub(crate) cache_bytes: u64,
+    /// Files whose names and attributes stay in memory when nobody looks at them.
+    pub(crate) files_in_memory: usize,
     /// Where other devices of the account reach this one.
     pub(crate) listen: SocketAddr,
     /// Whether devices on the local network are looked for.
@@ -108,6 +118,11 @@ impl Config {
             cache_bytes >= CACHE_BYTES_MIN,
             "cache_bytes is {cache_bytes}; the least that works is {CACHE_BYTES_MIN}"
         );
+        let files_in_memory = flags.files_in_memory.or(file.files_in_memory).unwrap_or(FILES_IN_MEMORY);
+        anyhow::ensure!(
+            files_in_memory >= FILES_IN_MEMORY_MIN,
+            "files_in_memory is {files_in_memory}; the least that works is {FILES_IN_MEMORY_MIN}"
+        );
         let log = flags.log.clone().or(file.log).unwrap_or_else(|| "info".to_owned());
         let listen = flags.listen.or(file.listen).unwrap_or(LISTEN);
         // Whoever listens at one address only wants no more of the network than that.
@@ -120,7 +135,7 @@ impl Config {
             suid_dev: flags.mount_suid_dev.or(file.mount_suid_dev).unwrap_or(false),
             helper: false,
         };
-        Ok(Self { cache_bytes, listen, lan, transport, trace_links, mount, log })
+        Ok(Self { cache_bytes, files_in_memory, listen, lan, transport, trace_links, mount, log })
     }
 }
 
@@ -141,13 +156,15 @@ mod tests {
 
     #[test]
     fn flags_win_over_the_file_and_the_file_over_the_default() {
-        let text = "cache_bytes = 1073741824\nlog = \"debug\"\ntrace_links = \"/traces\"\n";
+        let text =
+            "cache_bytes = 1073741824\nfiles_in_memory = 100\nlog = \"debug\"\ntrace_links = \"/traces\"\n";
         let flags = Flags { log: Some("warn".into()), ..Flags::default() };
         let config = load(Some(text), &flags).expect("a valid file");
         assert_eq!(
             config,
             Config {
                 cache_bytes: 1 << 30,
+                files_in_memory: 100,
                 listen: LISTEN,
                 lan: true,
                 transport: Transport::Auto,
@@ -172,5 +189,6 @@ mod tests {
         let error = load(Some("cache_byte = 1\n"), &Flags::default()).expect_err("unknown key");
         assert!(format!("{error:#}").contains("cache_byte"), "{error:#}");
         assert!(load(Some("cache_bytes = 1\n"), &Flags::default()).is_err());
+        assert!(load(Some("files_in_memory = 1\n"), &Flags::default()).is_err());
     }
 }

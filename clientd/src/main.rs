@@ -56,6 +56,7 @@ async fn run(flags: Flags) -> Result<()> {
         dirs,
         EngineConfig {
             cache_bytes: config.cache_bytes,
+            files_in_memory: config.files_in_memory,
             listen: config.listen,
             lan: config.lan,
             transport: config.transport,

@@ -35,6 +35,8 @@ pub struct EngineDirs {
 pub struct EngineConfig {
     /// Bytes of sealed chunks kept on this device.
     pub cache_bytes: u64,
+    /// Files whose names and attributes stay in memory when nobody looks at them; the others are read again.
+    pub files_in_memory: usize,
     /// Where other devices of the account reach this one, over UDP.
     pub listen: std::net::SocketAddr,
     /// Whether devices on the local network are looked for, by multicast DNS.
@@ -325,6 +327,7 @@ impl Engine {
                 data: &dirs.data,
                 cache: &dirs.cache,
                 cache_bytes: config.cache_bytes,
+                files_in_memory: config.files_in_memory,
                 listen: config.listen,
                 lan: config.lan,
                 transport: config.transport,

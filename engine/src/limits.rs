@@ -8,9 +8,9 @@ pub const NODES_MAX: usize = 2_000_000;
 /// Nodes that stay open, about 1.5 KiB each, however long nobody asks for them.
 pub const NODES_OPEN: usize = if cfg!(test) { 2 } else { 8_192 };
 
-/// Nodes that stay in memory, packed, about 0.5 KiB each, however long nobody looks at them. The other
-/// files sleep: whoever asks for one waits for its row.
-pub const NODES_PACKED: usize = if cfg!(test) { 0 } else { 32_768 };
+/// Nodes that stay in memory, packed, about 0.5 KiB each, however long nobody looks at them, where nothing
+/// else is said. The other files sleep: whoever asks for one waits for its row.
+pub const FILES_IN_MEMORY: usize = if cfg!(test) { 0 } else { 32_768 };
 
 /// Files woken with one that somebody came to in the order of a directory: one read of the index for all.
 pub const WOKEN_AHEAD: usize = if cfg!(test) { 1 } else { 64 };
@@ -18,8 +18,8 @@ pub const WOKEN_AHEAD: usize = if cfg!(test) { 1 } else { 64 };
 /// Files woken for the next part of a listing: about what the kernel takes in one answer.
 pub const LISTED_AHEAD: usize = if cfg!(test) { 2 } else { 512 };
 
-/// Files woken in one go when all must be.
-pub const WOKEN_AT_ONCE: usize = 4_096;
+/// Files woken in one go when many must be, about two milliseconds under the lock.
+pub const WOKEN_AT_ONCE: usize = 512;
 
 /// Nodes looked at in one round of the flush thread to be put to sleep.
 pub const RESTED_PER_ROUND: usize = 65_536;
@@ -117,6 +117,11 @@ pub const VALUE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// How long the index writer lets rows gather before a transaction.
 pub const INDEX_GATHER: Duration = Duration::from_millis(200);
+
+/// Rows of the index that are opened in one go at a start, and how many such goes are under way.
+pub const SCANNED_AT_ONCE: usize = 256;
+/// See [`SCANNED_AT_ONCE`].
+pub const SCANS_UNDER_WAY: usize = 8;
 
 /// How long the index writer waits after a failure before it tries again.
 pub const INDEX_RETRY: Duration = Duration::from_secs(5);

@@ -63,6 +63,8 @@ pub(crate) struct VaultDirs<'a> {
     pub(crate) data: &'a Path,
     pub(crate) cache: &'a Path,
     pub(crate) cache_bytes: u64,
+    /// Files that stay in memory when nobody looks at them.
+    pub(crate) files_in_memory: usize,
     /// Where other devices reach this one.
     pub(crate) listen: SocketAddr,
     /// Whether devices on the local network are looked for.
@@ -357,6 +359,7 @@ fn open_disk(
         local_key: Arc::clone(&local_key),
         keyring: Arc::clone(&keyring),
         chunks: Arc::clone(&cache),
+        files_in_memory: dirs.files_in_memory,
         clock: Box::new(SystemClock),
     };
     let (volume, recovery) = Volume::open(&dir, options)?;

@@ -4,9 +4,9 @@
 //! file, and the journal still has them; before a journal segment goes, the WAL is checkpointed.
 //! No name, size or relation stands in clear: keys are record ids and hashes, rows are sealed.
 
+use crate::index::scan::scan;
 use crate::index::{Loaded, RowKey, Rows};
 use crate::journal::Sealer;
-use freehold_model::codec::from_slice;
 use rusqlite::{Connection, OpenFlags, params};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -94,23 +94,10 @@ impl Db {
         let applied: i64 = db.connection.query_row("SELECT batch FROM applied", [], |row| row.get(0))?;
         let applied = u64::try_from(applied).map_err(|_| IndexError::Damaged)?;
         rows.begin(applied);
-        db.read(rows)?;
+        scan(&db.connection, &db.sealer, rows)?;
         // Going over all rows filled the page cache, which the writer has little use for.
         db.connection.execute_batch("PRAGMA shrink_memory")?;
         Ok((db, Loaded { applied, is_new: is_new || version == 0 }))
-    }
-
-    fn read(&self, rows: &mut dyn Rows) -> Result<(), IndexError> {
-        // What is said of a node beside its row comes before it.
-        let mut query = self.connection.prepare("SELECT kind, key, sealed FROM row ORDER BY kind DESC")?;
-        let mut found = query.query([])?;
-        while let Some(row) = found.next()? {
-            let kind = row.get(0)?;
-            let (key, sealed) = (blob(row, 1)?, blob(row, 2)?);
-            let plain = self.sealer.open_row(kind, key, sealed).ok_or(IndexError::Damaged)?;
-            rows.row(from_slice(&plain).map_err(|_| IndexError::Damaged)?);
-        }
-        Ok(())
     }
 
     /// Writes rows and the batch they belong to, all or nothing.
@@ -142,10 +129,6 @@ impl Db {
         let busy: i64 = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         if busy == 0 { Ok(()) } else { Err(IndexError::Disk) }
     }
-}
-
-fn blob<'a>(row: &'a rusqlite::Row<'_>, column: usize) -> Result<&'a [u8], IndexError> {
-    row.get_ref(column)?.as_blob().map_err(|_| IndexError::Damaged)
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> std::path::PathBuf {

@@ -10,6 +10,7 @@
 
 mod db;
 mod reader;
+mod scan;
 #[cfg(test)]
 mod tests;
 

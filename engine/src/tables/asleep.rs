@@ -115,6 +115,24 @@ impl Asleep {
         self.keys.hash_one((dir, name))
     }
 
+    /// Takes a file in that nobody can ask for before [`Self::know_all`]; its bed.
+    pub(crate) fn let_in(&mut self, sleeper: Sleeper) -> Bed {
+        self.beds.take(sleeper)
+    }
+
+    /// Lets all be found: of a million files at once in tables that need not grow on the way.
+    pub(crate) fn know_all(&mut self) {
+        let Self { beds, by_file, by_ino, keys, .. } = self;
+        by_file.clear();
+        by_ino.clear();
+        by_file.reserve(beds.len, |bed| keys.hash_one(beds.get(*bed).file));
+        by_ino.reserve(beds.len, |bed| keys.hash_one(beds.get(*bed).ino));
+        for (bed, sleeper) in beds.numbered() {
+            by_file.insert_unique(keys.hash_one(sleeper.file), bed, |bed| keys.hash_one(beds.get(*bed).file));
+            by_ino.insert_unique(keys.hash_one(sleeper.ino), bed, |bed| keys.hash_one(beds.get(*bed).ino));
+        }
+    }
+
     /// Takes a file in; its bed.
     pub(crate) fn insert(&mut self, sleeper: Sleeper) -> Bed {
         let (file, ino, place) = (sleeper.file, sleeper.ino, sleeper.place());
@@ -315,5 +333,9 @@ impl Beds {
 
     fn iter(&self) -> impl Iterator<Item = &Sleeper> {
         self.blocks.iter().flatten().flatten()
+    }
+
+    fn numbered(&self) -> impl Iterator<Item = (Bed, &Sleeper)> {
+        (0..).zip(self.blocks.iter().flatten()).filter_map(|(bed, slot)| Some((bed, slot.as_ref()?)))
     }
 }

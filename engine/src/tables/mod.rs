@@ -156,6 +156,7 @@ impl Tables {
             owner,
             entropy,
         };
+        tables.nodes.let_stay(limits::FILES_IN_MEMORY);
         let mut root = Node::new(ROOT, record, now);
         root.mtime = now;
         tables.by_file.insert(root.file(), ROOT);

@@ -35,6 +35,8 @@ struct Slot {
 /// The nodes of a vault.
 #[derive(Default)]
 pub(crate) struct Nodes {
+    /// Nodes that stay open, and that stay packed.
+    stay: (usize, usize),
     slots: HashMap<Ino, Slot>,
     /// Open nodes that may be settled, the one to look at first at the front.
     queue: RefCell<VecDeque<Ino>>,
@@ -43,6 +45,11 @@ pub(crate) struct Nodes {
 }
 
 impl Nodes {
+    /// Says how many files stay in memory when nobody looks at them.
+    pub(crate) fn let_stay(&mut self, files: usize) {
+        self.stay = (limits::NODES_OPEN.min(files), files);
+    }
+
     /// A node.
     pub(crate) fn get(&self, ino: Ino) -> Option<&Node> {
         let slot = self.slots.get(&ino)?;
@@ -182,7 +189,7 @@ impl Nodes {
 
     /// How many open nodes there are more than stay so.
     pub(crate) fn surplus(&self) -> usize {
-        self.queue.borrow().len().saturating_sub(limits::NODES_OPEN)
+        self.queue.borrow().len().saturating_sub(self.stay.0)
     }
 
     /// Looks at `count` open nodes and packs those that are settled, not busy and not in use; the deletions
@@ -228,7 +235,7 @@ impl Nodes {
 
     /// How many packed nodes there are more than stay so.
     pub(crate) fn crowd(&self) -> usize {
-        self.resting.len().saturating_sub(limits::NODES_PACKED)
+        self.resting.len().saturating_sub(self.stay.1)
     }
 
     /// Looks at `count` packed nodes; those that nobody looked at since the last time.

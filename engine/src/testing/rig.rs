@@ -2,7 +2,7 @@
 
 use crate::testing::TraceDisk;
 use crate::volume::Clock;
-use crate::{Author, FsError, Ino, Kind, NewNode, OpenError, Recovery, Time, Volume, VolumeOptions};
+use crate::{Author, FsError, Ino, Kind, NewNode, OpenError, Recovery, Time, Volume, VolumeOptions, limits};
 use freehold_crypto::{DeviceSecret, Secret32, VaultKey, VaultKeyring};
 use freehold_model::{DeviceId, VaultId};
 use freehold_store::{CacheOptions, CacheStore};
@@ -75,6 +75,7 @@ impl Rig {
             local_key: Arc::new(DeviceSecret::from_bytes([secret; 32]).local_key()),
             keyring: Arc::clone(&self.keyring),
             chunks: Arc::clone(&self.chunks),
+            files_in_memory: limits::FILES_IN_MEMORY,
             clock: Box::new(self.clock.clone()),
         }
     }

@@ -89,6 +89,7 @@ impl<'a> Loading<'a> {
 
     /// Takes the journal's items, of which the rows contain those up to batch `applied`.
     pub(crate) fn history(&mut self, applied: u64, history: Vec<(Origin, Item)>, segments: &Segments) {
+        self.tables.asleep.know_all();
         let mut pieces = Pieces::new();
         for (origin, item) in history {
             match item {
@@ -198,7 +199,7 @@ impl<'a> Loading<'a> {
         // Whatever a row says, the index has.
         let may_sleep = tables.asleep.has_index && segment == 0 && !self.spoken_of.contains(&file);
         if may_sleep && is_deletion {
-            tables.asleep.insert(Sleeper::new(file, ino, &node.sync.heads, None));
+            tables.asleep.let_in(Sleeper::new(file, ino, &node.sync.heads, None));
             return;
         }
         if may_sleep
@@ -323,7 +324,7 @@ impl Names {
         let Some(link) = link else { return false };
         let (parent, name) =
             (link.place.parent, tables.asleep.name_hash(&link.place.parent, &link.place.name));
-        let bed = tables.asleep.insert(Sleeper::new(node.file(), node.ino, &node.sync.heads, None));
+        let bed = tables.asleep.let_in(Sleeper::new(node.file(), node.ino, &node.sync.heads, None));
         self.lying.push(Lying { parent, ino: node.ino, bed, name });
         true
     }

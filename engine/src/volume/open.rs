@@ -40,6 +40,8 @@ pub struct VolumeOptions {
     pub keyring: Arc<VaultKeyring>,
     /// The vault's ciphertext chunks on this device.
     pub chunks: Arc<CacheStore>,
+    /// Files that stay in memory when nobody looks at them.
+    pub files_in_memory: usize,
     /// Tells the time.
     pub clock: Box<dyn Clock>,
 }
@@ -284,6 +286,7 @@ fn empty(options: &VolumeOptions, has_index: bool) -> Tables {
     let owner = Owner { uid: options.uid, gid: options.gid };
     let mut tables = Tables::new(options.author, owner, options.clock.now(), Box::new(OsEntropy));
     tables.asleep.has_index = has_index;
+    tables.nodes.let_stay(options.files_in_memory);
     tables
 }
 

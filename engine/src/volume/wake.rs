@@ -191,39 +191,45 @@ impl Volume {
         &self,
         asleep: impl Fn(&Tables, &mut BTreeSet<FileId>),
     ) -> Result<TablesGuard<'_>, FsError> {
-        let mut awake = None;
+        let (mut awake, mut failed) = (None, None);
         loop {
             let tables = self.lock();
             let mut files = BTreeSet::new();
             if tables.asleep.len() > 0 {
                 asleep(&tables, &mut files);
             }
-            if files.is_empty() {
-                return Ok(tables);
+            match failed {
+                _ if files.is_empty() => return Ok(tables),
+                Some(error) => return Err(error),
+                None => drop(tables),
             }
-            drop(tables);
             awake.get_or_insert_with(|| Awake::new(self));
-            self.rouse(&files)?;
+            // A row that was only to be at hand may fail; those that are needed are asked for again.
+            failed = self.rouse(&files).err();
         }
     }
 
-    /// Reads rows and takes the files in again.
+    /// Reads rows and takes the files in again. A row that cannot be read keeps no other file asleep.
     fn rouse(&self, files: &BTreeSet<FileId>) -> Result<(), FsError> {
         let all: Vec<FileId> = files.iter().copied().collect();
-        all.chunks(limits::WOKEN_AT_ONCE)
-            .try_for_each(|files| self.rouse_some(&files.iter().copied().collect()))
+        for some in all.chunks(limits::WOKEN_AT_ONCE) {
+            let left = self.rouse_some(&some.iter().copied().collect())?;
+            left.iter().for_each(|file| drop(self.rouse_some(&BTreeSet::from([*file]))));
+        }
+        if self.tables.lock().asleep.among(files.iter()).is_empty() { Ok(()) } else { Err(FsError::Io) }
     }
 
-    fn rouse_some(&self, files: &BTreeSet<FileId>) -> Result<(), FsError> {
+    /// Reads rows in one go; the files that still sleep then.
+    fn rouse_some(&self, files: &BTreeSet<FileId>) -> Result<BTreeSet<FileId>, FsError> {
         let index = self.local.as_ref().and_then(|local| local.index.as_ref()).ok_or(FsError::Io)?;
-        let images = index.nodes(files).map_err(|error| {
+        let images = index.nodes(files).unwrap_or_else(|error| {
             tracing::error!(%error, "files that sleep could not be read from the index");
-            FsError::Io
-        })?;
+            Vec::new()
+        });
         let mut tables = self.tables.lock();
         let now = tables.now;
         let nodes = images.into_iter().filter_map(|image| node_of(image, 0, now));
         nodes.for_each(|node| tables.rouse(node));
-        if tables.asleep.among(files.iter()).is_empty() { Ok(()) } else { Err(FsError::Io) }
+        Ok(tables.asleep.among(files.iter()))
     }
 }

@@ -183,6 +183,7 @@ pub(crate) fn check_device(folder: &Path, promises: &Promises, from: u64, until:
     std::fs::create_dir_all(&dirs.cache)?;
     let config = EngineConfig {
         cache_bytes: 1 << 33,
+        files_in_memory: 16,
         listen: ANY_PORT,
         lan: false,
         transport: Transport::Auto,

@@ -9,6 +9,7 @@ mod failing_disk;
 mod fio;
 mod fsx;
 mod git;
+mod handles;
 mod model;
 mod no_hang;
 mod pjdfstest;

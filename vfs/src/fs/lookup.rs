@@ -1,4 +1,7 @@
 //! LOOKUP, FORGET, OPEN and READLINK: from names to nodes, and letting go of them.
+//!
+//! A node is also found by its number alone: `open_by_handle_at(2)` and file servers keep numbers that the
+//! kernel has forgotten, and ask with `.` as the name (`FUSE_EXPORT_SUPPORT`).
 
 use freehold_engine::{Attr, Ino, Kind};
 use freehold_model::limits::NAME_BYTES_MAX;
@@ -13,7 +16,19 @@ impl Filesystem {
         if name.len() > NAME_BYTES_MAX {
             return Err(Errno::NAMETOOLONG);
         }
+        if name == b"." {
+            let mut tables = self.volume.lock_nodes(&[parent]).map_err(from_engine)?;
+            return if tables.kind(parent).is_some() {
+                hand_out(&mut tables, parent).map(Some)
+            } else {
+                Ok(None)
+            };
+        }
         let mut tables = self.named(parent, name)?;
+        if name == b".." {
+            let above = tables.parent(parent).ok_or(Errno::STALE)?;
+            return hand_out(&mut tables, above).map(Some);
+        }
         match tables.kind(parent) {
             Some(Kind::Dir) => {}
             Some(_) => return Err(Errno::NOTDIR),

@@ -5,8 +5,7 @@
 //! first setxattr), `OVER_IO_URING` (requests wait for rings nobody registers), `SECURITY_CTX`,
 //! `HAS_RESEND`, `ALLOW_IDMAP`. Left off by choice: `POSIX_LOCKS` and `FLOCK_LOCKS` (the kernel's
 //! own locks cost no request), `AUTO_INVAL_DATA` (pages are never dropped because a time changed),
-//! `ATOMIC_O_TRUNC` (truncation arrives as SETATTR, where it is handled anyway), `EXPORT_SUPPORT`,
-//! `PASSTHROUGH` (would put plaintext into a file).
+//! `ATOMIC_O_TRUNC` (truncation arrives as SETATTR, where it is handled anyway), `PASSTHROUGH` (would put plaintext into a file).
 
 use std::io;
 use std::time::Duration;
@@ -16,7 +15,7 @@ use fuser::{InitFlags, KernelConfig};
 use crate::limits::{CONGESTION_THRESHOLD, MAX_BACKGROUND, MAX_REQUEST_BYTES};
 
 /// Flags every mount asks for. A kernel without one of them works, only slower.
-const WANTED: [(InitFlags, &str); 10] = [
+const WANTED: [(InitFlags, &str); 11] = [
     (InitFlags::FUSE_PARALLEL_DIROPS, "lookups and listings in one directory are not serialised"),
     (InitFlags::FUSE_DO_READDIRPLUS, "a listing may carry attributes"),
     (
@@ -36,6 +35,7 @@ const WANTED: [(InitFlags, &str); 10] = [
     ),
     (InitFlags::FUSE_DONT_MASK, "a default access list takes the place of the umask"),
     (InitFlags::FUSE_ASYNC_DIO, "more than one direct request in flight"),
+    (InitFlags::FUSE_EXPORT_SUPPORT, "a file handle outlives the kernel's memory of the file"),
 ];
 
 /// Asks for everything a mount uses. `strict` leaves the writeback cache off.

@@ -47,6 +47,8 @@ pub(crate) fn open_volume(dir: &Path) -> Arc<Volume> {
         local_key: Arc::new(DeviceSecret::generate(&mut Fixed).local_key()),
         keyring: Arc::new(keyring),
         chunks: Arc::new(chunks),
+        // Nearly every file sleeps as soon as it may.
+        files_in_memory: 16,
         clock: Box::new(SystemClock),
     };
     let (volume, recovery) = Volume::open(dir, options).expect("the state directory is free and whole");
