@@ -9,8 +9,13 @@ use crate::index::{Loaded, RowKey, Rows};
 use crate::journal::Sealer;
 use rusqlite::{Connection, OpenFlags, params};
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::path::Path;
 use std::sync::Arc;
+
+/// The file belongs to this process, whose connections share the WAL's index in memory: a full disk has no
+/// room for a file of it (sqlite.org/vfs.html, "unix-excl").
+pub(super) const OWN_PROCESS: &CStr = c"unix-excl";
 
 const SCHEMA_VERSION: i64 = 1;
 
@@ -75,7 +80,7 @@ impl Db {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        let connection = Connection::open_with_flags_and_vfs(path, flags, OWN_PROCESS)?;
         connection.execute_batch(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;
              PRAGMA cache_size=-16384; PRAGMA temp_store=FILE; PRAGMA journal_size_limit=16777216;",

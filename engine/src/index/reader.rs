@@ -3,6 +3,7 @@
 //! A connection of its own sees what was committed last (sqlite.org/wal.html, "Concurrency"). Readers take
 //! turns; each is done within the disk's time for a few pages.
 
+use crate::index::db::OWN_PROCESS;
 use crate::index::{IndexError, Table};
 use crate::journal::Sealer;
 use parking_lot::Mutex;
@@ -23,7 +24,7 @@ impl Reader {
     /// `Disk`, `Damaged`.
     pub(crate) fn open(path: &Path, sealer: Arc<Sealer>) -> Result<Self, IndexError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(path, flags)?;
+        let connection = Connection::open_with_flags_and_vfs(path, flags, OWN_PROCESS)?;
         connection.execute_batch("PRAGMA cache_size=-4096;")?;
         Ok(Self { connection: Mutex::new(connection), sealer })
     }

@@ -18,11 +18,9 @@ impl Filesystem {
         }
         if name == b"." {
             let mut tables = self.volume.lock_nodes(&[parent]).map_err(from_engine)?;
-            return if tables.kind(parent).is_some() {
-                hand_out(&mut tables, parent).map(Some)
-            } else {
-                Ok(None)
-            };
+            // A number of a file that was removed, and that nobody holds, leads nowhere.
+            let is_there = tables.attr(parent).is_some_and(|attr| attr.nlink > 0);
+            return if is_there { hand_out(&mut tables, parent).map(Some) } else { Err(Errno::STALE) };
         }
         let mut tables = self.named(parent, name)?;
         if name == b".." {
