@@ -17,11 +17,15 @@ use freehold_vault::Chunked;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::{Notify, oneshot};
 
 /// How long after a change elsewhere a pinned file begins to come, at the latest.
 const PASS_EVERY: Duration = Duration::from_secs(5);
+
+/// Looking at all files with a wish takes at most one part of so many of the time.
+const SURVEY_SHARE: u32 = 8;
 
 /// How long one pass goes on fetching before it looks at the wishes again.
 const PASS_TIME: Duration = Duration::from_secs(30);
@@ -61,8 +65,10 @@ struct Seen {
     is_stale: bool,
     /// Files nobody wants here, by version, and for how many passes they have been.
     unwanted: BTreeMap<Ino, (ChunkId, u32)>,
-    /// Changes of the tree and evictions of the cache as they were when nothing was left to do.
-    is_done_with: Option<(u64, u64)>,
+    /// Changes of the tree, evictions and arrivals as they were when nothing was left to do.
+    is_done_with: Option<(u64, u64, u64)>,
+    /// How long the last look at all files with a wish took.
+    surveyed_in: Duration,
 }
 
 impl Hydrator {
@@ -104,25 +110,29 @@ impl Hydrator {
         let mut seen = Seen::default();
         loop {
             self.pass(&mut seen).await;
+            // A look at a million files is not taken every few seconds.
+            let pause = PASS_EVERY.max(seen.surveyed_in * SURVEY_SHARE);
             tokio::select! {
                 () = self.changed.notified() => {}
-                () = tokio::time::sleep(PASS_EVERY) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
     }
 
     async fn pass(self: &Arc<Self>, seen: &mut Seen) {
-        let state = (self.volume.lock().changes(), self.cache.evictions());
+        let arrivals = self.volume.arrivals.load(Ordering::Relaxed);
+        let state = (self.volume.lock().changes(), self.cache.evictions(), arrivals);
         if seen.is_done_with == Some(state) {
             return;
         }
         seen.is_done_with = None;
-        let this = Arc::clone(self);
+        let (this, surveying) = (Arc::clone(self), Instant::now());
         let surveyed = tokio::task::spawn_blocking(move || {
             Ok::<_, FsError>((this.volume.wished(PinMode::Always)?, this.volume.wished(PinMode::Never)?))
         });
         // A row that could not be read has been logged; the next pass tries again.
         let Ok(Ok((pinned, unwanted))) = surveyed.await else { return };
+        seen.surveyed_in = surveying.elapsed();
         let begun = Instant::now();
         let by_version: BTreeMap<Ino, ChunkId> =
             pinned.iter().map(|(ino, chunked)| (*ino, chunked.root)).collect();
@@ -149,10 +159,8 @@ impl Hydrator {
         }
         let still: Vec<_> = open.into_iter().filter(|(ino, _)| !seen.whole.contains_key(ino)).collect();
         self.count(seen.pinned.len(), &still);
-        // What nobody wants may come by a read, which changes nothing.
-        let is_done = still.is_empty() && unwanted.is_empty() && !seen.is_stale;
         self.give_up(seen, unwanted).await;
-        if is_done {
+        if still.is_empty() && seen.unwanted.is_empty() && !seen.is_stale {
             seen.is_done_with = Some(state);
         }
     }

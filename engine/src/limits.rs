@@ -21,8 +21,8 @@ pub const LISTED_AHEAD: usize = if cfg!(test) { 2 } else { 512 };
 /// Files woken in one go when many must be, about two milliseconds under the lock.
 pub const WOKEN_AT_ONCE: usize = 512;
 
-/// Nodes looked at in one round of the flush thread to be put to sleep.
-pub const RESTED_PER_ROUND: usize = 65_536;
+/// Nodes looked at in one round of the flush thread to be put to sleep, in about a second.
+pub const RESTED_PER_ROUND: usize = 262_144;
 
 /// Open nodes looked at in one go for packing, about a quarter of a millisecond under the lock.
 pub const PACKED_AT_ONCE: usize = 128;
@@ -114,6 +114,9 @@ pub const BODY_OPS_PER_ITEM: usize = 16 * 1024;
 
 /// Bytes of one outbox entry or value of sync state: a commit with everything that travels with it.
 pub const VALUE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Rows that cannot be read after which whoever wakes many gives up.
+pub const UNREADABLE_MAX: usize = 16;
 
 /// How long the index writer lets rows gather before a transaction.
 pub const INDEX_GATHER: Duration = Duration::from_millis(200);

@@ -129,6 +129,11 @@ impl Db {
         Ok(())
     }
 
+    /// Moves what it can of the WAL into the database file, whoever reads meanwhile.
+    pub(crate) fn fold(&self) -> Result<(), IndexError> {
+        Ok(self.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?)
+    }
+
     /// Moves the WAL into the database file and makes both durable.
     pub(crate) fn checkpoint(&self) -> Result<(), IndexError> {
         let busy: i64 = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;

@@ -23,7 +23,7 @@ use freehold_model::codec::{from_slice, to_vec};
 use freehold_model::{FileId, RecordId};
 use parking_lot::{Condvar, Mutex};
 use reader::Reader;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -156,7 +156,7 @@ impl Index {
     ///
     /// # Errors
     /// `Disk`, `Damaged`.
-    pub(crate) fn nodes(&self, files: &BTreeSet<FileId>) -> Result<Vec<NodeImage>, IndexError> {
+    pub(crate) fn nodes(&self, files: &[FileId]) -> Result<Vec<NodeImage>, IndexError> {
         let mut keys: Vec<Vec<u8>> = files.iter().map(|file| self.record_key(file)).collect();
         let mut found = Vec::new();
         {
@@ -253,7 +253,11 @@ impl Shared {
         loop {
             let Work { rows, batch, wants_sync, stop } = self.next();
             let written = rows.is_empty() || db.apply(&rows, batch).is_ok();
-            let synced = written && (wants_sync || stop) && reader.while_idle(|| db.checkpoint()).is_ok();
+            // Most of it beside the readers; the rest, with none of them, is short.
+            let synced = written
+                && (wants_sync || stop)
+                && db.fold().is_ok()
+                && reader.while_idle(|| db.checkpoint()).is_ok();
             let mut state = self.state.lock();
             let rows = std::mem::take(&mut state.writing);
             if written {

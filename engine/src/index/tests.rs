@@ -140,7 +140,7 @@ fn rows_are_found_while_they_wait_are_written_and_lie_in_the_file() {
         let files = items
             .iter()
             .filter_map(|item| if let Item::Node(image) = item { Some(image.file) } else { None });
-        let found = index.nodes(&files.collect()).expect("a healthy disk");
+        let found = index.nodes(&files.collect::<Vec<_>>()).expect("a healthy disk");
         assert_eq!(found.len(), 200);
         assert!(found.iter().all(|image| image.dirty_since == round), "the last that was submitted");
         if round % 8 == 0 {

@@ -64,13 +64,16 @@ impl Local {
             (parents_first(versions), Vec::new())
         } else {
             let tables = self.volume.lock();
-            hold_back(parents_first(versions), &|file| tables.by_file.contains_key(file))
+            hold_back(parents_first(versions), &|file| {
+                tables.by_file.contains_key(file) || tables.asleep.has(file)
+            })
         };
         // The state speaks of every version of this step, so it waits until none is left over.
         let meta = state.filter(|_| orphans.is_empty()).map(|state| state.meta());
         let mut brake = self.brake.lock();
         // Before anything is sorted: whatever fails leaves all as it was.
-        let concerned: Vec<&RemoteVersion> = ready.iter().chain(brake.held()).collect();
+        let held = brake.is_touched(&ready).then(|| brake.held());
+        let concerned: Vec<&RemoteVersion> = ready.iter().chain(held.into_iter().flatten()).collect();
         let _awake = match self.volume.wake_concerned(&concerned) {
             Ok(awake) => awake,
             Err(error) => {

@@ -63,8 +63,25 @@ impl Brake {
         Ok(brake)
     }
 
-    /// Parts a step into what may be merged and what is held. All that is concerned, by the step and by what
-    /// is held, must be awake.
+    /// Whether a step can change what becomes of what is held: then [`Self::sort`] looks at all of that. A long
+    /// list is not looked at in every step: what an edit here frees goes when people decide.
+    pub(crate) fn is_touched(&self, step: &[RemoteVersion]) -> bool {
+        let Touch { replaced, coming, files } = Touch::of(step);
+        self.is_short()
+            || self.held().any(|version| {
+                let record = &version.record;
+                replaced.contains(&version.version)
+                    || files.contains(&record.file())
+                    || record.unlinked_from().is_some_and(|place| coming.contains(place))
+            })
+    }
+
+    fn is_short(&self) -> bool {
+        self.parts.values().map(Vec::len).sum::<usize>() <= BRAKE_RECHECK
+    }
+
+    /// Parts a step into what may be merged and what is held. All that is concerned by the step must be awake,
+    /// and by what is held, if the step touches that.
     pub(crate) fn sort(&mut self, tables: &Tables, versions: Vec<RemoteVersion>) -> Sorted {
         let mut sorted = self.release(tables, &versions);
         let removers: Vec<Option<DeviceId>> =
@@ -139,21 +156,16 @@ impl Brake {
     /// Lets go what deletes nothing any more, and forgets what a newer version replaces.
     fn release(&mut self, tables: &Tables, step: &[RemoteVersion]) -> Sorted {
         let mut sorted = Sorted::default();
-        if self.parts.is_empty() {
+        if self.parts.is_empty() || !self.is_touched(step) {
             return sorted;
         }
-        let replaced: BTreeSet<&VersionHash> = step.iter().flat_map(|version| &version.supersedes).collect();
-        let coming: BTreeSet<&Place> =
-            step.iter().flat_map(|version| version.record.links()).map(|link| &link.place).collect();
-        let touched: BTreeSet<FileId> = step.iter().map(|version| version.record.file()).collect();
-        // A long list is not merged on trial in every step: what an edit here frees goes when people decide.
-        let is_short = self.parts.values().map(Vec::len).sum::<usize>() <= BRAKE_RECHECK;
+        let (is_short, Touch { replaced, coming, files }) = (self.is_short(), Touch::of(step));
         let mut changed = Vec::new();
         for (part, versions) in &mut self.parts {
             let before = versions.len();
             versions.retain(|version| {
                 let is_free = version.record.unlinked_from().is_some_and(|place| coming.contains(place))
-                    || ((is_short || touched.contains(&version.record.file()))
+                    || ((is_short || files.contains(&version.record.file()))
                         && tables.remover(version).is_none());
                 let is_replaced = replaced.contains(&version.version);
                 if is_free && !is_replaced {
@@ -233,6 +245,24 @@ impl Brake {
         let held = self.parts.entry(part).or_default();
         held.extend(versions);
         Some((MetaKey::held(part), encode(held)))
+    }
+}
+
+/// What a step speaks of.
+struct Touch<'a> {
+    replaced: BTreeSet<&'a VersionHash>,
+    coming: BTreeSet<&'a Place>,
+    files: BTreeSet<FileId>,
+}
+
+impl<'a> Touch<'a> {
+    fn of(step: &'a [RemoteVersion]) -> Self {
+        let links = step.iter().flat_map(|version| version.record.links());
+        Self {
+            replaced: step.iter().flat_map(|version| &version.supersedes).collect(),
+            coming: links.map(|link| &link.place).collect(),
+            files: step.iter().map(|version| version.record.file()).collect(),
+        }
     }
 }
 

@@ -255,6 +255,9 @@ impl Asleep {
 
     /// The files that show one of these versions.
     pub(crate) fn showing(&self, versions: &BTreeSet<VersionHash>) -> BTreeSet<FileId> {
+        if versions.is_empty() {
+            return BTreeSet::new();
+        }
         let shows = |heads: &[VersionHash]| heads.iter().any(|head| versions.contains(head));
         self.all_heads().filter(|(_, heads)| shows(heads)).map(|(file, _)| *file).collect()
     }

@@ -28,8 +28,8 @@ pub(crate) struct Directory(Option<Box<Entries>>);
 struct Entries {
     by_name: HashMap<Arc<[u8]>, Entry>,
     by_cookie: BTreeMap<u64, Arc<[u8]>>,
-    /// By cookie: eight bytes an entry, where a tree would take three times that.
-    asleep: Vec<(u32, Bed)>,
+    /// By cookie, which is short: half of the room a long one would take.
+    asleep: BTreeMap<u32, Bed>,
     last_cookie: u64,
     subdirs: u32,
 }
@@ -48,7 +48,7 @@ impl Directory {
         let entries = self.0.get_or_insert_default();
         let cookie = entries.next_cookie();
         let Ok(short) = u32::try_from(cookie) else { return false };
-        entries.asleep.push((short, bed(cookie)));
+        entries.asleep.insert(short, bed(cookie));
         true
     }
 
@@ -62,29 +62,25 @@ impl Directory {
         if entries.by_name.capacity() > 4 * entries.by_name.len() {
             entries.by_name.shrink_to(2 * entries.by_name.len());
         }
-        let at = entries.asleep.partition_point(|(other, _)| *other < cookie);
-        entries.asleep.insert(at, (cookie, bed(u64::from(cookie))));
+        entries.asleep.insert(cookie, bed(u64::from(cookie)));
         true
     }
 
     /// Shows the file of an entry that slept under its name.
     pub(crate) fn rouse(&mut self, cookie: u64, name: Arc<[u8]>, ino: Ino) {
-        let Some(entries) = &mut self.0 else { return };
-        if let Ok(at) = entries.asleep.binary_search_by_key(&cookie, |(cookie, _)| u64::from(*cookie)) {
-            entries.asleep.remove(at);
-            if entries.asleep.is_empty() {
-                entries.asleep = Vec::new();
-            }
+        if let Some(entries) = &mut self.0
+            && u32::try_from(cookie).is_ok_and(|short| entries.asleep.remove(&short).is_some())
+        {
             entries.insert(name, Entry { ino, is_dir: false, cookie });
         }
     }
 
     /// Entries after a cookie whose files sleep, in cookie order.
     pub(crate) fn asleep_after(&self, after: u64) -> impl Iterator<Item = (u64, Bed)> {
-        let all = self.0.iter().flat_map(move |entries| {
-            let from = entries.asleep.partition_point(|(cookie, _)| u64::from(*cookie) <= after);
-            entries.asleep.iter().skip(from)
-        });
+        // What no short cookie is above nothing sleeps above.
+        let from = u32::try_from(after.saturating_add(1)).ok();
+        let all = self.0.iter().flat_map(move |entries| from.map(|from| entries.asleep.range(from..)));
+        let all = all.flatten();
         all.map(|(cookie, bed)| (u64::from(*cookie), *bed))
     }
 
@@ -104,8 +100,8 @@ impl Directory {
     pub(crate) fn is_awake_before(&self, cookie: u64) -> bool {
         let Some(entries) = &self.0 else { return false };
         let awake = entries.by_cookie.range(..cookie).next_back().map(|(cookie, _)| *cookie);
-        let before = entries.asleep.partition_point(|(other, _)| u64::from(*other) < cookie).checked_sub(1);
-        let asleep = before.and_then(|at| entries.asleep.get(at)).map(|(cookie, _)| u64::from(*cookie));
+        let short = u32::try_from(cookie).unwrap_or(u32::MAX);
+        let asleep = entries.asleep.range(..short).next_back().map(|(cookie, _)| u64::from(*cookie));
         awake.is_some() && awake > asleep
     }
 

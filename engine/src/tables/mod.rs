@@ -170,7 +170,7 @@ impl Tables {
 
     /// The current version of every file that is awake, in no order, for a look.
     pub(crate) fn current(&self) -> impl Iterator<Item = Peek<'_>> {
-        self.by_file.values().filter_map(|ino| self.nodes.peek(*ino))
+        self.by_file.values().filter_map(|ino| self.nodes.glance(*ino))
     }
 
     /// Looks at `count` open nodes and packs those that are settled and that nobody has asked for since the

@@ -2,8 +2,8 @@
 //!
 //! A node may sleep when its row in the index says all there is to say: it is settled, and the tree is
 //! plain, so that its record's one name is the one shown. Directories stay, so that a sleeper's place is
-//! always there. What people look for without naming it stays as well: copies that conflicts left, files
-//! with a wish of their own.
+//! always there. What people look for without naming it stays as well: copies that conflicts left. Files
+//! with a wish of their own stay from when it is known; a start may have put them to sleep before.
 
 use crate::tables::Tables;
 use crate::tables::asleep::{Bedtime, Place, Sleeper};
@@ -103,6 +103,11 @@ impl Tables {
         self.by_file.insert(file, ino);
         self.nodes.insert(ino, node);
         self.nodes.hold(ino, sleeper.lookups);
+    }
+
+    /// Whether a node sleeps that the kernel may know attributes of.
+    pub(crate) fn is_held_asleep(&self, ino: Ino) -> bool {
+        self.asleep.at(ino).is_some_and(|sleeper| sleeper.lookups > 0)
     }
 
     /// Whether a name in a directory is taken, or may be by a file that sleeps.

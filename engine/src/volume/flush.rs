@@ -176,12 +176,12 @@ impl Volume {
 
     /// What the flush thread does every interval: flush, prepare, compact, delete.
     pub(crate) fn tend(&self) {
-        self.show_again();
         // A failure has been logged and poisoned what it touched; the next round tries again.
         if self.flush().is_err() {
             return;
         }
         self.prepare();
+        self.show_again();
         let Some(local) = &self.local else { return };
         let segments = journal_segments(local);
         if segments.len() > limits::JOURNAL_SEGMENTS_MAX

@@ -39,7 +39,7 @@ impl Volume {
     /// # Errors
     /// `NotFound`; `NoSpace` with too many wishes; `Io` when it may not be durable.
     pub fn set_pin(&self, ino: Ino, mode: Option<PinMode>) -> Result<(), FsError> {
-        self.lock().set_pin(ino, mode)?;
+        self.lock_nodes(&[ino])?.set_pin(ino, mode)?;
         self.flush()
     }
 
@@ -163,6 +163,8 @@ impl Volume {
             if let Some(node) = tables.nodes.get_mut(ino) {
                 node.body.here = Here::Unknown;
                 notices.insert(Notice::Attr { ino });
+            } else if tables.is_held_asleep(ino) {
+                notices.insert(Notice::Attr { ino });
             }
         }
         drop(tables);
@@ -181,7 +183,15 @@ impl Volume {
                 self.tables.lock().hydration.doubt(ino);
                 continue;
             }
-            let Some(chunked) = self.tables.lock().chunked(ino) else { continue };
+            let chunked = {
+                let tables = self.tables.lock();
+                if tables.is_held_asleep(ino) {
+                    // Who asks again wakes it, and it is counted then.
+                    notices.insert(Notice::Attr { ino });
+                }
+                tables.chunked(ino)
+            };
+            let Some(chunked) = chunked else { continue };
             let (mut here, mut all) = (0, 0);
             let is_whole = walk(cache, &chunked, &mut |id, bytes| {
                 all += bytes;
@@ -225,7 +235,7 @@ impl Volume {
         for ino in from..end.min(tables.next_ino) {
             let Some(node) = tables.nodes.peek(ino) else {
                 // What is here of a file that sleeps nobody knows; the kernel asks again.
-                if tables.asleep.at(ino).is_some_and(|sleeper| sleeper.lookups > 0) {
+                if tables.is_held_asleep(ino) {
                     notices.insert(Notice::Attr { ino });
                 }
                 continue;

@@ -155,6 +155,7 @@ impl Volume {
 
     /// More of a file is here than before: somebody has to count.
     fn fetched(&self, ino: Ino) {
+        self.arrivals.fetch_add(1, Ordering::Relaxed);
         self.tables.lock().hydration.doubt(ino);
     }
 

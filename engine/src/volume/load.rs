@@ -240,8 +240,9 @@ impl<'a> Loading<'a> {
         index: Option<&Index>,
         recovery: &mut Recovery,
     ) -> Result<Tables, OpenError> {
-        if self.tables.node_count() > limits::NODES_MAX {
-            let count = self.tables.node_count();
+        // Deletions are not counted: other devices make them as well, and nobody could end that.
+        let count = self.tables.nodes.len() + self.names.lying.len();
+        if count > limits::NODES_MAX {
             return Err(OpenError::TooManyNodes { count, max: limits::NODES_MAX });
         }
         self.sync_state(recovery);
@@ -352,8 +353,7 @@ fn show(tables: &mut Tables, names: Names, index: Option<&Index>) -> Result<(), 
         return Ok(());
     }
     for files in asleep.chunks(limits::WOKEN_AT_ONCE) {
-        let read =
-            index.map_or(Err(IndexError::Damaged), |index| index.nodes(&files.iter().copied().collect()));
+        let read = index.map_or(Err(IndexError::Damaged), |index| index.nodes(files));
         let images = read.map_err(|error| OpenError::Disk {
             what: "read the index a second time",
             source: Arc::new(std::io::Error::other(error)),

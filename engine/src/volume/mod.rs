@@ -40,6 +40,7 @@ use open::Ticker;
 use parking_lot::Mutex;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the volume gets the time from.
@@ -102,6 +103,10 @@ pub struct Volume {
     source: Mutex<Option<Arc<dyn ChunkSource>>>,
     notify: Mutex<Option<Arc<Notify>>>,
     when_closed: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
+    /// Held by whoever shows the whole tree.
+    showing: Mutex<()>,
+    /// How often content came that was missing.
+    pub(crate) arrivals: AtomicU64,
     sweep: Mutex<hydration::Sweep>,
     readahead: Mutex<readahead::Readahead>,
     ticker: Ticker,

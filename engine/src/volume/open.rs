@@ -23,6 +23,7 @@ use parking_lot::{Condvar, Mutex};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
 
@@ -149,6 +150,8 @@ impl Volume {
             source: Mutex::new(None),
             notify: Mutex::new(None),
             when_closed: Mutex::default(),
+            showing: Mutex::default(),
+            arrivals: AtomicU64::default(),
             sweep: Mutex::default(),
             readahead: Mutex::default(),
             ticker: Ticker::default(),

@@ -330,6 +330,9 @@ impl Volume {
     /// Shows names again: after a remote change that concerns files that slept, and after local changes in
     /// a tree with conflicts, where removing one of two files of one name gives the plain name to the other.
     pub(crate) fn show_again(&self) {
+        // One at a time: waking everything twice over helps nobody, and who comes too late is seen by the next
+        // round of the flush thread.
+        let Some(_turn) = self.showing.try_lock() else { return };
         if !self.tables.lock().needs_show {
             return;
         }

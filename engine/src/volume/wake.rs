@@ -3,6 +3,7 @@
 //! Their rows are read with no lock held; until the [`Awake`] is dropped nothing falls asleep. Whoever
 //! takes the lock for nodes, names or a listing gets it with those awake.
 
+use crate::index::IndexError;
 use crate::tables::{Tables, TablesGuard};
 use crate::volume::Volume;
 use crate::volume::load::node_of;
@@ -212,24 +213,32 @@ impl Volume {
     /// Reads rows and takes the files in again. A row that cannot be read keeps no other file asleep.
     fn rouse(&self, files: &BTreeSet<FileId>) -> Result<(), FsError> {
         let all: Vec<FileId> = files.iter().copied().collect();
+        let mut failed = Vec::new();
         for some in all.chunks(limits::WOKEN_AT_ONCE) {
-            let left = self.rouse_some(&some.iter().copied().collect())?;
-            left.iter().for_each(|file| drop(self.rouse_some(&BTreeSet::from([*file]))));
+            if self.rouse_some(some).is_err() {
+                failed.extend(some.chunks(1).filter_map(|one| self.rouse_some(one).err()));
+            }
+            if failed.len() > limits::UNREADABLE_MAX {
+                break;
+            }
         }
-        if self.tables.lock().asleep.among(files.iter()).is_empty() { Ok(()) } else { Err(FsError::Io) }
+        let Some(error) = failed.first() else { return Ok(()) };
+        tracing::error!(
+            %error,
+            files = failed.len(),
+            "files that sleep could not be read from the index; a restart reads them anew"
+        );
+        Err(FsError::Io)
     }
 
-    /// Reads rows in one go; the files that still sleep then.
-    fn rouse_some(&self, files: &BTreeSet<FileId>) -> Result<BTreeSet<FileId>, FsError> {
-        let index = self.local.as_ref().and_then(|local| local.index.as_ref()).ok_or(FsError::Io)?;
-        let images = index.nodes(files).unwrap_or_else(|error| {
-            tracing::error!(%error, "files that sleep could not be read from the index");
-            Vec::new()
-        });
+    fn rouse_some(&self, files: &[FileId]) -> Result<(), IndexError> {
+        let index = self.local.as_ref().and_then(|local| local.index.as_ref()).ok_or(IndexError::Damaged)?;
+        let images = index.nodes(files)?;
         let mut tables = self.tables.lock();
         let now = tables.now;
         let nodes = images.into_iter().filter_map(|image| node_of(image, 0, now));
         nodes.for_each(|node| tables.rouse(node));
-        Ok(tables.asleep.among(files.iter()))
+        let sleeps = files.iter().any(|file| tables.asleep.has(file));
+        if sleeps { Err(IndexError::Damaged) } else { Ok(()) }
     }
 }

@@ -1,11 +1,11 @@
 //! Files that sleep: nobody may notice but by the room they leave.
 
 use super::deletions::{settle, with_index};
-use super::remote::{exchange, send};
+use super::remote::{exchange, notices_of, send};
 use crate::journal::item::Item;
 use crate::sync::brake::Brake;
 use crate::testing::{Rig, child, file, names, read};
-use crate::{FsError, Ino, Kind, NewNode, PinMode, ROOT, RemoteVersion, Volume, XattrMode};
+use crate::{FsError, Ino, Kind, NewNode, Notice, PinMode, ROOT, RemoteVersion, Volume, XattrMode};
 use freehold_model::FileId;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -281,6 +281,17 @@ fn pinning_and_giving_up_reach_files_that_sleep() {
     assert_eq!(asleep(&a), 3, "a file with a wish of its own stays");
     assert_eq!(a.evict(inos[0]).map(|evicted| evicted.waiting), Ok(0));
     assert_eq!(a.find(&key(1)), Ok(inos[1]));
+}
+
+#[test]
+fn the_kernel_asks_again_for_a_file_that_sleeps_once_what_is_here_of_it_has_changed() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (a, _, inos) = sleeping(&dir, 2);
+    a.lock().remember(inos[0], 1);
+    let heard = notices_of(&a, || a.look_again(inos.iter().copied()));
+    assert_eq!(heard, [Notice::Attr { ino: inos[0] }], "nobody knows anything of the other one");
+    a.tables.lock().hydration.doubt(inos[0]);
+    assert_eq!(notices_of(&a, || a.count_residence()), [Notice::Attr { ino: inos[0] }]);
 }
 
 #[test]
