@@ -132,6 +132,10 @@ pub const INDEX_RETRY: Duration = Duration::from_secs(5);
 /// A body is cut this long after its last write.
 pub const CUT_QUIET: Duration = Duration::from_secs(2);
 
+/// One of a flood of closed files is cut this long after its last write, though the flood goes on: until then
+/// the processors are the program's.
+pub const CUT_FLOOD: Duration = Duration::from_secs(10);
+
 /// A body that is never quiet is cut this long after its first unsent write.
 pub const CUT_BUSY: Duration = Duration::from_secs(30);
 

@@ -24,6 +24,7 @@ pub(crate) mod members;
 pub(crate) mod pace;
 mod placed;
 pub(crate) mod plan;
+mod ready;
 mod report;
 pub(crate) mod send;
 pub(crate) mod state;

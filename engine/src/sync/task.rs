@@ -14,6 +14,7 @@ use super::limits::{LOOK, POLL};
 use super::meet::Past;
 use super::pace::{Backoff, CommitPace, Due};
 use super::placed::{Awaiting, Earlier};
+use super::ready::Ready;
 use super::state::SyncState;
 use super::work::{Done, Failure};
 use super::write::{Frozen, Written};
@@ -71,6 +72,7 @@ pub(crate) struct SyncTask {
     intake: Intake,
     awaiting: Awaiting,
     pace: CommitPace,
+    ready: Ready,
     contact: Contact,
     work: JoinSet<Done>,
     /// Since when a commit is being written.
@@ -108,6 +110,7 @@ impl SyncTask {
             intake: Intake::new(state),
             awaiting: Awaiting::default(),
             pace: CommitPace::default(),
+            ready: Ready::default(),
             contact: Contact { has_mail: true, ..Contact::default() },
             work: JoinSet::new(),
             writing: None,
@@ -270,18 +273,13 @@ impl SyncTask {
         });
     }
 
-    fn wants_write(&self, now: Instant) -> bool {
+    fn wants_write(&mut self, now: Instant) -> bool {
         let is_paused = self.write_not_before.is_some_and(|at| now < at);
         if is_paused || self.pace.due(now, 1) == Due::Never || !self.parts.members.may_commit() {
             return false;
         }
-        let pending = self.parts.volume.pending();
-        if pending.dirty_records == 0 {
-            return false;
-        }
-        // New files wait for their first cut; how many of the records that is, is close enough.
-        let ready = pending.dirty_records.saturating_sub(pending.dirty_bodies).max(1);
-        self.pace.due(now, ready) == Due::Now
+        let ready = self.ready.records(&self.parts.volume, now);
+        ready > 0 && self.pace.due(now, ready) == Due::Now
     }
 
     fn take(&mut self, done: Done) {

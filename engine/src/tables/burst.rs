@@ -4,7 +4,7 @@
 //! closes hundreds a second waits for none of them, but for the processor that cutting, signing and
 //! sending each by itself would take from it; together they cost a fraction. So closes have credit: as
 //! long as there is some a file is due at once, without it the file waits until the burst is over, or
-//! for as long as one that nobody closed.
+//! for ten seconds ([`CUT_FLOOD`](limits::CUT_FLOOD)).
 
 use crate::limits;
 

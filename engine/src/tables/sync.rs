@@ -121,13 +121,15 @@ impl Tables {
     /// A dirty body that is due for cutting.
     pub(crate) fn due_for_cut(&self, now_ms: u64, force: bool) -> Option<Ino> {
         let quiet = u64::try_from(limits::CUT_QUIET.as_millis()).unwrap_or(u64::MAX);
+        let flood = u64::try_from(limits::CUT_FLOOD.as_millis()).unwrap_or(u64::MAX);
         let busy = u64::try_from(limits::CUT_BUSY.as_millis()).unwrap_or(u64::MAX);
         self.uncut.iter().copied().find(|ino| {
             self.nodes.get(*ino).is_some_and(|node| {
                 let body = &node.body;
+                let of_flood = body.is_closed && body.may_wait && !self.burst.is_over(now_ms);
                 let due = force
-                    || body.is_closed && (!body.may_wait || self.burst.is_over(now_ms))
-                    || now_ms.saturating_sub(body.last_write_ms) >= quiet
+                    || body.is_closed && !of_flood
+                    || now_ms.saturating_sub(body.last_write_ms) >= if of_flood { flood } else { quiet }
                     || now_ms.saturating_sub(body.first_write_ms) >= busy;
                 due && !body.in_cut && !body.is_damaged() && !node.is_deleted()
             })
