@@ -308,7 +308,7 @@ fn entry((chunk, key): (ChunkId, ChunkKey), h: [u8; 16], plain_len: usize) -> Ma
 }
 
 fn keep(cache: &CacheStore, id: &ChunkId, bytes: &[u8], pinned: &mut Vec<ChunkId>) -> Result<(), CutError> {
-    cache.put(*id, bytes, Pin::Pinned).map_err(|error| match error {
+    cache.put_sealed(*id, bytes, Pin::Pinned).map_err(|error| match error {
         StoreError::NoSpace => CutError::NoSpace,
         error => {
             tracing::error!(%error, "the chunk cache does not take a sealed piece");
