@@ -145,6 +145,14 @@ impl CacheStore {
         if blake3::hash(bytes).as_bytes() != id.as_bytes() {
             return Err(StoreError::Damaged);
         }
+        self.put_sealed(id, bytes, pin)
+    }
+
+    /// As [`Self::put`], for whoever has just made the id of these bytes: it is not made once more.
+    ///
+    /// # Errors
+    /// As there, but for `Damaged`.
+    pub fn put_sealed(&self, id: ChunkId, bytes: &[u8], pin: Pin) -> Result<(), StoreError> {
         match pin {
             Pin::Evictable if self.contains(&id) => Ok(()),
             Pin::Evictable => self.store(id, bytes),

@@ -62,9 +62,16 @@ struct Active {
     /// Bytes allocated ahead.
     reserved: u64,
     entries: Vec<(Key, Location)>,
-    /// Records not yet handed to the system, and where they will lie.
-    staged: Vec<u8>,
-    staged_entries: Vec<(Key, Location)>,
+}
+
+/// Records that go to the end of the open segment in one write, and where they will lie.
+#[derive(Default)]
+struct Run<'a> {
+    headers: Vec<u8>,
+    payloads: Vec<&'a [u8]>,
+    entries: Vec<(Key, Location)>,
+    /// Bytes of all, padding included.
+    len_bytes: u64,
 }
 
 impl Log {
@@ -117,9 +124,9 @@ impl Log {
     /// `Io` when the segment is gone or unreadable.
     pub(crate) fn read(&self, at: Location) -> Result<Vec<u8>, StoreError> {
         let len = usize::try_from(at.len_bytes).map_err(|_| StoreError::TooLarge)?;
-        let mut payload = vec![0; len];
+        let mut payload = Vec::with_capacity(len);
         self.file(at.segment)?
-            .read_exact_at(at.offset_bytes() + HEADER_BYTES, &mut payload)
+            .append_exact_at(at.offset_bytes() + HEADER_BYTES, len, &mut payload)
             .map_err(StoreError::io("read a chunk"))?;
         Ok(payload)
     }
@@ -151,9 +158,9 @@ impl Log {
     pub(crate) fn read_part(&self, at: Location, range: Range<u32>) -> Result<Vec<u8>, StoreError> {
         let (start, end) = (range.start.min(at.len_bytes), range.end.min(at.len_bytes));
         let len = usize::try_from(end.saturating_sub(start)).map_err(|_| StoreError::TooLarge)?;
-        let mut bytes = vec![0; len];
+        let mut bytes = Vec::with_capacity(len);
         self.file(at.segment)?
-            .read_exact_at(at.offset_bytes() + HEADER_BYTES + u64::from(start), &mut bytes)
+            .append_exact_at(at.offset_bytes() + HEADER_BYTES + u64::from(start), len, &mut bytes)
             .map_err(StoreError::io("read a chunk"))?;
         Ok(bytes)
     }
@@ -258,16 +265,17 @@ impl Log {
         }
         let created_s = u32::try_from(self.disk.unix_now()).unwrap_or(u32::MAX);
         let mut locations = Vec::with_capacity(items.len());
+        let mut run = Run::default();
         for (key, payload) in items {
             let len_bytes = u32::try_from(payload.len()).map_err(|_| StoreError::TooLarge)?;
-            let active = self.active_for(tail, span_bytes(len_bytes))?;
-            locations.push(active.stage(*key, len_bytes, payload, created_s));
-            if active.staged.len() >= limits::WRITE_BYTES {
-                self.write_staged(active)?;
+            let active = self.active_for(tail, &mut run, span_bytes(len_bytes))?;
+            locations.push(run.add(active, *key, len_bytes, payload, created_s));
+            if run.len_bytes >= limits::WRITE_BYTES as u64 {
+                self.write(active, &mut run)?;
             }
         }
         if let Some(active) = &mut tail.active {
-            self.write_staged(active)?;
+            self.write(active, &mut run)?;
             if flush == Flush::Now {
                 self.flush(&*active.file)?;
                 // What was just stored is seldom read soon, and memory used again costs less than fresh.
@@ -283,13 +291,19 @@ impl Log {
         Ok(locations)
     }
 
-    /// The open segment, a new one where the span does not fit any more.
-    fn active_for<'a>(&self, tail: &'a mut Tail, span_bytes: u64) -> Result<&'a mut Active, StoreError> {
-        let full = tail.active.as_ref().is_some_and(|active| {
-            let used = active.end + active.staged.len() as u64;
+    /// The open segment, a new one where the span does not fit any more behind the run, which is written then.
+    fn active_for<'a>(
+        &self,
+        tail: &'a mut Tail,
+        run: &mut Run<'_>,
+        span_bytes: u64,
+    ) -> Result<&'a mut Active, StoreError> {
+        let is_full = |active: &Active| {
+            let used = active.end + run.len_bytes;
             used + span_bytes > self.segment_bytes && used > SEGMENT_HEADER_BYTES
-        });
-        if full {
+        };
+        if let Some(full) = tail.active.as_mut().filter(|active| is_full(active)) {
+            self.write(full, run)?;
             self.seal(tail)?;
         }
         if tail.active.is_none() {
@@ -323,17 +337,15 @@ impl Log {
             released: SEGMENT_HEADER_BYTES,
             reserved: SEGMENT_HEADER_BYTES,
             entries: Vec::new(),
-            staged: Vec::new(),
-            staged_entries: Vec::new(),
         })
     }
 
-    /// Hands the staged records to the system in one write.
-    fn write_staged(&self, active: &mut Active) -> Result<(), StoreError> {
-        if active.staged.is_empty() {
+    /// Hands a run to the system in one write; it is empty then.
+    fn write(&self, active: &mut Active, run: &mut Run<'_>) -> Result<(), StoreError> {
+        if run.len_bytes == 0 {
             return Ok(());
         }
-        let end = active.end + active.staged.len() as u64;
+        let end = active.end + run.len_bytes;
         if self.kind == Kind::Node && end > active.reserved {
             let ahead = end.next_multiple_of(limits::RESERVE_STEP_BYTES).min(self.segment_bytes);
             // Allocation ahead only saves time; whether there is room shows in the write.
@@ -341,10 +353,10 @@ impl Log {
                 active.reserved = ahead.max(end);
             }
         }
-        active.file.write_all_at(active.end, &active.staged).map_err(StoreError::io("write a segment"))?;
+        active.file.write_parts_at(active.end, &run.parts()).map_err(StoreError::io("write a segment"))?;
         active.end = end;
-        active.staged.clear();
-        active.entries.append(&mut active.staged_entries);
+        active.entries.append(&mut run.entries);
+        *run = Run::default();
         self.sizes.lock().insert(active.number, end);
         Ok(())
     }
@@ -352,7 +364,6 @@ impl Log {
     /// Ends the open segment with its index and footer, and flushes it.
     fn seal(&self, tail: &mut Tail) -> Result<(), StoreError> {
         let Some(active) = &mut tail.active else { return Ok(()) };
-        self.write_staged(active)?;
         let seal = segment::encode_seal(active.number, active.end, &active.entries);
         active.file.write_all_at(active.end, &seal).map_err(StoreError::io("seal a segment"))?;
         let len_bytes = active.end + seal.len() as u64;
@@ -369,8 +380,6 @@ impl Log {
         let undone = match (&mut tail.active, error) {
             (_, StoreError::TooLarge) | (None, StoreError::NoSpace) => true,
             (Some(active), StoreError::NoSpace) => {
-                active.staged.clear();
-                active.staged_entries.clear();
                 active.reserved = active.end;
                 active.file.set_len(active.end).is_ok()
             }
@@ -402,20 +411,38 @@ impl Log {
     }
 }
 
-impl Active {
-    /// Adds a record to the staged bytes and says where it will lie.
-    fn stage(&mut self, key: Key, len_bytes: u32, payload: &[u8], created_s: u32) -> Location {
-        let at = self.end + self.staged.len() as u64;
+impl<'a> Run<'a> {
+    /// Adds a record that will lie in the open segment and says where.
+    fn add(
+        &mut self,
+        active: &Active,
+        key: Key,
+        len_bytes: u32,
+        payload: &'a [u8],
+        created_s: u32,
+    ) -> Location {
+        let at = active.end + self.len_bytes;
         let location = Location {
-            segment: self.number,
+            segment: active.number,
             offset_units: u32::try_from(at / ALIGN_BYTES).expect("a segment is shorter than 32 GiB"),
             len_bytes,
         };
-        let header = Header { key, len_bytes, created_s, first_of_group: at == self.flushed };
-        self.staged.extend_from_slice(&header.encode(&self.salt));
-        self.staged.extend_from_slice(payload);
-        self.staged.resize(align(self.staged.len() as u64) as usize, 0);
-        self.staged_entries.push((key, location));
+        let header = Header { key, len_bytes, created_s, first_of_group: at == active.flushed };
+        self.headers.extend_from_slice(&header.encode(&active.salt));
+        self.payloads.push(payload);
+        self.entries.push((key, location));
+        self.len_bytes += span_bytes(len_bytes);
         location
+    }
+
+    /// Headers, payloads and padding as they lie behind one another.
+    fn parts(&self) -> Vec<&[u8]> {
+        const PADDING: [u8; ALIGN_BYTES as usize] = [0; ALIGN_BYTES as usize];
+        let mut parts = Vec::with_capacity(3 * self.payloads.len());
+        for (header, payload) in self.headers.chunks_exact(HEADER_BYTES as usize).zip(&self.payloads) {
+            let padding = payload.len().next_multiple_of(PADDING.len()) - payload.len();
+            parts.extend([header, *payload, PADDING.get(..padding).unwrap_or_default()]);
+        }
+        parts
     }
 }

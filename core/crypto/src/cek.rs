@@ -65,7 +65,8 @@ impl Cek {
         let encoding = Encoding::new(Compression::None, plain);
         let salt_key: Secret32 = kdf(labels::ROOT_SALT, self.0.expose(), &[]);
         let salt = RootSalt(encoding.hash(&salt_key));
-        let (id, bytes) = encoding.seal(self.root_key(&salt).0.secret());
+        let mut bytes = Vec::new();
+        let id = encoding.seal_into(self.root_key(&salt).0.secret(), &mut bytes);
         SealedRoot { id, salt, bytes }
     }
 

@@ -165,22 +165,24 @@ impl<'a> Encoding<'a> {
         prf(key, &[&self.header, self.body, &self.tail])
     }
 
-    /// Seals. `key` must be derived from [`hash`](Self::hash) and from nothing less.
-    pub(crate) fn seal(&self, key: &Secret32) -> (ChunkId, Vec<u8>) {
+    /// Seals into a buffer, whose content is replaced. `key` must be derived from [`hash`](Self::hash) and from
+    /// nothing less.
+    pub(crate) fn seal_into(&self, key: &Secret32, sealed: &mut Vec<u8>) -> ChunkId {
         let padded_len = self.body.len() + self.tail.len();
         let frame_count = padded_len.div_ceil(FRAME_LEN);
         let frames = Frames::new(key);
-        let mut sealed = Vec::with_capacity(CHUNK_HEADER_LEN + padded_len + frame_count * TAG_LEN);
+        sealed.clear();
+        sealed.reserve(CHUNK_HEADER_LEN + padded_len + frame_count * TAG_LEN);
         sealed.extend_from_slice(&self.header);
         for index in 0..frame_count {
             let start = sealed.len();
             let frame = index * FRAME_LEN..padded_len.min((index + 1) * FRAME_LEN);
-            self.append_plain(frame, &mut sealed);
+            self.append_plain(frame, sealed);
             let place = FramePlace { index: index as u32, last: index + 1 == frame_count };
             let tag = frames.seal(place, &self.header, &mut sealed[start..]);
             sealed.extend_from_slice(&tag);
         }
-        (ChunkId::from_bytes(*blake3::hash(&sealed).as_bytes()), sealed)
+        ChunkId::from_bytes(*blake3::hash(sealed).as_bytes())
     }
 
     /// Appends a range of the padded plaintext, which is never built as one buffer.

@@ -14,7 +14,7 @@ use crate::vault_key::VaultKey;
 use freehold_model::codec::Writer;
 use freehold_model::limits::RECORD_BYTES_MAX;
 use freehold_model::padding::record_len;
-use freehold_model::{DeviceId, FileId, RecordId, VaultId};
+use freehold_model::{ChunkId, DeviceId, FileId, RecordId, VaultId};
 use std::sync::{Arc, RwLock};
 
 const RECORD: SivKind =
@@ -207,10 +207,20 @@ impl VaultKeyring {
     /// When the body is over the largest chunk: profiles never cut one.
     #[must_use]
     pub fn seal_chunk(&self, payload: &ChunkPayload<'_>) -> SealedChunk {
+        let mut bytes = Vec::new();
+        let (id, key) = self.seal_chunk_into(payload, &mut bytes);
+        SealedChunk { id, key, bytes }
+    }
+
+    /// As [`seal_chunk`](Self::seal_chunk), into a buffer whose content is replaced; the id and the key. Whoever seals
+    /// one chunk after the other needs no fresh memory for each.
+    ///
+    /// # Panics
+    /// As there.
+    pub fn seal_chunk_into(&self, payload: &ChunkPayload<'_>, sealed: &mut Vec<u8>) -> (ChunkId, ChunkKey) {
         let encoding = Encoding::new(payload.compression, &payload.body);
         let key = ChunkKey::from_bytes(encoding.hash(&self.current().chunk_hash));
-        let (id, bytes) = encoding.seal(key.secret());
-        SealedChunk { id, key, bytes }
+        (encoding.seal_into(key.secret(), sealed), key)
     }
 
     /// Seals a record under the current generation. Equal plaintext gives equal bytes.

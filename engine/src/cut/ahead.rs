@@ -40,10 +40,11 @@ impl Sealer<'_> {
         let sealed = Mutex::new(Vec::new());
         let bench = self.ahead_bench();
         on_threads(bytes.len() / READ_BYTES, || {
+            let mut room = Vec::new();
             loop {
                 // Others may cut once this is let go.
                 let Some((at, piece)) = cuts.lock().next() else { return };
-                let made = bench.ahead(piece).map(|piece| (begin + at as u64, piece));
+                let made = bench.ahead(piece, &mut room).map(|piece| (begin + at as u64, piece));
                 sealed.lock().push(made);
             }
         });

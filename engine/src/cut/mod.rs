@@ -7,6 +7,7 @@
 
 mod ahead;
 pub(crate) mod cutting;
+mod held;
 mod job;
 pub(crate) mod known;
 pub mod measure;

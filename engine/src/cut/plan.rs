@@ -6,17 +6,19 @@
 //! the first one where the old cuts come again, most often the next.
 
 use super::cutting::{Cutting, profile_of};
+use super::held::Held;
 use super::known::Manifests;
 use super::seal::{CutError, Made, Run, Snapshot};
 use crate::body::ahead::AheadPiece;
 use freehold_vault::manifest::ManifestEntry;
 use freehold_vault::{Chunked, Profile};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// Pieces between two looks at the manifest.
 const WINDOW_PIECES: usize = 64;
 
-/// Bytes read ahead of the sealing threads, beside the piece that is being cut.
+/// Bytes read ahead of the sealing threads, beside the piece that is being cut. Two windows are in memory.
 const WINDOW_BYTES: usize = 8 * 1024 * 1024;
 
 /// Bytes of one read; a multiple of what staging seals in one piece, so that each is opened once.
@@ -26,8 +28,8 @@ const READ_BYTES: u64 = 256 * 1024;
 pub(super) enum Plan {
     /// It has one.
     Ready(Made),
-    /// It was read to find its end; it is sealed unless it is what stood there before.
-    Cut { plain: Vec<u8>, before: Option<ManifestEntry> },
+    /// It was read to find its end and stands in the window's bytes; it is sealed unless it is what stood there before.
+    Cut { plain: Range<usize>, before: Option<ManifestEntry> },
     /// It is to be read, and then as above.
     Read { offset: u64, len: u64, before: Option<ManifestEntry> },
 }
@@ -37,6 +39,13 @@ impl Plan {
     pub(super) const fn is_work(&self) -> bool {
         !matches!(self, Self::Ready(_))
     }
+}
+
+/// Pieces in a row.
+pub(super) struct Window {
+    pub(super) plans: Vec<Plan>,
+    /// Among others those of the pieces that were read.
+    pub(super) bytes: Vec<u8>,
 }
 
 /// The walk over one content.
@@ -50,8 +59,8 @@ pub(super) struct Walk<'a> {
     manifests: &'a Manifests<'a>,
     /// The cut that was reached.
     at: u64,
-    /// What was read from there on.
-    read: Vec<u8>,
+    /// What was read from there on, and the pieces before it.
+    held: Held,
     /// Where pieces sealed ahead were taken.
     ahead: BTreeSet<u64>,
 }
@@ -68,8 +77,8 @@ impl<'a> Walk<'a> {
         let shape = snapshot.shape();
         let profile = cutting.choose(size, previous, &shape);
         let ignores_ahead = shape.ahead != Some(profile);
-        let (read, ahead) = (Vec::new(), BTreeSet::new());
-        Self { cutting, profile, ignores_ahead, size, snapshot, manifests, at: 0, read, ahead }
+        let (held, ahead) = (Held::default(), BTreeSet::new());
+        Self { cutting, profile, ignores_ahead, size, snapshot, manifests, at: 0, held, ahead }
     }
 
     /// What is cut by.
@@ -77,20 +86,16 @@ impl<'a> Walk<'a> {
         self.profile
     }
 
-    /// The next pieces; none at the end.
+    /// The next pieces; none at the end. `room` is the memory of a window that is done with, or none.
     ///
     /// # Errors
     /// `Read`, `TooLong`.
-    pub(super) fn window(&mut self) -> Result<Vec<Plan>, CutError> {
-        let (mut plans, mut bytes) = (Vec::new(), 0);
-        while self.at < self.size && plans.len() < WINDOW_PIECES && bytes < WINDOW_BYTES {
-            let plan = self.next()?;
-            if let Plan::Cut { plain, .. } = &plan {
-                bytes += plain.len();
-            }
-            plans.push(plan);
+    pub(super) fn window(&mut self, room: Vec<u8>) -> Result<Window, CutError> {
+        let mut plans = Vec::new();
+        while self.at < self.size && plans.len() < WINDOW_PIECES && self.held.cut_bytes() < WINDOW_BYTES {
+            plans.push(self.next()?);
         }
-        Ok(plans)
+        Ok(Window { plans, bytes: self.held.hand_over(room) })
     }
 
     /// Where the pieces sealed ahead begin that were taken.
@@ -112,10 +117,8 @@ impl<'a> Walk<'a> {
             self.advance(len);
             return Ok(Plan::Read { offset, len, before });
         }
-        let len = self.cut()?;
-        let rest = self.read.split_off(len);
-        let plain = std::mem::replace(&mut self.read, rest);
-        self.at += len as u64;
+        let plain = self.cut()?;
+        self.at += plain.len() as u64;
         Ok(Plan::Cut { plain, before })
     }
 
@@ -166,18 +169,18 @@ impl<'a> Walk<'a> {
         profile_of(content) == Some(self.profile) && (end < content.size || is_our_end)
     }
 
-    /// Reads until the chunker cuts, or to the end; the length of the piece.
-    fn cut(&mut self) -> Result<usize, CutError> {
+    /// Reads until the chunker cuts, or to the end; the piece.
+    fn cut(&mut self) -> Result<Range<usize>, CutError> {
         let rule = self.profile.rule().ok_or(CutError::TooLong)?;
         let mut cutter = self.cutting.chunker.cutter(rule);
         let mut pushed = 0;
         loop {
-            if let Some(taken) = cutter.push(self.read.get(pushed..).unwrap_or_default()) {
-                return Ok(pushed + taken);
+            if let Some(taken) = cutter.push(self.held.open().get(pushed..).unwrap_or_default()) {
+                return Ok(self.held.cut_off(pushed + taken));
             }
-            pushed = self.read.len();
+            pushed = self.held.open().len();
             if self.at + pushed as u64 >= self.size {
-                return Ok(pushed);
+                return Ok(self.held.cut_off(pushed));
             }
             self.read_on()?;
         }
@@ -185,20 +188,16 @@ impl<'a> Walk<'a> {
 
     /// Reads a little further: to the end of a version's piece at most, since the next one need not be here.
     fn read_on(&mut self) -> Result<(), CutError> {
-        let begin = self.at + self.read.len() as u64;
+        let begin = self.at + self.held.open().len() as u64;
         let aligned = (begin / READ_BYTES + 1) * READ_BYTES - begin;
         let Run { len, clean } = self.snapshot.run_at(begin, aligned.min(self.size - begin));
         let piece = clean.and_then(|(content, at)| self.manifests.rest_of_piece(&content, at));
         let len = usize::try_from(piece.unwrap_or(len).min(len)).map_err(|_| CutError::TooLong)?;
-        let held = self.read.len();
-        self.read.resize(held + len, 0);
-        let space = self.read.get_mut(held..).unwrap_or_default();
-        self.snapshot.read(begin, space).map_err(CutError::Read)
+        self.held.read(len, |space| self.snapshot.read(begin, space)).map_err(CutError::Read)
     }
 
     fn advance(&mut self, len: u64) {
-        let read = self.read.len().min(usize::try_from(len).unwrap_or(usize::MAX));
-        self.read.drain(..read);
+        self.held.skip(usize::try_from(len).unwrap_or(usize::MAX));
         self.at += len;
     }
 }

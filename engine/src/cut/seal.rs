@@ -7,11 +7,11 @@
 
 use super::cutting::{Cutting, Shape};
 use super::known::{Known, Manifests, Moved};
-use super::plan::{Plan, Walk};
+use super::plan::{Plan, Walk, Window};
 use super::threads::while_doing;
 use crate::FsError;
 use crate::body::ahead::AheadPiece;
-use freehold_crypto::{Cek, ChunkPayload, Compression, SealedChunk, VaultKeyring, open_chunk};
+use freehold_crypto::{Cek, ChunkKey, ChunkPayload, Compression, VaultKeyring, open_chunk};
 use freehold_model::{ChunkId, Entropy};
 use freehold_store::{CacheStore, Pin, StoreError};
 use freehold_vault::compress::{maybe_compress, unfold};
@@ -93,6 +93,13 @@ pub(super) struct Bench<'a> {
     moved: Option<&'a Moved>,
 }
 
+/// Memory that a thread uses again for every piece.
+#[derive(Default)]
+struct Room {
+    plain: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
 /// A sealed content.
 #[derive(Debug)]
 pub(crate) struct Sealed {
@@ -111,21 +118,22 @@ impl Bench<'_> {
     /// New chunks are named in `pinned`, also on an error.
     fn make<T>(
         self,
-        window: &[Plan],
+        window: &Window,
         snapshot: &dyn Snapshot,
         pinned: &mut Vec<ChunkId>,
         meanwhile: impl FnOnce() -> T,
     ) -> (Result<Vec<Made>, CutError>, T) {
-        let work = window.iter().filter(|plan| plan.is_work()).count();
-        let results: Vec<OnceLock<Result<Made, CutError>>> = window.iter().map(|_| OnceLock::new()).collect();
+        let plans = &window.plans;
+        let work = plans.iter().filter(|plan| plan.is_work()).count();
+        let results: Vec<OnceLock<Result<Made, CutError>>> = plans.iter().map(|_| OnceLock::new()).collect();
         let next = AtomicUsize::new(0);
         let run = || {
-            let mut buffer = Vec::new();
+            let mut room = Room::default();
             while let Some((plan, result)) =
-                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| window.get(at).zip(results.get(at)))
+                Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| plans.get(at).zip(results.get(at)))
             {
                 // Each place is taken by one thread.
-                let _ = result.set(self.follow(plan, snapshot, &mut buffer));
+                let _ = result.set(self.follow(plan, &window.bytes, snapshot, &mut room));
             }
         };
         let other = while_doing(work, run, meanwhile);
@@ -139,20 +147,37 @@ impl Bench<'_> {
         }
     }
 
-    fn follow(self, plan: &Plan, snapshot: &dyn Snapshot, buffer: &mut Vec<u8>) -> Result<Made, CutError> {
+    /// `bytes` are those of the window.
+    fn follow(
+        self,
+        plan: &Plan,
+        bytes: &[u8],
+        snapshot: &dyn Snapshot,
+        room: &mut Room,
+    ) -> Result<Made, CutError> {
+        let Room { plain: buffer, sealed } = room;
         match plan {
             Plan::Ready(made) => Ok(made.clone()),
-            Plan::Cut { plain, before } => self.piece(plain, before.as_ref()),
+            Plan::Cut { plain, before } => {
+                let plain = bytes.get(plain.clone()).expect("a window has the bytes of its pieces");
+                self.piece(plain, before.as_ref(), sealed)
+            }
             Plan::Read { offset, len, before } => {
                 buffer.resize(usize::try_from(*len).map_err(|_| CutError::TooLong)?, 0);
                 snapshot.read(*offset, buffer).map_err(CutError::Read)?;
-                self.piece(buffer, before.as_ref())
+                self.piece(buffer, before.as_ref(), sealed)
             }
         }
     }
 
-    /// The entry of a piece with this content: one known already, or that of a newly sealed chunk.
-    pub(super) fn piece(self, plain: &[u8], before: Option<&ManifestEntry>) -> Result<Made, CutError> {
+    /// The entry of a piece with this content: one known already, or that of a newly sealed chunk. `room` is for its
+    /// bytes.
+    fn piece(
+        self,
+        plain: &[u8],
+        before: Option<&ManifestEntry>,
+        room: &mut Vec<u8>,
+    ) -> Result<Made, CutError> {
         let h = self.keyring.dedup_hash(plain);
         let moved = || self.moved.and_then(Moved::get).and_then(|moved| moved.get(&h));
         let is_alike = |old: &ManifestEntry| old.plain_len as usize == plain.len();
@@ -162,9 +187,9 @@ impl Bench<'_> {
         if let Some(entry) = again {
             return Ok(Made { entry, is_new: false });
         }
-        let sealed = self.keyring.seal_chunk(&maybe_compress(plain));
-        keep(self.cache, &sealed.id, &sealed.bytes, &mut Vec::new())?;
-        Ok(Made { entry: entry(sealed, h, plain.len()), is_new: true })
+        let (id, key) = self.keyring.seal_chunk_into(&maybe_compress(plain), room);
+        keep(self.cache, &id, room, &mut Vec::new())?;
+        Ok(Made { entry: entry((id, key), h, plain.len()), is_new: true })
     }
 
     /// Whether the chunk of a version's entry is here and holds what has that hash: another device may have written
@@ -176,9 +201,10 @@ impl Bench<'_> {
         plain.is_some_and(|plain| self.keyring.dedup_hash(&plain) == *h)
     }
 
-    /// Seals a piece of a file that is still being written. Its chunk is pinned, unless a version has it.
-    pub(super) fn ahead(self, plain: &[u8]) -> Result<AheadPiece, CutError> {
-        let Made { entry, is_new } = self.piece(plain, None)?;
+    /// Seals a piece of a file that is still being written. Its chunk is pinned, unless a version has it. `room` is
+    /// for its bytes.
+    pub(super) fn ahead(self, plain: &[u8], room: &mut Vec<u8>) -> Result<AheadPiece, CutError> {
+        let Made { entry, is_new } = self.piece(plain, None, room)?;
         Ok(AheadPiece { entry, is_named: !is_new })
     }
 }
@@ -213,14 +239,16 @@ impl Sealer<'_> {
             if !manifests.has_node(&sealed.id) {
                 keep(cache, &sealed.id, &sealed.bytes, &mut new_nodes)?;
             }
-            Ok(entry(sealed, keyring.dedup_hash(plain), plain.len()))
+            Ok(entry((sealed.id, sealed.key), keyring.dedup_hash(plain), plain.len()))
         });
         let mut plain_hash = keyring.content_hasher();
         let mut entries = Vec::new();
         let mut walk = Walk::new(self.cutting, size, previous, snapshot, &manifests);
-        let mut window = walk.window()?;
-        while !window.is_empty() {
-            let (made, next) = self.bench(Some(&moved)).make(&window, snapshot, pinned, || walk.window());
+        let mut window = walk.window(Vec::new())?;
+        let mut room = Vec::new();
+        while !window.plans.is_empty() {
+            let bench = self.bench(Some(&moved));
+            let (made, next) = bench.make(&window, snapshot, pinned, || walk.window(room));
             for made in made? {
                 if made.is_new {
                     remember(&mut entries, &made.entry);
@@ -231,7 +259,7 @@ impl Sealer<'_> {
                 plain_hash.update(&made.entry.plain_len.to_be_bytes());
                 builder.push(made.entry).map_err(build_error)?;
             }
-            window = next?;
+            room = std::mem::replace(&mut window, next?).bytes;
         }
         let root = builder.finish().map_err(build_error);
         pinned.append(&mut new_nodes);
@@ -274,13 +302,13 @@ fn remember(entries: &mut Vec<ManifestEntry>, piece: &ManifestEntry) {
     }
 }
 
-fn entry(sealed: SealedChunk, h: [u8; 16], plain_len: usize) -> ManifestEntry {
+fn entry((chunk, key): (ChunkId, ChunkKey), h: [u8; 16], plain_len: usize) -> ManifestEntry {
     let plain_len = u32::try_from(plain_len).expect("profiles cut pieces far below 4 GiB");
-    ManifestEntry { chunk: sealed.id, key: sealed.key, h, plain_len }
+    ManifestEntry { chunk, key, h, plain_len }
 }
 
 fn keep(cache: &CacheStore, id: &ChunkId, bytes: &[u8], pinned: &mut Vec<ChunkId>) -> Result<(), CutError> {
-    cache.put(*id, bytes, Pin::Pinned).map_err(|error| match error {
+    cache.put_sealed(*id, bytes, Pin::Pinned).map_err(|error| match error {
         StoreError::NoSpace => CutError::NoSpace,
         error => {
             tracing::error!(%error, "the chunk cache does not take a sealed piece");

@@ -123,7 +123,7 @@ impl Bench {
 
     fn ahead(&self, plain: &[u8]) -> AheadPiece {
         let mut entropy = OsEntropy;
-        self.sealer(&mut entropy).ahead_bench().ahead(plain).expect("a healthy cache")
+        self.sealer(&mut entropy).ahead_bench().ahead(plain, &mut Vec::new()).expect("a healthy cache")
     }
 
     /// Reads a sealed content back through its manifest.

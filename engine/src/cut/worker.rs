@@ -20,7 +20,6 @@ use freehold_model::ChunkId;
 use freehold_net::Class;
 use freehold_store::CacheStore;
 use parking_lot::{Condvar, Mutex};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -92,11 +91,16 @@ struct Control {
 struct Done {
     /// Bytes in the cache that were not flushed.
     unflushed_bytes: u64,
-    /// The segments it was read from.
-    read: BTreeMap<u64, Arc<Segment>>,
+    /// Where it was read from.
+    spent: Spent,
     /// Room for what is read next.
     bytes: Vec<u8>,
 }
+
+/// The staging segment that is being read, the newest so far: a file is mostly written from front to back, so it is not
+/// likely to be read from older ones again.
+#[derive(Default)]
+struct Spent(Option<Arc<Segment>>);
 
 /// A sealed file that waits for the cache's flush.
 struct Ready {
@@ -191,7 +195,7 @@ impl Worker {
         let job = self.parts.volume.next_ahead(|before| self.cutting.of_growing(before));
         let Some(AheadJob { ino, range, profile, reader }) = job else {
             // A segment that is held here stays on the disk.
-            done.read.clear();
+            done.spent = Spent::default();
             done.bytes = Vec::new();
             return false;
         };
@@ -207,16 +211,12 @@ impl Worker {
             let failed = |blocked: Result<_, FsError>| CutError::Read(blocked.err().unwrap_or(FsError::Io));
             reader.read_at(offset, buffer).map_err(failed)
         };
+        let newest = reader.newest_segment(range.start, range.end - range.start);
         // Whatever is wrong is told by the cut.
         let sealed = self.sealer(&mut entropy).seal_ahead(profile, range, &mut done.bytes, read).ok();
-        done.read.append(&mut reader.segments());
+        done.spent.read(newest, &self.parts.volume);
         let is_sealed = sealed.is_some();
         self.parts.volume.keep_ahead(ino, sealed.unwrap_or_default());
-        // The newest one is still being filled.
-        if let Some(newest) = done.read.last_key_value().map(|(number, _)| *number) {
-            let newest = done.read.split_off(&newest);
-            self.parts.volume.done_with(&std::mem::replace(&mut done.read, newest));
-        }
         let mut is_kept = true;
         if done.unflushed_bytes >= AHEAD_SYNC_BYTES {
             done.unflushed_bytes = 0;
@@ -270,7 +270,8 @@ impl Worker {
         let parts = &self.parts;
         let previous = job.previous.as_ref().and_then(|content| chunked(&content.body)).cloned();
         let size = job.size;
-        let view = JobView { job, downloads: &parts.downloads, control: &self.control };
+        let (volume, downloads, spent) = (&parts.volume, &parts.downloads, Mutex::default());
+        let view = JobView { job, volume, downloads, control: &self.control, spent };
         let mut entropy = OsEntropy;
         self.sealer(&mut entropy).seal(size, previous.as_ref(), &view, pins)
     }
@@ -338,8 +339,22 @@ impl Worker {
 /// A job as the sealer sees it.
 struct JobView<'a> {
     job: CutJob,
+    volume: &'a Volume,
     downloads: &'a Arc<Downloads>,
     control: &'a Control,
+    spent: Mutex<Spent>,
+}
+
+impl Spent {
+    /// Notes the newest segment of what was just read; the one before it was read to its end.
+    fn read(&mut self, newest: Option<Arc<Segment>>, volume: &Volume) {
+        let number = self.0.as_ref().map(|segment| segment.number);
+        if let Some(newest) = newest.filter(|newest| Some(newest.number) > number)
+            && let Some(spent) = self.0.replace(newest)
+        {
+            volume.done_with(&spent);
+        }
+    }
 }
 
 impl Snapshot for JobView<'_> {
@@ -361,7 +376,11 @@ impl Snapshot for JobView<'_> {
                 return Err(FsError::Closed);
             }
             match self.job.reader.read_at(offset, buffer) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    let newest = self.job.reader.newest_segment(offset, buffer.len() as u64);
+                    self.spent.lock().read(newest, self.volume);
+                    return Ok(());
+                }
                 Err(Ok(missing)) => self.fetch(&missing)?,
                 Err(Err(error)) => return Err(error),
             }

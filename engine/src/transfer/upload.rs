@@ -248,6 +248,7 @@ impl Uploads {
                 return outcome;
             }
         };
+        self.look_at_wrong(&items, &answer).await;
         let (checked, full) = self.check(outcome.batch.node, &items, answer);
         outcome.full = full;
         outcome.failed = checked.chunks.is_empty();
@@ -262,12 +263,13 @@ impl Uploads {
         outcome
     }
 
-    /// Reads the batch from the cache, beside the runtime.
+    /// Reads the batch from the cache, beside the runtime. It is not verified: the node does that.
     async fn read(&self, chunks: &[ChunkId]) -> Option<(Vec<PutItem>, Vec<Bytes>)> {
         let cache = Arc::clone(&self.cache);
         let wanted = chunks.to_vec();
         let read = tokio::task::spawn_blocking(move || {
-            wanted.into_iter().map(|chunk| (chunk, cache.get(&chunk))).collect::<Vec<_>>()
+            let whole = |chunk| (chunk, cache.get_range(&chunk, 0..u32::MAX));
+            wanted.into_iter().map(whole).collect::<Vec<_>>()
         });
         let (mut items, mut body, mut lost) = (Vec::new(), Vec::new(), Vec::new());
         for (id, bytes) in read.await.ok()? {
@@ -283,6 +285,30 @@ impl Uploads {
             self.give_up(&lost);
         }
         if items.is_empty() { None } else { Some((items, body)) }
+    }
+
+    /// Looks at chunks that a node found to be damaged, and gives up those that are so here.
+    async fn look_at_wrong(&self, items: &[PutItem], answer: &PutResponse) {
+        let outcomes = items.iter().zip(&answer.outcomes);
+        let wrong = outcomes.filter(|(_, outcome)| **outcome == PutOutcome::WrongId).map(|(item, _)| item.id);
+        let wrong: Vec<ChunkId> = wrong.collect();
+        if wrong.is_empty() {
+            return;
+        }
+        let cache = Arc::clone(&self.cache);
+        let look = move || wrong.into_iter().partition(|chunk| cache.get(chunk).is_some());
+        let looked: Result<(Vec<ChunkId>, Vec<ChunkId>), _> = tokio::task::spawn_blocking(look).await;
+        match looked {
+            Ok((sound, lost)) => {
+                if !sound.is_empty() {
+                    tracing::error!(?sound, "a node refuses chunks that are sound here");
+                }
+                if !lost.is_empty() {
+                    self.give_up(&lost);
+                }
+            }
+            Err(error) => tracing::error!(%error, "chunks that a node refuses could not be looked at"),
+        }
     }
 
     /// The only copy of these is damaged or gone. Waiting for them would be for ever.
@@ -326,7 +352,9 @@ impl Uploads {
                     stored.push(ReceivedChunk { id: item.id, len_bytes: item.len_bytes });
                 }
                 PutOutcome::NoSpace | PutOutcome::ReadOnly => full = true,
-                PutOutcome::WrongId | PutOutcome::TooLarge => {
+                // Was looked at already.
+                PutOutcome::WrongId => {}
+                PutOutcome::TooLarge => {
                     tracing::error!(?node, chunk = ?item.id, "a node refuses a chunk that is sound here");
                 }
             }

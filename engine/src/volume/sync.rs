@@ -17,7 +17,7 @@ use crate::{FsError, Ino, Time};
 use freehold_model::{ChunkId, CommitHash, FileId, VersionHash};
 use freehold_vault::Profile;
 use freehold_vault::record;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -96,11 +96,15 @@ impl BodyReader {
         self.size
     }
 
-    /// The staging segments it reads from.
-    pub(crate) fn segments(&self) -> BTreeMap<u64, Arc<Segment>> {
-        let places = self.extents.pieces().filter_map(|piece| piece.loc().ok());
+    /// The newest of the staging segments that it reads a range from.
+    pub(crate) fn newest_segment(&self, offset: u64, len: u64) -> Option<Arc<Segment>> {
+        let stretches = self.extents.stretches(offset, len).into_iter();
+        let places = stretches.filter_map(|stretch| match stretch.source {
+            Some(Source::Piece { piece, .. }) => piece.loc().ok(),
+            _ => None,
+        });
         let staged = places.filter(|loc| loc.segment.kind == SegmentKind::Staging);
-        staged.map(|loc| (loc.segment.number, loc.segment)).collect()
+        staged.map(|loc| loc.segment).max_by_key(|segment| segment.number)
     }
 
     /// Fills the buffer from an offset of the snapshot.
@@ -204,10 +208,10 @@ impl Volume {
         }
     }
 
-    /// Notes that pieces were read that are sealed for sending now: what they filled need not stay in memory.
-    pub(crate) fn done_with(&self, segments: &BTreeMap<u64, Arc<Segment>>) {
+    /// Notes that a segment was read for sending: what fills it need not stay in memory.
+    pub(crate) fn done_with(&self, segment: &Arc<Segment>) {
         if let Some(local) = &self.local {
-            segments.values().for_each(|segment| local.staging.done_with(segment));
+            local.staging.done_with(segment);
         }
     }
 

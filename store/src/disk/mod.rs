@@ -84,11 +84,29 @@ pub trait DiskFile: Send + Sync {
     /// As the system says; `UnexpectedEof` when the file ends first.
     fn read_exact_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
 
+    /// Appends `len` bytes from `offset` to a buffer.
+    ///
+    /// # Errors
+    /// As [`DiskFile::read_exact_at`]; what was appended is anything then.
+    fn append_exact_at(&self, offset: u64, len: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+        let held = buffer.len();
+        buffer.resize(held.saturating_add(len), 0);
+        self.read_exact_at(offset, buffer.get_mut(held..).unwrap_or_default())
+    }
+
     /// Writes all bytes at `offset`; durable only after [`DiskFile::sync_data`].
     ///
     /// # Errors
     /// As the system says; part of the bytes may have been written.
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Writes parts one behind the other from `offset` on, as [`DiskFile::write_all_at`] does.
+    ///
+    /// # Errors
+    /// As there.
+    fn write_parts_at(&self, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+        self.write_all_at(offset, &parts.concat())
+    }
 
     /// Length in bytes.
     ///

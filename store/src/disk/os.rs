@@ -5,9 +5,10 @@
 
 use super::{Disk, DiskFile, Space};
 use crate::error::StoreError;
+use rustix::buffer::spare_capacity;
 use rustix::fs::{Advice, FallocateFlags, FlockOperation};
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
+use std::io::{self, IoSlice};
 use std::num::NonZeroU64;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Name of the file whose lock keeps other processes out.
 const LOCK: &str = "lock";
+
+/// Parts that the system takes in one call (`IOV_MAX`).
+const PARTS_AT_ONCE: usize = 1024;
 
 /// One directory of the operating system, locked.
 #[derive(Debug)]
@@ -119,8 +123,45 @@ impl DiskFile for OsFile {
         FileExt::read_exact_at(&self.0, buffer, offset)
     }
 
+    /// Into memory as it is, which need not be filled with zeros first.
+    fn append_exact_at(&self, offset: u64, len: usize, buffer: &mut Vec<u8>) -> io::Result<()> {
+        buffer.reserve_exact(len);
+        let (held, end) = (buffer.len(), buffer.len() + len);
+        while buffer.len() < end {
+            let at = offset + (buffer.len() - held) as u64;
+            match rustix::io::pread(&self.0, spare_capacity(buffer), at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        // There may have been room for more.
+        buffer.truncate(end);
+        Ok(())
+    }
+
     fn write_all_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         FileExt::write_all_at(&self.0, bytes, offset)
+    }
+
+    /// In one call, without putting them together first.
+    fn write_parts_at(&self, offset: u64, parts: &[&[u8]]) -> io::Result<()> {
+        let parts = parts.iter().filter(|part| !part.is_empty());
+        let mut slices: Vec<IoSlice<'_>> = parts.map(|part| IoSlice::new(part)).collect();
+        let (mut rest, mut at) = (slices.as_mut_slice(), offset);
+        while !rest.is_empty() {
+            let (now, _) = rest.split_at(rest.len().min(PARTS_AT_ONCE));
+            match rustix::io::pwritev(&self.0, now, at) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => {
+                    at += written as u64;
+                    IoSlice::advance_slices(&mut rest, written);
+                }
+                Err(rustix::io::Errno::INTR) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        Ok(())
     }
 
     fn len_bytes(&self) -> io::Result<u64> {
@@ -166,5 +207,31 @@ impl OsFile {
         if let Err(error) = rustix::fs::fadvise(&self.0, offset, len, Advice::DontNeed) {
             tracing::debug!(%error, "the system kept its cached pages");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_lie_behind_one_another_and_reads_append() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let disk = OsDisk::open(dir.path()).map_err(io::Error::other)?;
+        let file = disk.create("file")?;
+        // More than the system takes in one call, and empty ones at every place.
+        let numbers: Vec<u8> = (0..=255).cycle().take(3 * PARTS_AT_ONCE).collect();
+        let mut parts: Vec<&[u8]> = numbers.chunks(1).flat_map(|part| [&[][..], part]).collect();
+        parts.push(&[]);
+        file.write_parts_at(5, &parts)?;
+        file.write_parts_at(0, &[b"first"])?;
+        file.write_parts_at(0, &[])?;
+        let mut bytes = b"before ".to_vec();
+        bytes.reserve(10_000);
+        file.append_exact_at(0, 5 + numbers.len(), &mut bytes)?;
+        assert_eq!(bytes, [&b"before first"[..], &numbers].concat());
+        let beyond = file.append_exact_at(6, numbers.len(), &mut Vec::new());
+        assert_eq!(beyond.map_err(|error| error.kind()), Err(io::ErrorKind::UnexpectedEof));
+        Ok(())
     }
 }

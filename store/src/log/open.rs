@@ -141,8 +141,6 @@ impl Log {
             released: found.end,
             reserved: found.end,
             entries: found.entries,
-            staged: Vec::new(),
-            staged_entries: Vec::new(),
         });
         if found.has_holes {
             match self.seal(&mut tail) {

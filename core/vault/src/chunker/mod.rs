@@ -61,11 +61,12 @@ impl Chunker {
             stream.fill(&mut bytes);
             u64::from_be_bytes(bytes)
         });
-        let (aes, vaes) = (Aes128::new(&Array(cipher_key)), Vaes::new(&cipher_key));
+        let roll = Roll::new(polynomial);
+        let (aes, vaes) = (Aes128::new(&Array(cipher_key)), Vaes::new(&cipher_key, &roll));
         cipher_key.zeroize();
         stream.zeroize();
         hasher.zeroize();
-        Self { roll: Roll::new(polynomial), aes, vaes }
+        Self { roll, aes, vaes }
     }
 
     /// The length of the first piece of `data`, which begins at a cut. `None` while `data` holds no cut: more must

@@ -32,6 +32,16 @@ impl Roll {
         Self { carry: table(64), leave: table(8 * WINDOW) }
     }
 
+    /// What a byte becomes when it is shifted out, by its value.
+    pub(super) const fn carries(&self) -> &[u64; 256] {
+        &self.carry
+    }
+
+    /// What a byte contributes when it leaves the window, by its value.
+    pub(super) const fn leaves(&self) -> &[u64; 256] {
+        &self.leave
+    }
+
     /// The fingerprint of a whole window.
     #[inline]
     pub(super) fn of(&self, window: &[u8]) -> u64 {

@@ -60,16 +60,24 @@ impl<'a> Scan<'a> {
     /// The first position of a range that cuts. Position p stands before byte p and looks at the 64 bytes before
     /// it, so the range begins at 64 or later and ends at the length of `data`, that included, or before.
     pub(super) fn first(&mut self, data: &[u8], range: Range<usize>, masks: Masks) -> Option<usize> {
-        let Range { mut start, end } = range;
+        let Range { start: begin, end } = range;
+        let mut start = begin;
         while let Some(span) = spans(data, start, end) {
-            let found = match self.vaes {
-                Some(vaes) => self.wide(vaes, span, start, masks),
-                None => self.lanes(span, start, masks),
-            };
-            if let Some(found) = found {
+            if let Some(found) = self.span(span, start, masks) {
                 return Some(found);
             }
             start += SPAN;
+        }
+        // Looking at some positions again takes less time than looking at the others one by one.
+        let stop = end.min(data.len());
+        if start < stop
+            && let Some(again) = stop.checked_sub(SPAN).filter(|again| *again >= begin)
+            && let Some(span) = spans(data, again, stop)
+        {
+            if let Some(found) = self.span(span, again, masks) {
+                return Some(found);
+            }
+            start = stop;
         }
         while start < end {
             let stop = end.min(start + BLOCKS);
@@ -82,7 +90,28 @@ impl<'a> Scan<'a> {
     }
 
     /// The first cut of a span that begins at a position; `span` has the window before it too.
-    fn lanes(&mut self, span: &[u8], start: usize, masks: Masks) -> Option<usize> {
+    fn span(&mut self, span: &[u8; WINDOW + SPAN], start: usize, masks: Masks) -> Option<usize> {
+        match self.vaes {
+            Some(vaes) => {
+                let could_cut = if start + SPAN <= masks.normal { masks.hard } else { masks.easy };
+                let exact = |position| self.cuts_at(span, position, start, masks);
+                vaes.lanes(span, could_cut, exact).map(|position| start + position)
+            }
+            None => self.lanes(span, start, masks),
+        }
+    }
+
+    /// Whether a position of a span cuts, by the definition.
+    fn cuts_at(&self, span: &[u8; WINDOW + SPAN], position: usize, start: usize, masks: Masks) -> bool {
+        let window = span.get(position..position + WINDOW).unwrap_or_default();
+        let mut block = Block::default();
+        put(&mut block, self.roll.of(window));
+        self.aes.encrypt_block(&mut block);
+        masks.cut(start + position, output(&block))
+    }
+
+    /// As [`span`](Self::span), for every processor.
+    fn lanes(&mut self, span: &[u8; WINDOW + SPAN], start: usize, masks: Masks) -> Option<usize> {
         let enters: [&[u8; LANE_BYTES]; LANES] = lane_bytes(span, WINDOW)?;
         let leaves: [&[u8; LANE_BYTES]; LANES] = lane_bytes(span, 0)?;
         let mut prints = [0; LANES];
@@ -106,19 +135,6 @@ impl<'a> Scan<'a> {
             }
         }
         first
-    }
-
-    /// As [`lanes`](Self::lanes), with the processor's widest instructions.
-    fn wide(&mut self, vaes: &Vaes, span: &[u8], start: usize, masks: Masks) -> Option<usize> {
-        vaes.lanes(self.roll, span, masks.easy, |group, row| {
-            for (block, print) in self.prints.iter_mut().zip(group.as_flattened()) {
-                put(block, *print);
-            }
-            let count = group.as_flattened().len();
-            self.encrypt(count, masks.easy);
-            let place = |block: usize| start + block % LANES * LANE_BYTES + row + block / LANES;
-            self.cuts(count, masks, place).min()
-        })
     }
 
     /// The first cut of a few positions, rolled one after the other.
@@ -163,9 +179,8 @@ impl<'a> Scan<'a> {
 }
 
 /// The bytes of a span with the window before it, when all its positions are searched.
-fn spans(data: &[u8], start: usize, end: usize) -> Option<&[u8]> {
-    let stop = start + SPAN;
-    if stop > end { None } else { data.get(start - WINDOW..stop) }
+fn spans(data: &[u8], start: usize, end: usize) -> Option<&[u8; WINDOW + SPAN]> {
+    if start + SPAN > end { None } else { data.get(start - WINDOW..)?.first_chunk() }
 }
 
 fn lane_bytes(span: &[u8], skip: usize) -> Option<[&[u8; LANE_BYTES]; LANES]> {
