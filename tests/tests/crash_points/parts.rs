@@ -198,7 +198,7 @@ pub(crate) fn check_device(folder: &Path, promises: &Promises, from: u64, until:
     if let Some(volume) = engine.volume() {
         let damage = engine.status().problems.into_iter().find(|problem| problem.code == "local_damage");
         ensure!(damage.is_none(), "called damage: {damage:?}");
-        let found = volume.lock().child(ROOT, b"folder");
+        let found = volume.lock_names(&[(ROOT, b"folder")])?.child(ROOT, b"folder");
         ensure!(found.is_some() || until < story.mounted, "the folder is gone");
         let read = |name: &str| found.map_or(Ok(None), |dir| content(&volume, dir, name));
         kept = story.oracle.check_with(read, until, from)?;
@@ -210,7 +210,8 @@ pub(crate) fn check_device(folder: &Path, promises: &Promises, from: u64, until:
 
 /// A file's bytes, all of which are on this device.
 fn content(volume: &Arc<Volume>, dir: freehold_engine::Ino, name: &str) -> Result<Option<Vec<u8>>> {
-    let Some(ino) = volume.lock().child(dir, name.as_bytes()) else { return Ok(None) };
+    let found = volume.lock_names(&[(dir, name.as_bytes())])?.child(dir, name.as_bytes());
+    let Some(ino) = found else { return Ok(None) };
     let (send, receive) = mpsc::channel();
     // The tasks rest: only what is here is answered, and at once.
     volume.read(ino, 0, u32::MAX, Instant::now(), Box::new(move |found| drop(send.send(found))));
