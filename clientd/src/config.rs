@@ -56,6 +56,10 @@ pub(crate) struct Flags {
     /// Whether set-user-id programs and device nodes work on the mount; needs root.
     #[arg(long, value_name = "BOOL", env = "FREEHOLD_CLIENTD_MOUNT_SUID_DEV", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     mount_suid_dev: Option<bool>,
+    /// Whether the kernel's requests may come through io_uring, where the kernel has that on; it
+    /// is the default.
+    #[arg(long, value_name = "BOOL", env = "FREEHOLD_CLIENTD_MOUNT_RINGS", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    mount_rings: Option<bool>,
     /// What to log: error, warn, info, debug, trace, or a tracing filter.
     #[arg(long, value_name = "LEVEL", env = "FREEHOLD_CLIENTD_LOG")]
     log: Option<String>,
@@ -74,6 +78,7 @@ struct File {
     mount_strict: Option<bool>,
     mount_allow_other: Option<bool>,
     mount_suid_dev: Option<bool>,
+    mount_rings: Option<bool>,
     log: Option<String>,
 }
 
@@ -134,6 +139,7 @@ impl Config {
             allow_other: flags.mount_allow_other.or(file.mount_allow_other).unwrap_or(false),
             suid_dev: flags.mount_suid_dev.or(file.mount_suid_dev).unwrap_or(false),
             helper: false,
+            classic: !flags.mount_rings.or(file.mount_rings).unwrap_or(true),
         };
         Ok(Self { cache_bytes, files_in_memory, listen, lan, transport, trace_links, mount, log })
     }
@@ -181,7 +187,8 @@ mod tests {
         let flags = Flags::parse_from(["freehold-clientd", "--mount-strict", "--mount-suid-dev=false"]);
         let text = "mount_allow_other = true\nmount_suid_dev = true\n";
         let mount = load(Some(text), &flags).expect("a valid file").mount;
-        assert_eq!(mount, MountOptions { strict: true, allow_other: true, suid_dev: false, helper: false });
+        let expected = MountOptions { strict: true, allow_other: true, ..MountOptions::default() };
+        assert_eq!(mount, expected);
     }
 
     #[test]

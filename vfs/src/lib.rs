@@ -1,7 +1,7 @@
-//! The mount: POSIX semantics over a volume, and a thin FUSE adapter.
+//! The mount: POSIX semantics over a volume, and FUSE.
 //!
 //! [`mount()`] serves a volume of `freehold-engine` on a directory. Inside, from top to bottom: the
-//! kernel's requests arrive through a transport (`fuse`, by fuser), each becomes one call of the
+//! kernel's requests arrive through rings or the classic device (`fuse`), each becomes one call of the
 //! filesystem (`fs`, one operation a file), which works on the volume's tables and bodies. Remote
 //! changes travel the other way: the volume publishes them and then tells the invalidation queue
 //! (`notifier`), whose thread makes the kernel forget what is stale. Nothing here waits for the
@@ -15,7 +15,6 @@ mod mount;
 mod notifier;
 mod options;
 mod time;
-mod transport;
 
 pub use mount::{MountError, MountHandle, Unmount, mount};
 pub use options::MountOptions;

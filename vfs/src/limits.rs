@@ -11,7 +11,7 @@ use std::time::Duration;
 pub const CACHE_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How long a READ may wait for the network before it answers `EIO`. FUSE requests cannot be
-/// interrupted through fuser, so a caller is stuck for at most this long.
+/// interrupted, so a caller is stuck for at most this long.
 pub const READ_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Largest WRITE or READ request, in bytes. Measured: 8 times fewer requests than 128 KiB; 2 and 4
@@ -29,9 +29,20 @@ pub const MAX_BACKGROUND: u16 = 64;
 /// [`MAX_BACKGROUND`].
 pub const CONGESTION_THRESHOLD: u16 = 48;
 
-/// Event loops. One may sit in an fsync while the other answers; a third costs 0.3 µs per request
+/// Event loops on the classic device. One may sit in an fsync while the other answers; a third costs 0.3 µs per request
 /// and gains nothing on 2 cores.
 pub const EVENT_LOOPS: usize = 2;
+
+/// Threads that serve one of the kernel's queues through rings: one may sit in an fsync while the other
+/// answers.
+pub const LANES_PER_QUEUE: usize = 2;
+
+/// Processors with lanes of their own; more share them.
+pub const MAX_RING_GROUPS: usize = 64;
+
+/// Entries of one lane, so READs that may wait for the network at a time through it. Each is a MiB
+/// of address space, of which only what was used is memory.
+pub const MAX_ENTRIES_PER_LANE: usize = 512;
 
 /// Renames the invalidation queue remembers, so that a notice for the old name also reaches the new
 /// one. A notice follows its publication within milliseconds; this many renames take more than 10
@@ -44,3 +55,6 @@ pub const MAX_STALE_MOUNTS: usize = 8;
 
 /// How long a foreign mount may take to answer `statfs` before it counts as alive and in use.
 pub const PROBE_DEADLINE: Duration = Duration::from_secs(2);
+
+/// How long between two looks at a mount whose daemon is just ending.
+pub const PROBE_INTERVAL: Duration = Duration::from_millis(10);

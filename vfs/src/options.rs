@@ -14,4 +14,6 @@ pub struct MountOptions {
     pub suid_dev: bool,
     /// Mounts through `fusermount3` even as root.
     pub helper: bool,
+    /// Requests come through `/dev/fuse` even where the kernel has rings for them.
+    pub classic: bool,
 }

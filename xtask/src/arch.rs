@@ -47,11 +47,12 @@ const PURE: [(&str, &str); 6] = [
 ];
 
 /// Libraries and the only crates of ours that may name them.
-const OWNERS: [(&str, &[&str]); 6] = [
+const OWNERS: [(&str, &[&str]); 7] = [
     ("rusqlite", &["freehold-engine"]),
     ("sqlx", &["freehold-server", "freehold-gateway"]),
-    // The tests mount a file system of their own: a disk whose power can be cut.
-    ("fuser", &["freehold-vfs", "freehold-tests"]),
+    // The tests mount file systems of their own: a disk whose power can be cut, and one to compare with.
+    ("fuser", &["freehold-tests"]),
+    ("io-uring", &["freehold-vfs"]),
     ("quinn", &["freehold-net"]),
     ("opaque-ke", &["freehold-trust"]),
     ("chacha20poly1305", &["freehold-crypto"]),

@@ -10,6 +10,7 @@ mod bench;
 mod build;
 mod down;
 mod programs;
+mod rings;
 mod shell;
 mod sim;
 mod test;

@@ -83,7 +83,7 @@ pub(crate) enum Mode {
     /// With the kernel's write cache, as `~/Vault` is. Nearly every file sleeps as soon as it is safe elsewhere,
     /// as in a vault with far more files than stay in memory.
     Default,
-    /// Without.
+    /// Without, and with requests through `/dev/fuse` where the default has rings.
     Strict,
 }
 
@@ -93,10 +93,12 @@ impl Mode {
 
 /// A vault mounted for everybody, with set-id programs and device nodes.
 pub(crate) fn mounted(world: &World, mode: Mode) -> Result<Device> {
-    let (strict, in_memory) = if mode == Mode::Strict { ("true", "32768") } else { ("false", "16") };
+    let (strict, in_memory, rings) =
+        if mode == Mode::Strict { ("true", "32768", "false") } else { ("false", "16", "true") };
     let environment = [
         ("FREEHOLD_CLIENTD_MOUNT_STRICT", strict),
         ("FREEHOLD_CLIENTD_FILES_IN_MEMORY", in_memory),
+        ("FREEHOLD_CLIENTD_MOUNT_RINGS", rings),
         ("FREEHOLD_CLIENTD_MOUNT_ALLOW_OTHER", "true"),
         ("FREEHOLD_CLIENTD_MOUNT_SUID_DEV", "true"),
     ];

@@ -1,10 +1,10 @@
 //! GETATTR and SETATTR: stat, chmod, chown, truncate and utimensat.
 //!
-//! What clears set-id bits: the kernel leaves that to us (`HANDLE_KILLPRIV_V2`) and fuser hides the
-//! bit that asks for it. What remains visible was measured: before a write the kernel sends a
-//! SETATTR with nothing in it; a changed size and a changed owner come unmarked. So the bits fall
-//! on an empty SETATTR, on a size change by anyone but root, and on every change of owner or group,
-//! root's included, as ext4 does.
+//! What clears set-id bits: the kernel leaves that to us (`HANDLE_KILLPRIV_V2`). Its mark
+//! (`FATTR_KILL_SUIDGID`) does not come with everything that must clear them, so what comes was
+//! measured: before a write the kernel sends a SETATTR with nothing in it but the mark; a changed size
+//! and a changed owner come unmarked. So the bits fall on an empty SETATTR, on a size change by anyone
+//! but root, and on every change of owner or group, root's included, as ext4 does.
 
 use freehold_engine::{Attr, Ino, Kind, SetTimes, Time};
 use rustix::io::Errno;

@@ -6,7 +6,7 @@ use rustix::io::Errno;
 use super::Filesystem;
 use crate::errno::from_engine;
 
-/// Largest copy one reply can report: fuser's reply has 32 bits, and the kernel likes whole pages.
+/// Largest copy one reply can report: the reply has 32 bits, and the kernel likes whole pages.
 const MAX_COPY_BYTES: u64 = (u32::MAX as u64) & !4095;
 
 const GROW: i32 = 0;

@@ -2,9 +2,9 @@
 //!
 //! One file per operation. Every operation takes what the kernel asks and returns the answer or an
 //! errno; none knows of FUSE, none waits for the network. Namespace and attribute work happens
-//! under the tables' lock, bytes outside it; what sleeps is woken before the lock is taken. Permission bits, sticky directories and search
-//! permission are the kernel's part (`default_permissions`): it knows supplementary groups, we do
-//! not.
+//! under the tables' lock, bytes outside it; what sleeps is woken before the lock is taken.
+//! Permission bits, sticky directories and search permission are the kernel's part
+//! (`default_permissions`): it knows supplementary groups, we do not.
 //!
 //! An answer that names a node counts one kernel lookup, under the same lock, so that a node cannot
 //! vanish between answer and use.
@@ -38,6 +38,7 @@ use crate::notifier::InvalQueue;
 pub(crate) use self::attr::SetAttr;
 pub(crate) use self::create::Mode;
 pub(crate) use self::fallocate::CopyRange;
+pub(crate) use self::readdir::DirEntry;
 pub(crate) use self::rename::Rename;
 pub(crate) use self::write::Write;
 

@@ -2,10 +2,8 @@
 //!
 //! Two ways, both ending in a descriptor the transport takes over: root calls mount(2) itself;
 //! anybody else runs the setuid helper `fusermount3`, which mounts and passes the descriptor back
-//! over a socket. We do both ourselves instead of letting fuser mount, because fuser turns its
-//! session-wide "answer requests of every uid" into the `allow_other` option, which the helper
-//! refuses on a stock system, and because the kernel's own flusher (uid 0) must be answered whoever
-//! mounted.
+//! over a socket. Requests of every uid are answered, the kernel's own flusher's (uid 0) too, whoever
+//! mounted; who may come is the kernel's decision, by the mount's options.
 //!
 //! The helper's socket is its standard input: no descriptor has to lose its close-on-exec flag, so
 //! no other child can inherit it.
@@ -27,7 +25,7 @@ use crate::MountOptions;
 const HELPER: &str = "fusermount3";
 /// Where the helper looks for the number of its socket.
 const HELPER_SOCKET_VARIABLE: &str = "_FUSE_COMMFD";
-/// Names fixed: fuser and the helper pass commas in them on unescaped.
+/// A fixed name: the helper passes commas in it on unescaped.
 const SOURCE: &str = "freehold";
 /// Filesystem type in the mount table.
 pub(super) const FS_TYPE: &str = "fuse.freehold";

@@ -1,7 +1,7 @@
 //! Mounts a volume, and takes the mount down again.
 //!
 //! Mounting: check the path (`target`), get a mounted descriptor (`device`), agree with the kernel
-//! (the transport), then serve on a thread of its own. The volume's notices reach the kernel
+//! (`fuse`), then serve on a thread of its own. The volume's notices reach the kernel
 //! through the invalidation queue from then on.
 //!
 //! Unmounting is the kernel's doing: it pushes the dirty pages it holds while the unmount runs, so
@@ -28,9 +28,8 @@ use parking_lot::{Condvar, Mutex};
 pub use self::error::MountError;
 use crate::MountOptions;
 use crate::fs::Filesystem;
-use crate::fuse::DevFuse;
+use crate::fuse::{self, Attached};
 use crate::notifier::{self, InvalQueue};
-use crate::transport::{Attached, Transport};
 
 /// How a mount goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,8 +68,7 @@ fn serve(
     let kernel = |what| move |source| MountError::Kernel { what, source };
     let invals = Arc::new(InvalQueue::default());
     let filesystem = Arc::new(Filesystem::new(volume.clone(), invals.clone(), options.strict));
-    let Attached { serve, kernel: notify } = DevFuse
-        .attach(filesystem, descriptor)
+    let Attached { serve, kernel: notify } = fuse::attach(filesystem, descriptor, !options.classic)
         .map_err(kernel("the kernel and this program could not agree"))?;
     let mounted = table::mounted_at(point)
         .map_err(kernel("the mount table cannot be read"))?

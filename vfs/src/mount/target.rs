@@ -1,7 +1,8 @@
 //! Decides whether a path may be mounted on, and cleans what a killed daemon left there.
 //!
-//! A killed daemon leaves a mount that answers `ENOTCONN`. Mounting over it fails, so it is
-//! detached first, but only if it is ours by type. Death is asked by `statfs`, never by `stat`,
+//! A killed daemon leaves a mount that answers `ENOTCONN`, if it had rings after a moment in which
+//! requests are broken off. Mounting over it fails, so it is detached first, but only if it is ours
+//! by type. Death is asked by `statfs`, never by `stat`,
 //! which the kernel's cache may still answer. Whether a live foreign daemon hangs is not our
 //! concern, so the question has a deadline.
 
@@ -10,12 +11,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
+use std::time::Instant;
 
 use rustix::io::Errno;
 
 use super::device::{self, Via};
 use super::{MountError, table};
-use crate::limits::{MAX_STALE_MOUNTS, PROBE_DEADLINE};
+use crate::limits::{MAX_STALE_MOUNTS, PROBE_DEADLINE, PROBE_INTERVAL};
 
 /// Returns the absolute path to mount on: an existing, empty directory with nothing mounted on it.
 pub(super) fn prepare(point: &Path) -> Result<PathBuf, MountError> {
@@ -74,10 +76,22 @@ fn is_dead(point: &Path) -> bool {
     let point = point.to_owned();
     let asked = thread::Builder::new().name("freehold-probe".into()).spawn(move || {
         // Nobody listens after the deadline; the thread ends when the mount answers.
-        let _ = answers.send(rustix::fs::statfs(&point).err());
+        let _ = answers.send(last_word(&point));
     });
-    asked.is_ok()
-        && matches!(answer.recv_timeout(PROBE_DEADLINE), Ok(Some(Errno::NOTCONN | Errno::CONNABORTED)))
+    asked.is_ok() && answer.recv_timeout(PROBE_DEADLINE).is_ok_and(|word| word == Some(Errno::NOTCONN))
+}
+
+/// What a mount says to `statfs`, none if all is well, once it no longer breaks requests off.
+fn last_word(point: &Path) -> Option<Errno> {
+    let deadline = Instant::now() + PROBE_DEADLINE;
+    loop {
+        match rustix::fs::statfs(point).err() {
+            Some(Errno::CONNABORTED | Errno::CANCELED) if Instant::now() < deadline => {
+                thread::sleep(PROBE_INTERVAL);
+            }
+            word => return word,
+        }
+    }
 }
 
 fn missing(error: io::Error) -> MountError {

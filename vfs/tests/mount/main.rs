@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use freehold_engine::{Ino, Volume};
-use freehold_vfs::{MountHandle, MountOptions, Unmount};
+use freehold_vfs::{MountError, MountHandle, MountOptions, Unmount};
 use tempfile::TempDir;
 
-use self::support::open_volume;
+use self::support::{once_free, open_volume};
 
 /// One mounted volume. Fields are dropped in this order: the mount goes before its directory.
 struct Mounted {
@@ -36,6 +36,7 @@ impl Mounted {
     }
 
     fn with(options: &MountOptions) -> Self {
+        let options = &MountOptions { classic: is_classic(), ..options.clone() };
         let dir = tempfile::tempdir().expect("a temp dir");
         let volume = open_volume(&dir.path().join("state"));
         let point = dir.path().join("Vault");
@@ -52,12 +53,13 @@ impl Mounted {
     /// Unmounts cleanly, closes the volume, and starts over from disk: what is seen afterwards is
     /// neither in the kernel's caches nor in the daemon's memory.
     fn remount(mut self) -> Self {
-        self.handle.unmount(Unmount::Clean).expect("nothing is open");
+        unmount(&self.handle);
         self.handle.wait().expect("the loops end well");
         self.volume.close().expect("everything can be flushed");
         drop(self.volume);
         self.volume = open_volume(&self.dir.path().join("state"));
-        self.handle = freehold_vfs::mount(&self.point, self.volume.clone(), &MountOptions::default())
+        let options = MountOptions { classic: is_classic(), ..MountOptions::default() };
+        self.handle = freehold_vfs::mount(&self.point, self.volume.clone(), &options)
             .expect("the mount point is free again");
         self
     }
@@ -70,6 +72,17 @@ impl Mounted {
         self.volume.read(ino, 0, len, deadline, done);
         receiver.recv().expect("one answer").expect("local bytes").to_vec()
     }
+}
+
+/// Unmounts what nothing here uses any more.
+fn unmount(handle: &MountHandle) {
+    once_free(|| handle.unmount(Unmount::Clean), |error| matches!(error, MountError::Busy))
+        .expect("nothing is open");
+}
+
+/// Whether to test the classic device where the kernel has rings.
+fn is_classic() -> bool {
+    std::env::var_os("FREEHOLD_TEST_CLASSIC").is_some()
 }
 
 fn is_root() -> bool {

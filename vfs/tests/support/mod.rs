@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use freehold_crypto::{DeviceSecret, VaultKey, VaultKeyring};
-use freehold_engine::{Author, SystemClock, Volume, VolumeOptions};
+use freehold_engine::{Author, OpenError, SystemClock, Volume, VolumeOptions};
 use freehold_model::{DeviceId, Entropy, VaultId};
 use freehold_store::{CacheOptions, CacheStore, StoreError};
 
@@ -23,35 +23,45 @@ impl Entropy for Fixed {
     }
 }
 
-/// Opens the chunk cache. A program that another test is just starting holds a copy of every lock until
-/// it runs, so a lock may outlive its owner by a moment.
-fn open_cache(dir: &Path) -> CacheStore {
+/// Tries again while `is_held` says that something is still in use: a program that another test is just
+/// starting holds a copy of every descriptor until it runs, so files, locks and mounts may be in use a
+/// moment longer than their owner uses them.
+pub(crate) fn once_free<T, E>(
+    mut attempt: impl FnMut() -> Result<T, E>,
+    is_held: fn(&E) -> bool,
+) -> Result<T, E> {
     let deadline = Instant::now() + Duration::from_secs(10);
     loop {
-        match CacheStore::open(dir, CacheOptions::with_cap(CACHE_BYTES)) {
-            Err(StoreError::InUse) if Instant::now() < deadline => std::thread::yield_now(),
-            opened => return opened.expect("a chunk cache opens").0,
+        match attempt() {
+            Err(error) if is_held(&error) && Instant::now() < deadline => std::thread::yield_now(),
+            outcome => return outcome,
         }
     }
 }
 
 /// Opens the volume in `dir`, creating it at first, its root owned by whoever runs the test.
 pub(crate) fn open_volume(dir: &Path) -> Arc<Volume> {
-    let chunks = open_cache(&dir.join("cache"));
+    let cache = dir.join("cache");
+    let open = || CacheStore::open(&cache, CacheOptions::with_cap(CACHE_BYTES));
+    let (chunks, _) =
+        once_free(open, |error| matches!(error, StoreError::InUse)).expect("a chunk cache opens");
     let keyring =
         VaultKeyring::new(VAULT, vec![VaultKey::generate(&mut Fixed)]).expect("one generation will do");
-    let options = VolumeOptions {
+    let (keyring, chunks) = (Arc::new(keyring), Arc::new(chunks));
+    let options = || VolumeOptions {
         author: Author { device: DEVICE, incarnation: 1 },
         uid: rustix::process::getuid().as_raw(),
         gid: rustix::process::getgid().as_raw(),
         local_key: Arc::new(DeviceSecret::generate(&mut Fixed).local_key()),
-        keyring: Arc::new(keyring),
-        chunks: Arc::new(chunks),
+        keyring: Arc::clone(&keyring),
+        chunks: Arc::clone(&chunks),
         // Nearly every file sleeps as soon as it may.
         files_in_memory: 16,
         clock: Box::new(SystemClock),
     };
-    let (volume, recovery) = Volume::open(dir, options).expect("the state directory is free and whole");
+    let open = || Volume::open(dir, options());
+    let (volume, recovery) = once_free(open, |error| matches!(error, OpenError::Busy))
+        .expect("the state directory is free and whole");
     assert!(
         recovery.damaged_segments.is_empty() && recovery.damaged_files.is_empty(),
         "the journal is damaged"

@@ -50,7 +50,7 @@ impl<'a> Session<'a> {
     pub(super) fn measure(&mut self) -> Result<()> {
         self.pass(Variant::Drained)?;
         self.strict()?;
-        if self.name != Name::GocryptfsXchacha {
+        if !matches!(self.name, Name::GocryptfsXchacha | Name::FreeholdByDevice) {
             self.pass(Variant::Pinned)?;
         }
         if self.system.status_command().is_some() {
@@ -163,14 +163,11 @@ impl<'a> Session<'a> {
             fs::write(format!("/proc/{pid}/clear_refs"), "5").context("could not reset the peak")?;
         }
         let all = Processors::ours()?;
-        let hold = |on: Processors| self.system.programs().into_iter().try_for_each(|pid| on.hold(pid));
-        if is_pinned {
-            hold(all.first())?;
-        }
+        let held = is_pinned.then(|| all.first().hold(&self.system.programs())).transpose()?;
         let seed = self.random.next();
         let outcome = run_work(self.plan, &*self.system, work, seed, is_pinned);
-        if is_pinned {
-            hold(all)?;
+        if let Some(held) = held {
+            held.release(all)?;
         }
         outcome
     }

@@ -20,6 +20,7 @@ mod work;
 
 use super::part::Folder;
 use crate::build;
+use crate::rings::Rings;
 use crate::shell::{cargo, run as run_command, target};
 use anyhow::{Context, Result, ensure};
 use clap::Args;
@@ -66,11 +67,19 @@ pub(super) fn run(options: &Options) -> Result<()> {
     // At once, not after half an hour.
     measure::drop_caches()?;
     let names: &[Name] = if options.peers {
-        &[Name::Freehold, Name::Raw, Name::Passthrough, Name::Gocryptfs, Name::GocryptfsXchacha]
+        &[
+            Name::Freehold,
+            Name::FreeholdByDevice,
+            Name::Raw,
+            Name::Passthrough,
+            Name::Gocryptfs,
+            Name::GocryptfsXchacha,
+        ]
     } else {
         &[Name::Freehold, Name::Raw]
     };
     let programs = programs(options)?;
+    let rings = Rings::borrow();
     let runs = options.runs.unwrap_or(if options.quick { 1 } else { 3 });
     ensure!(runs > 0, "no runs, no figures");
     let (begin, machine, mut results) = (Instant::now(), Machine::watch()?, Results::default());
@@ -82,6 +91,7 @@ pub(super) fn run(options: &Options) -> Result<()> {
             eprintln!("bench: run {} of {runs}, {} s", number + 1, begin.elapsed().as_secs());
             let plan =
                 Plan { is_tenth: options.quick, words: &options.rows, tar: &tar, is_first_run: number == 0 };
+            rings.turn(*name != Name::FreeholdByDevice)?;
             take(&plan, *name, &programs, dir.path(), &mut results).with_context(|| name.text())?;
         }
         results.share_of_others = machine.share_of_others()?;

@@ -1,6 +1,7 @@
 //! Keeping caller and daemons on one processor: waking another one costs twenty times a round trip on small machines.
 
 use anyhow::{Context, Result};
+use std::collections::BTreeMap;
 use std::fs;
 use std::mem::MaybeUninit;
 
@@ -11,11 +12,16 @@ pub(super) struct Processors(libc::cpu_set_t);
 impl Processors {
     /// What this process may use.
     pub(super) fn ours() -> Result<Self> {
+        Self::of(0)
+    }
+
+    /// What a thread may use; 0 is the calling one.
+    fn of(thread: libc::pid_t) -> Result<Self> {
         let mut set = MaybeUninit::<libc::cpu_set_t>::zeroed();
         // SAFETY: the call writes at most the length it is told, and zeroes are a valid set.
         #[expect(unsafe_code, reason = "std knows nothing of processors")]
         let set = unsafe {
-            if libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), set.as_mut_ptr()) != 0 {
+            if libc::sched_getaffinity(thread, size_of::<libc::cpu_set_t>(), set.as_mut_ptr()) != 0 {
                 return Err(std::io::Error::last_os_error()).context("sched_getaffinity");
             }
             set.assume_init()
@@ -37,14 +43,17 @@ impl Processors {
         Self(first)
     }
 
-    /// Puts every thread of a process there; threads started later inherit it.
-    pub(super) fn hold(self, pid: u32) -> Result<()> {
-        let tasks = fs::read_dir(format!("/proc/{pid}/task")).context("a daemon has gone")?;
-        for task in tasks {
-            let thread = task?.file_name().to_string_lossy().parse().context("not a thread's number")?;
+    /// Puts every thread of the processes there; threads started later inherit it.
+    pub(super) fn hold(self, pids: &[u32]) -> Result<Held> {
+        let mut before = BTreeMap::new();
+        for thread in threads(pids)? {
+            // One that has ended in between needs no place.
+            if let Ok(was) = Self::of(thread) {
+                before.insert(thread, was);
+            }
             self.apply(thread)?;
         }
-        Ok(())
+        Ok(Held { pids: pids.to_vec(), before })
     }
 
     fn apply(self, thread: libc::pid_t) -> Result<()> {
@@ -60,6 +69,32 @@ impl Processors {
             _ => Ok(()),
         }
     }
+}
+
+/// Processes whose threads are held, and where the threads were before.
+pub(super) struct Held {
+    pids: Vec<u32>,
+    before: BTreeMap<libc::pid_t, Processors>,
+}
+
+impl Held {
+    /// Puts every thread back where it was (a daemon binds some of its own), new ones on `all`.
+    pub(super) fn release(self, all: Processors) -> Result<()> {
+        for thread in threads(&self.pids)? {
+            self.before.get(&thread).copied().unwrap_or(all).apply(thread)?;
+        }
+        Ok(())
+    }
+}
+
+fn threads(pids: &[u32]) -> Result<Vec<libc::pid_t>> {
+    let mut threads = Vec::new();
+    for pid in pids {
+        for task in fs::read_dir(format!("/proc/{pid}/task")).context("a daemon has gone")? {
+            threads.push(task?.file_name().to_string_lossy().parse().context("not a thread's number")?);
+        }
+    }
+    Ok(threads)
 }
 
 /// Puts this process on the first processor it may use.

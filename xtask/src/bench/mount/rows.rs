@@ -8,7 +8,10 @@ use crate::bench::report::Better;
 /// A contender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Name {
+    /// As it comes, on a kernel whose FUSE has rings.
     Freehold,
+    /// On one without.
+    FreeholdByDevice,
     Raw,
     Passthrough,
     Gocryptfs,
@@ -20,6 +23,7 @@ impl Name {
     pub(super) const fn text(self) -> &'static str {
         match self {
             Self::Freehold => "freehold",
+            Self::FreeholdByDevice => "freehold-device",
             Self::Raw => "raw",
             Self::Passthrough => "passthrough",
             Self::Gocryptfs => "gocryptfs",

@@ -54,7 +54,9 @@ pub(super) struct Programs {
 pub(super) fn start(name: Name, programs: &Programs, dir: &Path) -> Result<Box<dyn System>> {
     Ok(match name {
         Name::Raw => Box::new(Plain(dir.to_owned())),
-        Name::Freehold => Box::new(Vault { freehold: Freehold::start(&programs.freehold, dir, &["a"])? }),
+        Name::Freehold | Name::FreeholdByDevice => {
+            Box::new(Vault { freehold: Freehold::start(&programs.freehold, dir, &["a"])? })
+        }
         Name::Passthrough => {
             let mut command = Command::new(&programs.passthrough);
             command.arg(dir.join("store")).arg(dir.join("mount"));
