@@ -9,8 +9,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 pub(super) const MAJOR: u32 = 7;
 /// The newest minor whose answers are written here.
 pub(super) const MINOR: u32 = 45;
-/// The smallest minor with the structures below (Linux 4.5).
-pub(super) const MINOR_MIN: u32 = 24;
+/// The smallest minor taken (Linux 5.4): COPY_FILE_RANGE and cached symlinks are there.
+pub(super) const MINOR_MIN: u32 = 31;
 
 /// The number of an operation.
 pub(super) mod opcode {

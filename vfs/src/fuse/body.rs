@@ -15,6 +15,8 @@ const GENERATION: u64 = 0;
 const TTL: Duration = CACHE_TTL;
 /// Preferred I/O size shown by stat.
 const BLOCK_BYTES: u32 = 4096;
+/// Set-id, sticky and permission bits.
+const PERMISSIONS: u32 = 0o7777;
 /// Entries of a listing begin at multiples of this.
 const DIRENT_ALIGN: usize = 8;
 
@@ -123,7 +125,7 @@ fn attributes(attr: &Attr) -> Attributes {
         atime_nanos: attr.atime.nanos,
         mtime_nanos: attr.mtime.nanos,
         ctime_nanos: attr.ctime.nanos,
-        mode: kind_bits(attr.kind) | attr.mode,
+        mode: kind_bits(attr.kind) | (attr.mode & PERMISSIONS),
         nlink: attr.nlink,
         uid: attr.uid,
         gid: attr.gid,

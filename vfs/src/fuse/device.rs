@@ -15,7 +15,7 @@ use super::abi::{
 };
 use super::body::Body;
 use super::dispatch::{Dispatch, Outcome};
-use super::flags::{self, Wishes};
+use super::flags::{self, Offer, Wishes};
 use super::late::LateReply;
 use super::request::{Args, Request};
 use crate::limits::MAX_REQUEST_BYTES;
@@ -60,12 +60,8 @@ impl Device {
         Ok(Some(Message { header, rest }))
     }
 
-    /// Agrees on features with the kernel, which begins with INIT, and says whether it waits for
-    /// rings now.
-    ///
-    /// # Errors
-    /// `Unsupported` if the kernel lacks what a mount needs.
-    pub(super) fn agree(&self, wishes: Wishes) -> io::Result<bool> {
+    /// The kernel's first request: what it offers, and the number to answer.
+    pub(super) fn offer(&self) -> io::Result<(u64, Offer)> {
         let mut buffer = Self::buffer();
         let gone = || io::Error::new(io::ErrorKind::UnexpectedEof, "the mount was taken down at once");
         let Message { header, rest } = self.receive(&mut buffer)?.ok_or_else(gone)?;
@@ -73,16 +69,20 @@ impl Device {
         if header.opcode != opcode::INIT {
             return Err(malformed());
         }
-        let (offer, rest) = InitIn::read_from_prefix(rest).map_err(|_| malformed())?;
-        // Shorter on kernels without the upper half of the flags.
+        let (init, rest) = InitIn::read_from_prefix(rest).map_err(|_| malformed())?;
         let flags2 = u32::read_from_prefix(rest).map_or(0, |(flags, _)| flags);
-        match flags::agree(&offer, flags2, wishes) {
-            Ok(agreement) => {
-                self.write(header.unique, 0, agreement.answer.as_bytes())?;
-                Ok(agreement.rings)
-            }
+        Ok((header.unique, Offer { init, flags2 }))
+    }
+
+    /// Answers the offer. From here on the kernel sends requests, or waits for rings it was promised.
+    ///
+    /// # Errors
+    /// `Unsupported` if the kernel lacks what a mount needs.
+    pub(super) fn accept(&self, unique: u64, offer: &Offer, wishes: Wishes) -> io::Result<()> {
+        match flags::agree(offer, wishes) {
+            Ok(answer) => Ok(self.write(unique, 0, answer.as_bytes())?),
             Err(error) => {
-                self.answer(header.unique, Err(Errno::PROTO));
+                self.answer(unique, Err(Errno::PROTO));
                 Err(error)
             }
         }

@@ -39,29 +39,41 @@ const TIME_GRANULARITY_NS: u32 = 1;
 pub(super) struct Wishes {
     /// The writeback cache stays off.
     pub(super) strict: bool,
-    /// Requests shall come through rings, if the kernel can.
+    /// Requests shall come through rings, which are ready.
     pub(super) rings: bool,
 }
 
-/// What was agreed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Agreement {
-    pub(super) answer: InitOut,
-    /// Whether the kernel waits for rings.
-    pub(super) rings: bool,
+/// What the kernel offers.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offer {
+    pub(super) init: InitIn,
+    /// The upper half of the flags; 0 where the kernel has none.
+    pub(super) flags2: u32,
 }
 
-/// Answers the kernel's offer: `offer` and the upper half of its flags.
+impl Offer {
+    fn flags(&self) -> u64 {
+        let extended = if self.init.flags & low(init::INIT_EXT) != 0 { self.flags2 } else { 0 };
+        u64::from(self.init.flags) | (u64::from(extended) << 32)
+    }
+
+    /// Whether requests can come through rings.
+    pub(super) fn has_rings(&self) -> bool {
+        self.flags() & init::OVER_IO_URING != 0
+    }
+}
+
+/// Answers the kernel's offer.
 ///
 /// # Errors
 /// `Unsupported` if the kernel is too old.
-pub(super) fn agree(offer: &InitIn, flags2: u32, wishes: Wishes) -> io::Result<Agreement> {
+pub(super) fn agree(offer: &Offer, wishes: Wishes) -> io::Result<InitOut> {
+    let offered = offer.flags();
+    let offer = &offer.init;
     let unsupported = |why| Err(io::Error::new(io::ErrorKind::Unsupported, why));
     if offer.major != MAJOR || offer.minor < MINOR_MIN {
-        return unsupported("the kernel speaks another version of FUSE; Linux 5.4 or newer is needed");
+        return unsupported("the kernel's FUSE is too old; Linux 5.4 or newer is needed");
     }
-    let extended = if offer.flags & init_low(init::INIT_EXT) != 0 { flags2 } else { 0 };
-    let offered = u64::from(offer.flags) | (u64::from(extended) << 32);
     let mut chosen = offered & init::INIT_EXT;
     for (flag, purpose) in WANTED {
         if offered & flag == 0 {
@@ -75,28 +87,26 @@ pub(super) fn agree(offer: &InitIn, flags2: u32, wishes: Wishes) -> io::Result<A
         }
         chosen |= init::WRITEBACK_CACHE;
     }
-    let rings = wishes.rings && offered & init::OVER_IO_URING != 0;
-    if rings {
-        chosen |= init::OVER_IO_URING;
+    if wishes.rings {
+        chosen |= offered & init::OVER_IO_URING;
     }
     let page = u32::try_from(rustix::param::page_size()).map_err(io::Error::other)?;
-    let answer = InitOut {
+    Ok(InitOut {
         major: MAJOR,
         minor: MINOR.min(offer.minor),
         max_readahead: offer.max_readahead,
-        flags: init_low(chosen),
+        flags: low(chosen),
         max_background: MAX_BACKGROUND,
         congestion_threshold: CONGESTION_THRESHOLD,
         max_write: MAX_REQUEST_BYTES,
         time_gran: TIME_GRANULARITY_NS,
         max_pages: u16::try_from(MAX_REQUEST_BYTES / page).map_err(io::Error::other)?,
-        flags2: init_low(chosen >> 32),
+        flags2: low(chosen >> 32),
         ..InitOut::default()
-    };
-    Ok(Agreement { answer, rings })
+    })
 }
 
 /// The lower 32 bits.
-fn init_low(flags: u64) -> u32 {
+fn low(flags: u64) -> u32 {
     u32::try_from(flags & u64::from(u32::MAX)).expect("32 bits fit 32")
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rustix::io::Errno;
 
 use super::device::Device;
-use super::ring::Mailbox;
+use super::ring::{Letter, Mailbox};
 
 /// Answers one READ, exactly once: dropped unsent, in a panic, it answers `EIO`.
 pub(super) struct LateReply {
@@ -45,7 +45,7 @@ impl Way {
             Self::Device { device, unique } => {
                 device.answer(unique, answer.as_ref().map(AsRef::as_ref).map_err(|errno| *errno));
             }
-            Self::Ring { mailbox, entry } => mailbox.post(entry, answer),
+            Self::Ring { mailbox, entry } => mailbox.post(Letter::Answer { entry, answer }),
         }
     }
 }

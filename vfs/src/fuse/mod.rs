@@ -27,7 +27,7 @@ use std::thread;
 use self::device::{Device, Notices};
 use self::dispatch::Dispatch;
 use self::flags::Wishes;
-use self::ring::Rings;
+use self::ring::{Abort, Rings};
 use crate::fs::Filesystem;
 use crate::limits::EVENT_LOOPS;
 use crate::notifier::KernelNotify;
@@ -40,48 +40,63 @@ pub(crate) struct Attached {
     pub(crate) kernel: Box<dyn KernelNotify>,
 }
 
+/// How a mount is to be served.
+pub(crate) struct Serving {
+    /// Through rings, where the kernel has them.
+    pub(crate) rings: bool,
+    /// Breaks the kernel's connection off.
+    pub(crate) abort: Abort,
+}
+
 /// Agrees with the kernel on a mounted `/dev/fuse`. Requests queue up in the kernel until
-/// [`Attached::serve`] runs. With `rings`, they come through rings where the kernel can.
+/// [`Attached::serve`] runs.
 ///
 /// # Errors
 /// The kernel's answer, or `Unsupported` if it lacks a feature the filesystem depends on.
-pub(crate) fn attach(filesystem: Arc<Filesystem>, descriptor: OwnedFd, rings: bool) -> io::Result<Attached> {
+pub(crate) fn attach(
+    filesystem: Arc<Filesystem>,
+    descriptor: OwnedFd,
+    serving: Serving,
+) -> io::Result<Attached> {
     let device = Arc::new(Device::new(descriptor));
     let strict = filesystem.is_strict();
-    // Made first: once the kernel was promised rings it waits for them.
-    let rings = match rings.then(|| Rings::new(&device)).transpose() {
-        Ok(rings) => rings,
-        Err(error) => {
-            tracing::info!(%error, "no io_uring here; requests come through /dev/fuse");
-            None
-        }
-    };
-    let agreed = device.agree(Wishes { strict, rings: rings.is_some() })?;
-    let rings = rings.filter(|_| agreed);
+    let dispatch = Arc::new(Dispatch::new(filesystem));
+    let (unique, offer) = device.offer()?;
+    // Before they are promised: the kernel waits for them then.
+    let rings = (serving.rings && offer.has_rings())
+        .then(|| Rings::prepare(&device, &dispatch, serving.abort))
+        .and_then(|rings| {
+            rings.inspect_err(|error| tracing::info!(%error, "no io_uring; requests come by /dev/fuse")).ok()
+        });
+    device.accept(unique, &offer, Wishes { strict, rings: rings.is_some() })?;
     tracing::info!(rings = rings.is_some(), "the mount agreed with the kernel");
     let kernel = Box::new(Notices(Arc::clone(&device)));
-    let dispatch = Arc::new(Dispatch::new(filesystem));
     Ok(Attached { serve: Box::new(move || serve(&device, rings, &dispatch)), kernel })
 }
 
 fn serve(device: &Arc<Device>, rings: Option<Rings>, dispatch: &Arc<Dispatch>) -> io::Result<()> {
-    let lanes = rings.map(|rings| rings.serve(dispatch)).transpose()?.unwrap_or_default();
-    let first = thread::scope(|scope| {
-        let others: Vec<_> = (1..EVENT_LOOPS)
-            .map(|number| {
-                thread::Builder::new()
-                    .name(format!("freehold-fuse{number}"))
-                    .spawn_scoped(scope, || device.serve(dispatch))
-            })
-            .collect::<Result<_, _>>()?;
-        let first = device.serve(dispatch);
-        let panicked = |_| Err(io::Error::other("an event loop panicked"));
-        others.into_iter().map(|other| other.join().unwrap_or_else(panicked)).fold(first, Result::and)
-    });
-    for lane in lanes {
-        if lane.join().is_err() {
-            tracing::error!("bug: a ring's thread panicked");
-        }
+    if let Some(rings) = &rings {
+        rings.open();
     }
-    first
+    let run = |device: &Arc<Device>, dispatch: &Dispatch| {
+        device.serve(dispatch).inspect_err(|error| tracing::error!(%error, "a loop of the mount failed"))
+    };
+    let others = (1..EVENT_LOOPS).filter_map(|number| {
+        let (device, dispatch) = (Arc::clone(device), Arc::clone(dispatch));
+        let thread = thread::Builder::new().name(format!("freehold-fuse{number}"));
+        // One loop is enough to go on with.
+        thread
+            .spawn(move || run(&device, &dispatch))
+            .inspect_err(|error| tracing::warn!(%error, "the mount has a loop less"))
+            .ok()
+    });
+    let others: Vec<_> = others.collect();
+    let first = run(device, dispatch);
+    let panicked = |_| Err(io::Error::other("an event loop panicked"));
+    let outcome =
+        others.into_iter().map(|other| other.join().unwrap_or_else(panicked)).fold(first, Result::and);
+    if let Some(rings) = rings {
+        rings.close();
+    }
+    outcome
 }

@@ -35,6 +35,22 @@ pub(super) struct Request<'a> {
     pub(super) op: Op<'a>,
 }
 
+/// How long a request may take to carry out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weight {
+    /// Microseconds; now and then a read of the disk.
+    Light,
+    /// A READ that is short, but may have to read the disk.
+    Read,
+    /// It moves so much that starting another thread is nothing beside it.
+    Bulk,
+    /// It waits for the disk.
+    Waits,
+}
+
+/// Data that takes longer to move than a thread takes to wake, in bytes.
+const BULK_BYTES: u32 = 128 * 1024;
+
 /// What a request asks for, of the node or in the directory it names.
 #[derive(Debug)]
 pub(super) enum Op<'a> {
@@ -160,6 +176,17 @@ impl<'a> Request<'a> {
 }
 
 impl<'a> Op<'a> {
+    /// How long it may take.
+    pub(super) fn weight(&self) -> Weight {
+        match self {
+            Self::Fsync => Weight::Waits,
+            Self::Read { size, .. } if *size >= BULK_BYTES => Weight::Bulk,
+            Self::Read { .. } => Weight::Read,
+            Self::Write(write) if write.data.len() >= BULK_BYTES as usize => Weight::Bulk,
+            _ => Weight::Light,
+        }
+    }
+
     /// What the log calls it.
     pub(super) fn name(&self) -> &'static str {
         match self {

@@ -4,9 +4,12 @@ use freehold_engine::Time;
 use proptest::prelude::*;
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::abi::{AttrOut, EntryOut, InHeader, InitIn, InitOut, OpenOut, OutHeader, StatFsOut, init, opcode};
+use super::abi::{
+    AttrOut, CopyFileRangeIn, EntryOut, InHeader, InitIn, InitOut, InvalEntryOut, InvalInodeOut, OpenOut,
+    OutHeader, ReadIn, SetAttrIn, StatFsOut, WriteIn, init, opcode,
+};
 use super::body::Body;
-use super::flags::{Wishes, agree};
+use super::flags::{Offer, Wishes, agree};
 use super::request::{Args, Malformed, Op, Request};
 use crate::fs::{Caller, DirEntry};
 
@@ -48,6 +51,12 @@ fn structures_have_the_sizes_of_the_kernels() {
     assert_eq!(size_of::<AttrOut>(), 104);
     assert_eq!(size_of::<OpenOut>(), 16);
     assert_eq!(size_of::<StatFsOut>(), 80);
+    assert_eq!(size_of::<SetAttrIn>(), 88);
+    assert_eq!(size_of::<ReadIn>(), 40);
+    assert_eq!(size_of::<WriteIn>(), 40);
+    assert_eq!(size_of::<CopyFileRangeIn>(), 56);
+    assert_eq!(size_of::<InvalInodeOut>(), 24);
+    assert_eq!(size_of::<InvalEntryOut>(), 16);
 }
 
 #[test]
@@ -122,42 +131,41 @@ proptest! {
     }
 }
 
-fn offer(flags: u64, minor: u32) -> (InitIn, u32) {
+fn offer(flags: u64, minor: u32) -> Offer {
     let [low, high] = <[u32; 2]>::read_from_bytes(flags.as_bytes()).expect("eight bytes");
-    let low = InitIn { major: 7, minor, max_readahead: 131_072, flags: low };
-    (low, high)
+    let init = InitIn { major: 7, minor, max_readahead: 131_072, flags: low };
+    Offer { init, flags2: high }
 }
+
+const LAX: Wishes = Wishes { strict: false, rings: false };
+const STRICT: Wishes = Wishes { strict: true, rings: false };
 
 #[test]
 fn rings_are_promised_only_where_both_ends_have_them() {
     let both = init::WRITEBACK_CACHE | init::INIT_EXT | init::OVER_IO_URING;
-    for (flags, wished, expected) in [
+    for (flags, rings, promised) in [
         (both, true, true),
         (both, false, false),
         (both & !init::OVER_IO_URING, true, false),
         // Without the extension the upper half means nothing.
         (both & !init::INIT_EXT, true, false),
     ] {
-        let (offer, flags2) = offer(flags, 45);
-        let agreement = agree(&offer, flags2, Wishes { strict: false, rings: wished }).expect("new enough");
-        assert_eq!(agreement.rings, expected);
-        assert_eq!(agreement.answer.flags2 & (1 << 9) != 0, expected);
+        let offer = offer(flags, 45);
+        assert_eq!(offer.has_rings() && rings, promised);
+        let answer = agree(&offer, Wishes { strict: false, rings }).expect("new enough");
+        assert_eq!(answer.flags2 & (1 << 9) != 0, promised);
     }
 }
 
 #[test]
 fn the_writeback_cache_is_needed_unless_strict_and_never_taken_then() {
-    let (without, flags2) = offer(init::ASYNC_READ, 45);
-    assert!(agree(&without, flags2, Wishes { strict: false, rings: false }).is_err());
-    assert!(agree(&without, flags2, Wishes { strict: true, rings: false }).is_ok());
-    let (with, flags2) = offer(init::WRITEBACK_CACHE, 45);
-    let strict = agree(&with, flags2, Wishes { strict: true, rings: false }).expect("new enough");
-    assert_eq!(strict.answer.flags & (1 << 16), 0);
-    let (old, flags2) = offer(init::WRITEBACK_CACHE, 23);
-    assert!(agree(&old, flags2, Wishes { strict: false, rings: false }).is_err());
-    let (new, flags2) = offer(init::WRITEBACK_CACHE, 99);
-    let newer = agree(&new, flags2, Wishes { strict: false, rings: false }).expect("new enough");
-    assert_eq!(newer.answer.minor, 45);
+    let without = offer(init::ASYNC_READ, 45);
+    assert!(agree(&without, LAX).is_err());
+    assert!(agree(&without, STRICT).is_ok());
+    let strict = agree(&offer(init::WRITEBACK_CACHE, 45), STRICT).expect("new enough");
+    assert_eq!(strict.flags & (1 << 16), 0);
+    assert!(agree(&offer(init::WRITEBACK_CACHE, 30), LAX).is_err());
+    assert_eq!(agree(&offer(init::WRITEBACK_CACHE, 99), LAX).expect("new enough").minor, 45);
 }
 
 #[test]

@@ -10,6 +10,7 @@
 //! process unkillable. The daemon never opens, stats or lists anything inside its own mount: a
 //! request to itself may wait for the very thread that would answer it.
 
+mod connection;
 mod device;
 mod error;
 mod read_ahead;
@@ -28,7 +29,7 @@ use parking_lot::{Condvar, Mutex};
 pub use self::error::MountError;
 use crate::MountOptions;
 use crate::fs::Filesystem;
-use crate::fuse::{self, Attached};
+use crate::fuse::{self, Attached, Serving};
 use crate::notifier::{self, InvalQueue};
 
 /// How a mount goes.
@@ -68,11 +69,14 @@ fn serve(
     let kernel = |what| move |source| MountError::Kernel { what, source };
     let invals = Arc::new(InvalQueue::default());
     let filesystem = Arc::new(Filesystem::new(volume.clone(), invals.clone(), options.strict));
-    let Attached { serve, kernel: notify } = fuse::attach(filesystem, descriptor, !options.classic)
-        .map_err(kernel("the kernel and this program could not agree"))?;
     let mounted = table::mounted_at(point)
         .map_err(kernel("the mount table cannot be read"))?
         .ok_or(MountError::NotOurs)?;
+    let (connection, at) = (mounted.device.clone(), point.to_owned());
+    let abort = Arc::new(move || connection::abort(&connection, &at));
+    let serving = Serving { rings: !options.classic, abort };
+    let Attached { serve, kernel: notify } = fuse::attach(filesystem, descriptor, serving)
+        .map_err(kernel("the kernel and this program could not agree"))?;
     read_ahead::raise(&mounted.device);
     let notifier = notifier::spawn(invals.clone(), notify).map_err(kernel("no thread for notifications"))?;
     let notices = invals.clone();

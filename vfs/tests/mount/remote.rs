@@ -14,8 +14,9 @@ use freehold_engine::{ChunkSource, FetchDone, FetchError, RemoteVersion};
 use freehold_model::{ChunkId, DeviceId, Dot, Entropy, FileId, Hlc, LinkId, Stamp, VersionHash};
 use freehold_vault::profile::Profile;
 use freehold_vault::record::{Body, Chunked, NewNode, Owner, Place, ROOT, Record, Time};
-use rustix::fs::{AtFlags, CWD};
+use rustix::fs::{Advice, AtFlags, CWD, fadvise};
 use rustix::io::Errno;
+use rustix::thread::{CpuSet, sched_setaffinity};
 
 use crate::Mounted;
 
@@ -259,24 +260,35 @@ fn content_nobody_has_is_an_input_output_error() {
 
 #[test]
 fn reads_that_wait_for_the_network_leave_the_mount_usable() {
-    const READERS: usize = 4;
+    // Fewer than the kernel sends in the background, all from the processor of this thread.
+    const READERS: usize = 200;
+    let mut here = CpuSet::new();
+    here.set(rustix::thread::sched_getcpu());
+    sched_setaffinity(None, &here).expect("a thread may stay where it is");
     let (mounted, mut other) = (Mounted::new(), Other::default());
     let (fetches, held) = mpsc::channel();
     mounted.volume.set_source(Arc::new(Held(fetches)));
     let record = other.file("f", elsewhere());
     other.send(&mounted, &record);
     std::thread::scope(|scope| {
-        // More readers than event loops, each of another page.
+        // Each of another page; threads inherit their place.
         let readers: Vec<_> = (0..READERS as u64)
             .map(|reader| {
                 let file = File::open(mounted.path("f")).expect("it opens");
-                scope.spawn(move || file.read_exact_at(&mut [0; 4096], reader * 200_000))
+                fadvise(&file, 0, None, Advice::Random).expect("no reading ahead");
+                scope.spawn(move || file.read_exact_at(&mut [0; 4096], reader * 4096))
             })
             .collect();
         let first = held.recv().expect("a read asks for its chunk");
         fs::write(mounted.path("g"), b"meanwhile").expect("it writes");
         assert_eq!(text(&mounted, "g"), "meanwhile");
         assert_eq!(names(&mounted), ["f", "g"]);
+        for round in 0..READERS {
+            let name = mounted.path(format!("local{round}"));
+            fs::write(&name, b"x").expect("it writes");
+            File::open(&name).and_then(|file| file.sync_all()).expect("it is flushed");
+            fs::remove_file(&name).expect("it goes");
+        }
         let record = other.file("h", inline("remote, meanwhile"));
         other.last = None;
         other.send(&mounted, &record);

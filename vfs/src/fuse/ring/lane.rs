@@ -3,161 +3,315 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use io_uring::{IoUring, cqueue, opcode, squeue, types};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
 use super::cpus::Group;
-use super::entry::{Arrived, Entry};
-use super::mailbox::Mailbox;
+use super::entry::Entry;
+use super::mailbox::{Letter, Mailbox};
+use super::workers::{Job, Workers};
 use crate::fuse::body::Body;
 use crate::fuse::device::Device;
-use crate::fuse::dispatch::{Dispatch, Outcome};
-use crate::fuse::late::LateReply;
-use crate::fuse::request::Request;
-use crate::limits::MAX_ENTRIES_PER_LANE;
+use crate::fuse::dispatch::Dispatch;
+use crate::fuse::request::Weight;
+use crate::limits::{
+    ENTRIES_WAITING_MAX, ENTRIES_WAITING_MIN, ENTRIES_WAITING_UNUSED, MAX_ENTRIES_PER_QUEUE, MAX_ENTRY_MEMORY,
+};
 
 /// Commands to the kernel's FUSE (`enum fuse_uring_cmd`).
 const REGISTER: u32 = 1;
 const COMMIT_AND_FETCH: u32 = 2;
 
-/// Where a command names its queue (`struct fuse_uring_cmd_req`).
+/// Where a command names its request and its queue (`struct fuse_uring_cmd_req`).
 const COMMAND_COMMIT_ID: std::ops::Range<usize> = 8..16;
 const COMMAND_QUEUE: std::ops::Range<usize> = 16..18;
 
 /// Submissions that fit before they must be handed over. Usually there is one.
-const SUBMISSIONS: u32 = 16;
+const SUBMISSIONS: u32 = 64;
+/// Completions that fit; beyond that the kernel keeps them elsewhere.
+const COMPLETIONS: u32 = 4096;
 
 /// Marks the completion that says: the mailbox has something.
 const BELL: u64 = u64::MAX;
 
-/// The rings are dropped before the memory they use.
+/// How long to leave a kernel alone that is short of something.
+const SHORTAGE: Duration = Duration::from_millis(1);
+const SHORTAGE_OF_ENTRIES: Duration = Duration::from_secs(1);
+
+/// A thread's part of the mount.
 pub(super) struct Lane {
     ring: IoUring<squeue::Entry128, cqueue::Entry>,
-    entries: Vec<Entry>,
-    /// Entries the kernel has, by the position of their queue in the group.
-    waiting: Vec<usize>,
-    group: Group,
+    slots: Vec<Slot>,
+    queues: Vec<Queue>,
     mailbox: Arc<Mailbox>,
     device: Arc<Device>,
+    /// Who waits for the disk, and who moves large data.
+    waiters: Arc<Workers>,
+    bulk: Arc<Workers>,
+    /// Bytes that payloads may have touched.
+    touched: usize,
+    /// No entry could be had; not before then again.
+    short_until: Option<Instant>,
     /// The mount is going away: entries come back for good.
     ends: bool,
 }
 
+/// An entry's place.
+struct Slot {
+    /// None while a worker has it.
+    entry: Option<Entry>,
+    /// An answer that came before the entry was back.
+    early: Option<Result<bytes::Bytes, Errno>>,
+}
+
+/// One of the kernel's queues.
+struct Queue {
+    number: u16,
+    /// Entries the kernel has.
+    waiting: usize,
+    entries: usize,
+    is_used: bool,
+}
+
 impl Lane {
-    /// A lane for the queues of a group. Only the thread that calls [`Self::run`] may use it.
-    pub(super) fn new(device: Arc<Device>, group: Group) -> io::Result<Self> {
-        let completions = u32::try_from(2 * MAX_ENTRIES_PER_LANE).map_err(io::Error::other)?;
+    /// A lane for the queues of a group, for the calling thread alone.
+    pub(super) fn new(
+        device: Arc<Device>,
+        group: &Group,
+        waiters: Arc<Workers>,
+        bulk: Arc<Workers>,
+    ) -> io::Result<Self> {
         let ring = IoUring::builder()
             // One thread submits, and completions are made when it asks for them: no interruptions.
             .setup_single_issuer()
             .setup_defer_taskrun()
             .setup_coop_taskrun()
-            .setup_r_disabled()
-            .setup_cqsize(completions)
+            .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)?;
-        let waiting = vec![0; group.queues.len()];
         let mailbox = Arc::new(Mailbox::new()?);
-        Ok(Self { ring, entries: Vec::new(), waiting, group, mailbox, device, ends: false })
+        mailbox.adopt();
+        let queue = |number: &u16| Queue {
+            number: *number,
+            waiting: 0,
+            entries: 0,
+            is_used: group.processor.is_some(),
+        };
+        let queues = group.queues.iter().map(queue).collect();
+        Ok(Self {
+            ring,
+            slots: Vec::new(),
+            queues,
+            mailbox,
+            device,
+            waiters,
+            bulk,
+            touched: 0,
+            short_until: None,
+            ends: false,
+        })
+    }
+
+    pub(super) fn mailbox(&self) -> Arc<Mailbox> {
+        Arc::clone(&self.mailbox)
     }
 
     /// Serves until the mount is gone, or the kernel wants no rings after all.
-    pub(super) fn run(mut self, dispatch: &Dispatch) -> io::Result<()> {
-        self.group.bind();
-        self.mailbox.adopt();
-        self.ring.submitter().register_enable_rings()?;
+    pub(super) fn run(&mut self, dispatch: &Dispatch) -> io::Result<()> {
         self.listen()?;
         self.refill()?;
         let mut body = Body::default();
         let mut completed = Vec::new();
-        while self.waiting.iter().any(|count| *count > 0) || !self.ends {
-            match self.ring.submit_and_wait(1) {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(error),
-            }
+        while self.is_wanted() {
+            self.enter(1)?;
             completed.extend(self.ring.completion().map(|done| (done.user_data(), done.result())));
             let mut left = completed.len();
             for (tag, result) in completed.drain(..) {
-                match tag {
-                    BELL => {
-                        self.mailbox.hush();
-                        self.listen()?;
-                    }
-                    entry => self.completed(entry, result, dispatch, &mut body)?,
-                }
-                self.deliver()?;
                 left -= 1;
+                match tag {
+                    BELL => self.rung(result)?,
+                    entry => self.completed(entry, result, left > 0, dispatch, &mut body)?,
+                }
+                self.read_letters()?;
                 if left > 0 {
-                    // The next request may take long; nobody waits for it with an answer ready.
-                    self.ring.submit()?;
+                    // The next request may take a while; no answer waits for it.
+                    self.enter(0)?;
                 }
             }
             self.refill()?;
+            self.trim()?;
         }
         Ok(())
+    }
+
+    /// Whether anything can still come: the mount lives and there are entries, or the kernel has some.
+    fn is_wanted(&self) -> bool {
+        self.queues.iter().any(|queue| queue.waiting > 0 || (!self.ends && queue.entries > 0))
+    }
+
+    /// Hands over what is to be submitted, and waits for so many completions.
+    fn enter(&mut self, wanted: usize) -> io::Result<()> {
+        loop {
+            let Err(error) = self.ring.submit_and_wait(wanted) else { return Ok(()) };
+            match error.raw_os_error().map(Errno::from_raw_os_error) {
+                Some(Errno::INTR) => {}
+                // Short of memory, or of room for completions, which the caller makes.
+                Some(Errno::AGAIN | Errno::NOMEM) => thread::sleep(SHORTAGE),
+                Some(Errno::BUSY) => return Ok(()),
+                _ => return Err(error),
+            }
+        }
     }
 
     /// An entry came back, with a request or for good.
-    fn completed(&mut self, tag: u64, result: i32, dispatch: &Dispatch, body: &mut Body) -> io::Result<()> {
+    fn completed(
+        &mut self,
+        tag: u64,
+        result: i32,
+        others_wait: bool,
+        dispatch: &Dispatch,
+        body: &mut Body,
+    ) -> io::Result<()> {
         let index = usize::try_from(tag).map_err(io::Error::other)?;
-        let slot = self.slot(index);
-        self.waiting[slot] -= 1;
+        let Some(mut entry) = self.slots.get_mut(index).and_then(|slot| slot.entry.take()) else {
+            return Err(io::Error::other("an entry came back twice"));
+        };
+        let queue = self.queue(entry.queue());
+        queue.waiting -= 1;
         if result < 0 {
-            let errno = Errno::from_raw_os_error(-result);
-            if errno != Errno::NOTCONN {
-                tracing::info!(error = %errno, "the kernel takes requests back to the classic device");
-            }
-            self.ends = true;
+            self.lost(&entry, Errno::from_raw_os_error(-result));
             return Ok(());
         }
-        self.entries[index].receive();
-        match self.serve(index, dispatch, body) {
-            Outcome::Answered => self.commit(index, Ok(body.bytes())),
-            Outcome::Failed(errno) => self.commit(index, Err(errno)),
-            Outcome::Silent => self.commit(index, Ok(&[])),
-            Outcome::Late => Ok(()),
+        queue.is_used = true;
+        self.touched -= entry.touched();
+        entry.receive();
+        let job = Job { index, entry, mailbox: self.mailbox() };
+        let weight = job.entry.request().map_or(Weight::Light, |request| request.op.weight());
+        let given = match weight {
+            Weight::Waits => self.waiters.take(job),
+            Weight::Bulk => self.bulk.take(job),
+            // A short read may sleep for the disk: only the last of several does so here.
+            Weight::Read if others_wait => self.bulk.take(job),
+            Weight::Light | Weight::Read => Err(job),
+        };
+        match given {
+            Ok(()) => Ok(()),
+            Err(mut job) => {
+                let is_answered = job.carry_out(dispatch, body);
+                self.back(index, job.entry, is_answered)
+            }
         }
     }
 
-    fn serve(&self, index: usize, dispatch: &Dispatch, body: &mut Body) -> Outcome {
-        let Arrived { header, args } = self.entries[index].request();
-        match Request::parse(&header, args) {
-            Ok(request) => {
-                dispatch.handle(&request, body, || LateReply::by_ring(Arc::clone(&self.mailbox), index))
-            }
-            Err(_) => {
-                tracing::error!(opcode = header.opcode, "bug: a request of the kernel was not understood");
-                Outcome::Failed(Errno::IO)
+    /// An entry is no more.
+    fn lost(&mut self, entry: &Entry, errno: Errno) {
+        self.touched -= entry.touched();
+        self.queue(entry.queue()).entries -= 1;
+        match errno {
+            Errno::NOTCONN | Errno::CONNABORTED | Errno::CANCELED => self.ends = true,
+            errno => {
+                tracing::debug!(error = %errno, "the kernel took no further entry for the mount's rings");
+                self.short_until = Some(Instant::now() + SHORTAGE_OF_ENTRIES);
             }
         }
     }
 
-    /// Commits the late answers that have come.
-    fn deliver(&mut self) -> io::Result<()> {
-        while let Some((index, answer)) = self.mailbox.take() {
-            self.commit(index, answer.as_ref().map(AsRef::as_ref).map_err(|errno| *errno))?;
+    /// Somebody left a letter.
+    fn rung(&mut self, result: i32) -> io::Result<()> {
+        if result < 0 {
+            return Err(Errno::from_raw_os_error(-result).into());
+        }
+        self.mailbox.hush();
+        self.listen()
+    }
+
+    fn read_letters(&mut self) -> io::Result<()> {
+        while let Some(letter) = self.mailbox.take() {
+            match letter {
+                Letter::Back { index, entry, is_answered } => self.back(index, entry, is_answered)?,
+                Letter::Answer { entry, answer } => self.answer(entry, answer)?,
+                Letter::End => self.ends = true,
+            }
         }
         Ok(())
     }
 
-    /// Answers the request in an entry and lets the kernel put the next one into it.
-    fn commit(&mut self, index: usize, answer: Result<&[u8], Errno>) -> io::Result<()> {
-        self.entries[index].answer(answer);
+    /// An entry is back from whoever carried its request out.
+    fn back(&mut self, index: usize, entry: Entry, is_answered: bool) -> io::Result<()> {
+        self.slots[index].entry = Some(entry);
+        match self.slots[index].early.take() {
+            _ if is_answered => self.commit(index),
+            Some(answer) => self.answer(index, answer),
+            None => Ok(()),
+        }
+    }
+
+    /// A READ's answer came.
+    fn answer(&mut self, index: usize, answer: Result<bytes::Bytes, Errno>) -> io::Result<()> {
+        match self.slots[index].entry.as_mut() {
+            Some(entry) => {
+                entry.answer(answer.as_ref().map(AsRef::as_ref).map_err(|errno| *errno));
+                self.commit(index)
+            }
+            None => {
+                self.slots[index].early = Some(answer);
+                Ok(())
+            }
+        }
+    }
+
+    /// Hands the answer in an entry over and lets the kernel put the next request into it.
+    fn commit(&mut self, index: usize) -> io::Result<()> {
+        let entry = self.slots[index].entry.as_ref().expect("it was put there");
+        self.touched += entry.touched();
         let mut command = [0; 80];
-        command[COMMAND_COMMIT_ID].copy_from_slice(self.entries[index].commit_id().as_bytes());
+        command[COMMAND_COMMIT_ID].copy_from_slice(entry.commit_id().as_bytes());
         self.submit(index, COMMIT_AND_FETCH, command, None)
     }
 
-    /// Keeps an entry waiting on each queue, as far as the limit goes.
+    /// Keeps entries waiting on each queue.
     fn refill(&mut self) -> io::Result<()> {
-        for slot in 0..self.waiting.len() {
-            if self.waiting[slot] == 0 && !self.ends && self.entries.len() < MAX_ENTRIES_PER_LANE {
-                self.entries.push(Entry::new(self.group.queues[slot])?);
-                let index = self.entries.len() - 1;
-                let places = self.entries[index].places();
-                self.submit(index, REGISTER, [0; 80], Some(places))?;
+        if self.ends || self.short_until.is_some_and(|until| Instant::now() < until) {
+            return Ok(());
+        }
+        for number in 0..self.queues.len() {
+            let Queue { number: queue, waiting, entries, is_used } = self.queues[number];
+            let (least, most) = match is_used {
+                true => (ENTRIES_WAITING_MIN, ENTRIES_WAITING_MAX),
+                false => (ENTRIES_WAITING_UNUSED, ENTRIES_WAITING_UNUSED),
+            };
+            let missing = if waiting < least { most - waiting } else { 0 };
+            for _ in 0..missing.min(MAX_ENTRIES_PER_QUEUE - entries) {
+                let Ok(entry) = Entry::new(queue) else {
+                    tracing::debug!("no memory for further entries of the mount's rings");
+                    self.short_until = Some(Instant::now() + SHORTAGE_OF_ENTRIES);
+                    return Ok(());
+                };
+                let places = entry.places();
+                self.queues[number].entries += 1;
+                self.slots.push(Slot { entry: Some(entry), early: None });
+                self.submit(self.slots.len() - 1, REGISTER, [0; 80], Some(places))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives memory back that many large requests at once have left.
+    fn trim(&mut self) -> io::Result<()> {
+        if self.touched <= MAX_ENTRY_MEMORY {
+            return Ok(());
+        }
+        // The kernel takes the answers that were just committed, and may have requests for their
+        // entries at once: those are seen first.
+        self.enter(0)?;
+        if self.ring.completion().is_empty() {
+            let waiting = self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut());
+            for entry in waiting.filter(|entry| entry.is_waiting() && entry.touched() > 0) {
+                self.touched -= entry.touched();
+                entry.trim();
             }
         }
         Ok(())
@@ -170,7 +324,9 @@ impl Lane {
         mut command: [u8; 80],
         places: Option<(u64, u32)>,
     ) -> io::Result<()> {
-        let queue = self.entries[index].queue();
+        let entry = self.slots[index].entry.as_mut().expect("only what is here is submitted");
+        let queue = entry.queue();
+        entry.give();
         command[COMMAND_QUEUE].copy_from_slice(queue.as_bytes());
         let device = types::Fd(self.device.as_fd().as_raw_fd());
         let mut call = opcode::UringCmd80::new(device, operation).cmd(command);
@@ -182,9 +338,7 @@ impl Lane {
             set_len(&mut call, count);
         }
         self.push(&call)?;
-        self.entries[index].give();
-        let slot = self.slot(index);
-        self.waiting[slot] += 1;
+        self.queue(queue).waiting += 1;
         Ok(())
     }
 
@@ -197,22 +351,32 @@ impl Lane {
 
     fn push(&mut self, call: &squeue::Entry128) -> io::Result<()> {
         loop {
-            // SAFETY: the command names memory of an entry, which lives in `self.entries` until the
-            // ring is gone (fields are dropped in order), or the mailbox's bell.
+            // SAFETY: the command names the memory of an entry, which outlives the ring (`Drop`), or
+            // the mailbox's bell.
             #[expect(unsafe_code, reason = "the kernel gets addresses")]
             let pushed = unsafe { self.ring.submission().push(call) };
             if pushed.is_ok() {
                 return Ok(());
             }
             // No room: hand over what is there.
-            self.ring.submit()?;
+            self.enter(0)?;
         }
     }
 
-    /// The position of an entry's queue in the group.
-    fn slot(&self, index: usize) -> usize {
-        let queue = self.entries[index].queue();
-        self.group.queues.iter().position(|other| *other == queue).expect("its own queue")
+    fn queue(&mut self, number: u16) -> &mut Queue {
+        self.queues.iter_mut().find(|queue| queue.number == number).expect("its own queue")
+    }
+}
+
+impl Drop for Lane {
+    /// A ring is taken apart by the kernel after it was closed; until then memory it was given may be
+    /// written to. Entries that did not come back, which happens only after an error, stay mapped.
+    fn drop(&mut self) {
+        for slot in &mut self.slots {
+            if let Some(entry) = slot.entry.take_if(|entry| entry.is_waiting()) {
+                std::mem::forget(entry);
+            }
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Late answers on their way to the lane that owns their entry.
+//! What other threads have for a lane: answers, and entries they worked on.
 
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
@@ -11,10 +11,20 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use zerocopy::IntoBytes;
 
-/// An answer for the request in an entry.
-pub(super) type Letter = (usize, Result<Bytes, Errno>);
+use super::entry::Entry;
 
-/// Where other threads leave answers for a lane.
+/// Something for the owner of a ring.
+#[derive(Debug)]
+pub(in crate::fuse) enum Letter {
+    /// The late answer to the READ in an entry.
+    Answer { entry: usize, answer: Result<Bytes, Errno> },
+    /// An entry that a worker had; its answer is in it, or comes late.
+    Back { index: usize, entry: Entry, is_answered: bool },
+    /// The mount is gone.
+    End,
+}
+
+/// Where letters for a lane are left.
 #[derive(Debug)]
 pub(in crate::fuse) struct Mailbox {
     letters: Mutex<Vec<Letter>>,
@@ -29,20 +39,20 @@ impl Mailbox {
         Ok(Self { letters: Mutex::default(), bell, owner: OnceLock::new() })
     }
 
-    /// Makes the calling thread the one that takes the answers out.
+    /// Makes the calling thread the one that takes the letters out.
     pub(super) fn adopt(&self) {
         self.owner.get_or_init(|| thread::current().id());
     }
 
-    /// Leaves an answer. The owner looks for its own by itself; only others ring.
-    pub(in crate::fuse) fn post(&self, entry: usize, answer: Result<Bytes, Errno>) {
-        self.letters.lock().push((entry, answer));
+    /// Leaves a letter. The owner looks for its own by itself; only others ring.
+    pub(in crate::fuse) fn post(&self, letter: Letter) {
+        self.letters.lock().push(letter);
         if self.owner.get() != Some(&thread::current().id()) {
             // Full means that the bell rings already.
             if let Err(error) = rustix::io::write(&self.bell, 1_u64.as_bytes())
                 && error != Errno::AGAIN
             {
-                tracing::error!(%error, "bug: a late answer could not be announced");
+                tracing::error!(%error, "bug: a letter for a ring could not be announced");
             }
         }
     }
@@ -80,16 +90,16 @@ mod tests {
     fn only_the_letters_of_others_ring() {
         let mailbox = Mailbox::new().expect("an eventfd");
         mailbox.adopt();
-        mailbox.post(3, Err(Errno::IO));
+        mailbox.post(Letter::Answer { entry: 3, answer: Err(Errno::IO) });
         assert!(!rings(&mailbox));
         thread::scope(|scope| {
-            scope.spawn(|| mailbox.post(4, Ok(Bytes::from_static(b"late"))));
+            scope.spawn(|| mailbox.post(Letter::End));
         });
         assert!(rings(&mailbox));
         mailbox.hush();
         assert!(!rings(&mailbox));
-        assert_eq!(mailbox.take(), Some((4, Ok(Bytes::from_static(b"late")))));
-        assert_eq!(mailbox.take(), Some((3, Err(Errno::IO))));
-        assert_eq!(mailbox.take(), None);
+        assert!(matches!(mailbox.take(), Some(Letter::End)));
+        assert!(matches!(mailbox.take(), Some(Letter::Answer { entry: 3, answer: Err(Errno::IO) })));
+        assert!(mailbox.take().is_none());
     }
 }
