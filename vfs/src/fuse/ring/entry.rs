@@ -110,6 +110,11 @@ impl Entry {
         Request::parse(&header, args).map_err(|_| header.opcode)
     }
 
+    /// The thread that asks; 0 for one of the kernel's.
+    pub(super) fn caller(&self) -> u32 {
+        self.header().pid
+    }
+
     /// Puts the answer where the kernel looks for it. One that does not fit is an error.
     pub(super) fn answer(&mut self, answer: Result<&[u8], Errno>) {
         let page = rustix::param::page_size();

@@ -13,8 +13,8 @@
 //!                               └ entry: header page + 1 MiB payload, shared with the kernel
 //! ```
 //!
-//! A [`lane`] is a thread with a ring. It never waits long: what does goes to [`workers`] together
-//! with its entry. A READ that waits for the network keeps its entry as well. The kernel gives a
+//! A [`lane`] is a thread with a ring. It keeps nobody waiting for long: what takes time goes to
+//! [`workers`] together with its entry, but for the fsync of a caller that is alone on the processor. A READ that waits for the network keeps its entry as well. The kernel gives a
 //! queued request to an entry only when one is *answered*, not when one is added, so many entries
 //! wait from the start, more than the kernel sends in the background at a time; and more are added
 //! while enough are left. What workers and late READs have for a lane comes by [`mailbox`], since only
