@@ -64,17 +64,23 @@ pub(crate) fn attach(
     let (unique, offer) = device.offer()?;
     // Before they are promised: the kernel waits for them then.
     let rings = (serving.rings && offer.has_rings())
-        .then(|| Rings::prepare(&device, &dispatch, serving.abort))
+        .then(|| Rings::prepare(&device, &dispatch, Arc::clone(&serving.abort)))
         .and_then(|rings| {
             rings.inspect_err(|error| tracing::info!(%error, "no io_uring; requests come by /dev/fuse")).ok()
         });
     device.accept(unique, &offer, Wishes { strict, rings: rings.is_some() })?;
     tracing::info!(rings = rings.is_some(), "the mount agreed with the kernel");
     let kernel = Box::new(Notices(Arc::clone(&device)));
-    Ok(Attached { serve: Box::new(move || serve(&device, rings, &dispatch)), kernel })
+    let abort = serving.abort;
+    Ok(Attached { serve: Box::new(move || serve(&device, rings, &dispatch, &abort)), kernel })
 }
 
-fn serve(device: &Arc<Device>, rings: Option<Rings>, dispatch: &Arc<Dispatch>) -> io::Result<()> {
+fn serve(
+    device: &Arc<Device>,
+    rings: Option<Rings>,
+    dispatch: &Arc<Dispatch>,
+    abort: &Abort,
+) -> io::Result<()> {
     if let Some(rings) = &rings {
         rings.open();
     }
@@ -95,6 +101,10 @@ fn serve(device: &Arc<Device>, rings: Option<Rings>, dispatch: &Arc<Dispatch>) -
     let panicked = |_| Err(io::Error::other("an event loop panicked"));
     let outcome =
         others.into_iter().map(|other| other.join().unwrap_or_else(panicked)).fold(first, Result::and);
+    if outcome.is_err() {
+        // Rings alone are no mount.
+        abort();
+    }
     if let Some(rings) = rings {
         rings.close();
     }

@@ -40,8 +40,8 @@ pub(super) struct Request<'a> {
 pub(super) enum Weight {
     /// Microseconds; now and then a read of the disk.
     Light,
-    /// A READ that is short, but may have to read the disk.
-    Read,
+    /// A short READ or WRITE, which may have to wait for the disk.
+    Short,
     /// It moves so much that starting another thread is nothing beside it.
     Bulk,
     /// It waits for the disk.
@@ -181,8 +181,8 @@ impl<'a> Op<'a> {
         match self {
             Self::Fsync => Weight::Waits,
             Self::Read { size, .. } if *size >= BULK_BYTES => Weight::Bulk,
-            Self::Read { .. } => Weight::Read,
             Self::Write(write) if write.data.len() >= BULK_BYTES as usize => Weight::Bulk,
+            Self::Read { .. } | Self::Write(_) => Weight::Short,
             _ => Weight::Light,
         }
     }

@@ -92,6 +92,16 @@ impl Entry {
         self.touched = self.touched.max(self.payload().len());
     }
 
+    /// Whether what the kernel did not take was an answer.
+    pub(super) fn has_answer(&self) -> bool {
+        self.commit_id != 0
+    }
+
+    /// Takes the entry back as it was given: the kernel did not take it.
+    pub(super) fn take_back(&mut self) {
+        self.is_held = true;
+    }
+
     fn header(&self) -> InHeader {
         InHeader::read_from_prefix(&self.bytes()[IN_OUT]).expect("a header has 40 bytes").0
     }
@@ -194,7 +204,15 @@ impl Memory {
         #[expect(unsafe_code, reason = "memory shared with the kernel")]
         let start =
             unsafe { mmap_anonymous(null_mut(), len, rights, MapFlags::PRIVATE | MapFlags::NORESERVE)? };
-        NonNull::new(start.cast()).map(|start| Self { start, len }).ok_or(Errno::NOMEM)
+        let memory = NonNull::new(start.cast()).map(|start| Self { start, len }).ok_or(Errno::NOMEM)?;
+        // A huge page would make the first byte of an entry 2 MiB of memory.
+        // SAFETY: advice on how to back one's own mapping changes none of its bytes.
+        #[expect(unsafe_code, reason = "memory shared with the kernel")]
+        let advised = unsafe { madvise(start, len, Advice::LinuxNoHugepage) };
+        if let Err(error) = advised {
+            tracing::debug!(%error, "no say in the pages of a ring");
+        }
+        Ok(memory)
     }
 }
 

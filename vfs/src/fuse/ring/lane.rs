@@ -41,6 +41,10 @@ const BELL: u64 = u64::MAX;
 /// How long a thread must have been alone on a processor to count as alone.
 const ALONE_AFTER: Duration = Duration::from_millis(100);
 
+/// A flush that takes longer is not waited for on the lane, and none for a while after it.
+const SHORT_FLUSH: Duration = Duration::from_millis(2);
+const SLOW_FOR: Duration = Duration::from_secs(1);
+
 /// How long to leave a kernel alone that is short of something.
 const SHORTAGE: Duration = Duration::from_millis(1);
 const SHORTAGE_OF_ENTRIES: Duration = Duration::from_secs(1);
@@ -49,6 +53,8 @@ const SHORTAGE_OF_ENTRIES: Duration = Duration::from_secs(1);
 pub(super) struct Lane {
     ring: IoUring<squeue::Entry128, cqueue::Entry>,
     slots: Vec<Slot>,
+    /// Slots without an entry.
+    free: Vec<usize>,
     queues: Vec<Queue>,
     mailbox: Arc<Mailbox>,
     device: Arc<Device>,
@@ -61,6 +67,9 @@ pub(super) struct Lane {
     short_until: Option<Instant>,
     /// The mount is going away: entries come back for good.
     ends: bool,
+    has_served: bool,
+    /// The disk takes long: not before then is a flush worth waiting for here.
+    slow_until: Option<Instant>,
 }
 
 /// An entry's place.
@@ -103,15 +112,19 @@ impl Lane {
         let queue = |number: &u16| Queue {
             number: *number,
             waiting: 0,
-            entries: 0,
+            entries: 1,
             is_used: group.processor.is_some(),
             caller: 0,
             shared_until: None,
         };
         let queues = group.queues.iter().map(queue).collect();
+        // The kernel waits for one on every queue, so these are had before any is promised.
+        let first = group.queues.iter().map(|queue| Entry::new(*queue)).collect::<Result<Vec<_>, _>>()?;
+        let slots = first.into_iter().map(|entry| Slot { entry: Some(entry), early: None }).collect();
         Ok(Self {
             ring,
-            slots: Vec::new(),
+            slots,
+            free: Vec::new(),
             queues,
             mailbox,
             device,
@@ -120,6 +133,8 @@ impl Lane {
             touched: 0,
             short_until: None,
             ends: false,
+            has_served: false,
+            slow_until: None,
         })
     }
 
@@ -130,6 +145,9 @@ impl Lane {
     /// Serves until the mount is gone, or the kernel wants no rings after all.
     pub(super) fn run(&mut self, dispatch: &Dispatch) -> io::Result<()> {
         self.listen()?;
+        for index in 0..self.slots.len() {
+            self.register(index)?;
+        }
         self.refill()?;
         let mut body = Body::default();
         let mut completed = Vec::new();
@@ -152,7 +170,11 @@ impl Lane {
             self.refill()?;
             self.trim()?;
         }
-        Ok(())
+        // Refused before it served, it leaves the mount to the classic device, as the kernel does.
+        match self.ends || !self.has_served {
+            true => Ok(()),
+            false => Err(io::Error::other("the kernel took all entries of a ring in use away")),
+        }
     }
 
     /// Whether anything can still come: the mount lives and there are entries, or the kernel has some.
@@ -166,9 +188,7 @@ impl Lane {
             let Err(error) = self.ring.submit_and_wait(wanted) else { return Ok(()) };
             match error.raw_os_error().map(Errno::from_raw_os_error) {
                 Some(Errno::INTR) => {}
-                // Short of memory, or of room for completions, which the caller makes.
                 Some(Errno::AGAIN | Errno::NOMEM) => thread::sleep(SHORTAGE),
-                Some(Errno::BUSY) => return Ok(()),
                 _ => return Err(error),
             }
         }
@@ -189,12 +209,13 @@ impl Lane {
         };
         let queue = self.queue(entry.queue());
         queue.waiting -= 1;
-        if result < 0 {
-            self.lost(&entry, Errno::from_raw_os_error(-result));
-            return Ok(());
-        }
-        queue.is_used = true;
         self.touched -= entry.touched();
+        if result < 0 {
+            return self.refused(index, entry, Errno::from_raw_os_error(-result));
+        }
+        let queue = self.queue(entry.queue());
+        queue.is_used = true;
+        self.has_served = true;
         entry.receive();
         let is_shared = self.is_shared(&entry);
         let job = Job { index, entry, mailbox: self.mailbox() };
@@ -203,49 +224,67 @@ impl Lane {
             Weight::Waits if is_shared => self.waiters.take(job),
             Weight::Bulk => self.bulk.take(job),
             // A short read may sleep for the disk: only the last of several does so here.
-            Weight::Read if others_wait => self.bulk.take(job),
-            Weight::Light | Weight::Read | Weight::Waits => Err(job),
+            Weight::Short if others_wait => self.bulk.take(job),
+            Weight::Light | Weight::Short | Weight::Waits => Err(job),
         };
         match given {
             Ok(()) => Ok(()),
             Err(mut job) => {
+                let begin = (weight == Weight::Waits).then(Instant::now);
                 let is_answered = job.carry_out(dispatch, body);
+                if begin.is_some_and(|begin| begin.elapsed() > SHORT_FLUSH) {
+                    self.slow_until = Some(Instant::now() + SLOW_FOR);
+                }
                 self.back(index, job.entry, is_answered)
             }
         }
     }
 
-    /// Whether others than who asks have asked on the same processor just now. Somebody alone waits for
-    /// nobody but himself, and is answered a fifth sooner without another thread.
+    /// Whether a flush here could keep anybody waiting but who asks for it. Somebody alone is answered
+    /// a fifth sooner without another thread.
     fn is_shared(&mut self, entry: &Entry) -> bool {
+        let now = Instant::now();
+        let is_sole = self.queues.len() == 1 && self.slow_until.is_none_or(|until| until < now);
         let (caller, queue) = (entry.caller(), self.queue(entry.queue()));
-        // The kernel's own threads have no number; they write what others left.
-        if caller != 0 && caller != queue.caller {
+        if caller != queue.caller {
             queue.caller = caller;
-            queue.shared_until = Some(Instant::now() + ALONE_AFTER);
+            queue.shared_until = Some(now + ALONE_AFTER);
         }
-        queue.shared_until.is_some_and(|until| Instant::now() < until)
+        // Nobody knows who has no number: the kernel, or a program in another container.
+        let is_alone = caller != 0 && queue.shared_until.is_none_or(|until| until < now);
+        // Others' answers come by this lane too.
+        let is_only = queue.entries == queue.waiting + 1;
+        !(is_sole && is_alone && is_only)
     }
 
-    /// An entry is no more.
-    fn lost(&mut self, entry: &Entry, errno: Errno) {
-        self.touched -= entry.touched();
-        self.queue(entry.queue()).entries -= 1;
+    /// The kernel did not take an entry.
+    fn refused(&mut self, index: usize, mut entry: Entry, errno: Errno) -> io::Result<()> {
         match errno {
             Errno::NOTCONN | Errno::CONNABORTED | Errno::CANCELED => self.ends = true,
+            // The answer is still in there.
+            Errno::NOMEM | Errno::AGAIN if entry.has_answer() => {
+                thread::sleep(SHORTAGE);
+                entry.take_back();
+                self.slots[index].entry = Some(entry);
+                return self.commit(index);
+            }
+            errno if entry.has_answer() => return Err(errno.into()),
             errno => {
                 tracing::debug!(error = %errno, "the kernel took no further entry for the mount's rings");
                 self.short_until = Some(Instant::now() + SHORTAGE_OF_ENTRIES);
             }
         }
+        self.queue(entry.queue()).entries -= 1;
+        self.free.push(index);
+        Ok(())
     }
 
     /// Somebody left a letter.
     fn rung(&mut self, result: i32) -> io::Result<()> {
-        if result < 0 {
-            return Err(Errno::from_raw_os_error(-result).into());
+        match result {
+            0.. => self.mailbox.hush(),
+            _ => thread::sleep(SHORTAGE),
         }
-        self.mailbox.hush();
         self.listen()
     }
 
@@ -311,13 +350,23 @@ impl Lane {
                     self.short_until = Some(Instant::now() + SHORTAGE_OF_ENTRIES);
                     return Ok(());
                 };
-                let places = entry.places();
                 self.queues[number].entries += 1;
-                self.slots.push(Slot { entry: Some(entry), early: None });
-                self.submit(self.slots.len() - 1, REGISTER, [0; 80], Some(places))?;
+                let slot = Slot { entry: Some(entry), early: None };
+                let index = self.free.pop().unwrap_or(self.slots.len());
+                match self.slots.get_mut(index) {
+                    Some(free) => *free = slot,
+                    None => self.slots.push(slot),
+                }
+                self.register(index)?;
             }
         }
         Ok(())
+    }
+
+    /// Tells the kernel of an entry.
+    fn register(&mut self, index: usize) -> io::Result<()> {
+        let places = self.slots[index].entry.as_ref().expect("it was put there").places();
+        self.submit(index, REGISTER, [0; 80], Some(places))
     }
 
     /// Gives memory back that many large requests at once have left.
@@ -328,7 +377,7 @@ impl Lane {
         // The kernel takes the answers that were just committed, and may have requests for their
         // entries at once: those are seen first.
         self.enter(0)?;
-        if self.ring.completion().is_empty() {
+        if self.ring.completion().is_empty() && self.ring.submission().is_empty() {
             let waiting = self.slots.iter_mut().filter_map(|slot| slot.entry.as_mut());
             for entry in waiting.filter(|entry| entry.is_waiting() && entry.touched() > 0) {
                 self.touched -= entry.touched();

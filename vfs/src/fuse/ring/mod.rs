@@ -130,7 +130,10 @@ impl LaneThread {
                 if told.is_err() || started.recv().is_err() {
                     return;
                 }
-                match catch_unwind(AssertUnwindSafe(|| lane.run(&shared.dispatch))) {
+                let end = catch_unwind(AssertUnwindSafe(|| lane.run(&shared.dispatch)));
+                // First: the kernel ends the ring's entries only without it.
+                drop(lane);
+                match end {
                     Ok(Ok(())) => {}
                     Ok(Err(error)) => {
                         tracing::error!(%error, "a ring of the mount failed; the mount is broken off");

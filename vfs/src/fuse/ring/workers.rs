@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
 
@@ -66,7 +67,7 @@ pub(super) struct Workers {
 struct State {
     jobs: VecDeque<Job>,
     free: usize,
-    threads: usize,
+    threads: Vec<thread::JoinHandle<()>>,
     is_closed: bool,
 }
 
@@ -92,10 +93,10 @@ impl Workers {
     /// Takes a job, or gives it back if there is nobody who could do it.
     pub(super) fn take(self: &Arc<Self>, job: Job) -> Result<(), Job> {
         let mut state = self.state.lock();
-        if state.free <= state.jobs.len() && state.threads < self.most {
+        if state.free <= state.jobs.len() && state.threads.len() < self.most {
             match self.start() {
-                Ok(()) => state.threads += 1,
-                Err(error) if state.threads == 0 => {
+                Ok(thread) => state.threads.push(thread),
+                Err(error) if state.threads.is_empty() => {
                     tracing::debug!(%error, "no thread for work of the mount");
                     return Err(job);
                 }
@@ -108,27 +109,40 @@ impl Workers {
         Ok(())
     }
 
-    /// Ends the workers once they have done what they have.
+    /// Ends the workers once they have done what they have, and waits for that: nothing touches the
+    /// volume afterwards.
     pub(super) fn close(&self) {
-        self.state.lock().is_closed = true;
+        let threads = {
+            let mut state = self.state.lock();
+            state.is_closed = true;
+            std::mem::take(&mut state.threads)
+        };
         self.changed.notify_all();
+        for thread in threads {
+            if thread.join().is_err() {
+                tracing::error!("bug: a worker of the mount panicked");
+            }
+        }
     }
 
-    fn start(self: &Arc<Self>) -> io::Result<()> {
+    fn start(self: &Arc<Self>) -> io::Result<thread::JoinHandle<()>> {
         let workers = Arc::clone(self);
         thread::Builder::new().name(self.name.into()).spawn(move || {
             if let Some(processors) = &workers.processors {
                 cpus::unbind(processors);
             }
             workers.work();
-        })?;
-        Ok(())
+        })
     }
 
     fn work(&self) {
         let mut body = Body::default();
         while let Some(mut job) = self.next() {
-            let is_answered = job.carry_out(&self.dispatch, &mut body);
+            let done = catch_unwind(AssertUnwindSafe(|| job.carry_out(&self.dispatch, &mut body)));
+            let is_answered = done.unwrap_or_else(|_| {
+                job.entry.answer(Err(Errno::IO));
+                true
+            });
             let Job { index, entry, mailbox } = job;
             mailbox.post(Letter::Back { index, entry, is_answered });
         }
