@@ -1,9 +1,8 @@
 //! GETATTR and SETATTR: stat, chmod, chown, truncate and utimensat.
 //!
-//! What clears set-id bits: the kernel leaves that to us (`HANDLE_KILLPRIV_V2`). Its mark
-//! (`FATTR_KILL_SUIDGID`) does not come with everything that must clear them, so what comes was
-//! measured: before a write the kernel sends a SETATTR with nothing in it but the mark; a changed size
-//! and a changed owner come unmarked. So the bits fall on an empty SETATTR, on a size change by anyone
+//! What clears set-id bits: the kernel leaves that to us (`HANDLE_KILLPRIV_V2`). The
+//! mark it may set (`FATTR_KILL_SUIDGID`) is not looked at; what comes beside it was measured: before a
+//! write a SETATTR with nothing else in it, else a changed size or owner. So the bits fall on an empty SETATTR, on a size change by anyone
 //! but root, and on every change of owner or group, root's included, as ext4 does.
 
 use freehold_engine::{Attr, Ino, Kind, SetTimes, Time};

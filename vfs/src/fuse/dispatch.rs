@@ -5,8 +5,9 @@
 //! for the life of the mount: FLUSH (the kernel has pushed the data by then, so the request says
 //! nothing), OPENDIR (cookies are stable, a listing needs no state; the kernel then caches
 //! listings), LSEEK (under writeback the kernel asks without flushing, so an honest answer would
-//! hide unwritten data; it falls back to "all data"), locks (never asked for), INTERRUPT (nothing
-//! here can be broken off), POLL, BMAP and ACCESS (the kernel checks the permission bits itself).
+//! hide unwritten data; it falls back to "all data"), locks (never asked for), POLL, BMAP and
+//! ACCESS (the kernel checks the permission bits itself). INTERRUPT too, since nothing here can be
+//! broken off; for a request that came through a ring the kernel does not take that answer.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

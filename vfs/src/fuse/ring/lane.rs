@@ -217,13 +217,14 @@ impl Lane {
         queue.is_used = true;
         self.has_served = true;
         entry.receive();
-        let is_shared = self.is_shared(&entry);
+        self.note_caller(&entry);
+        let number = entry.queue();
         let job = Job { index, entry, mailbox: self.mailbox() };
         let weight = job.entry.request().map_or(Weight::Light, |request| request.op.weight());
         let given = match weight {
-            Weight::Waits if is_shared => self.waiters.take(job),
+            Weight::Waits if self.is_shared(number) => self.waiters.take(job),
             Weight::Bulk => self.bulk.take(job),
-            // A short read may sleep for the disk: only the last of several does so here.
+            // It may sleep for the disk: only the last of several does so here.
             Weight::Short if others_wait => self.bulk.take(job),
             Weight::Light | Weight::Short | Weight::Waits => Err(job),
         };
@@ -240,18 +241,23 @@ impl Lane {
         }
     }
 
-    /// Whether a flush here could keep anybody waiting but who asks for it. Somebody alone is answered
-    /// a fifth sooner without another thread.
-    fn is_shared(&mut self, entry: &Entry) -> bool {
-        let now = Instant::now();
-        let is_sole = self.queues.len() == 1 && self.slow_until.is_none_or(|until| until < now);
+    /// Remembers who asks. The clock is looked at only when that is another than before.
+    fn note_caller(&mut self, entry: &Entry) {
         let (caller, queue) = (entry.caller(), self.queue(entry.queue()));
         if caller != queue.caller {
             queue.caller = caller;
-            queue.shared_until = Some(now + ALONE_AFTER);
+            queue.shared_until = Some(Instant::now() + ALONE_AFTER);
         }
+    }
+
+    /// Whether a flush here could keep anybody waiting but who asks for it. Somebody alone is answered
+    /// a fifth sooner without another thread.
+    fn is_shared(&mut self, number: u16) -> bool {
+        let now = Instant::now();
+        let is_sole = self.queues.len() == 1 && self.slow_until.is_none_or(|until| until < now);
+        let queue = self.queue(number);
         // Nobody knows who has no number: the kernel, or a program in another container.
-        let is_alone = caller != 0 && queue.shared_until.is_none_or(|until| until < now);
+        let is_alone = queue.caller != 0 && queue.shared_until.is_none_or(|until| until < now);
         // Others' answers come by this lane too.
         let is_only = queue.entries == queue.waiting + 1;
         !(is_sole && is_alone && is_only)

@@ -74,19 +74,20 @@ struct State {
 impl Workers {
     /// Workers that stay on the processor of whoever gives them the first work.
     pub(super) fn nearby(name: &'static str, most: usize, dispatch: Arc<Dispatch>) -> Arc<Self> {
-        Arc::new(Self {
-            name,
-            most,
-            processors: None,
-            dispatch,
-            state: Mutex::default(),
-            changed: Condvar::new(),
-        })
+        Self::new(name, most, None, dispatch)
     }
 
     /// Workers that run wherever the calling thread may.
     pub(super) fn anywhere(name: &'static str, most: usize, dispatch: Arc<Dispatch>) -> Arc<Self> {
-        let processors = cpus::allowed();
+        Self::new(name, most, cpus::allowed(), dispatch)
+    }
+
+    fn new(
+        name: &'static str,
+        most: usize,
+        processors: Option<CpuSet>,
+        dispatch: Arc<Dispatch>,
+    ) -> Arc<Self> {
         Arc::new(Self { name, most, processors, dispatch, state: Mutex::default(), changed: Condvar::new() })
     }
 
